@@ -1,0 +1,35 @@
+/**
+ * One Jest configuration for every spec: unit specs beside the code, integration specs in test/.
+ *
+ * It compiles TypeScript with SWC in memory and resolves `#library` imports to the libraries' sources (the `source`
+ * condition of package.json), so no build is needed before a test. The database comes from test/support/global-setup.ts.
+ */
+/** @type {import('jest').Config} */
+module.exports = {
+  testEnvironment: 'node',
+  testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
+  roots: ['<rootDir>'],
+  testMatch: ['<rootDir>/libs/**/*.spec.ts', '<rootDir>/apps/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
+  // A copy of the repository may stand in .data or dist; its package.json would collide with ours in the module map.
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.data/', '<rootDir>/coverage/'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        swcrc: false,
+        sourceMaps: 'inline',
+        module: { type: 'commonjs' },
+        jsc: {
+          target: 'es2022',
+          keepClassNames: true,
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+        },
+      },
+    ],
+  },
+  setupFiles: ['reflect-metadata'],
+  // Jest would choose one worker on two cores; the specs wait for PostgreSQL most of the time.
+  maxWorkers: 2,
+  testTimeout: 60_000,
+};
