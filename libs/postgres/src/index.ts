@@ -4,3 +4,5 @@
  */
 export * from './binary-arrays';
 export * from './connect';
+export * from './embedded';
+export * from './migrate';
