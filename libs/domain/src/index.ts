@@ -1,0 +1,9 @@
+/** The accounting rules: pure TypeScript, no framework, no I/O, no clock, no random. */
+export * from './account';
+export * from './book';
+export * from './calendar-date';
+export * from './decision';
+export * from './errors';
+export * from './iso-4217';
+export * from './journal';
+export * from './money';

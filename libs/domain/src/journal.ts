@@ -1,0 +1,494 @@
+/**
+ * Journal: the aggregate behind one entry. Decides whether an entry may be posted, reversed or corrected, and what is then
+ * recorded: one JournalEntryPosted and one account event per line. Guarantees I1 (balanced per currency, and in base where
+ * fx is tracked), I2, I9 and I15, and numbers without gap per day book and fiscal year. Every check of one command is made,
+ * and the declared order of codes decides which refusal is told.
+ */
+import { type AccountState, type CurrencyTotal, checkLimits, checkPostable, type Side, totalIn, unknownCurrency } from './account';
+import { type BookState, checkDate, firstOpenDay, missingYears, periodOf, scaleOf } from './book';
+import { type CalendarDate, isDate } from './calendar-date';
+import type { Decision } from './decision';
+import { LedgerError, Refusals } from './errors';
+import { amountCeiling, canonicalDecimal, fromMinor, isPlainDecimal, toMinor } from './money';
+
+export const entryTypes = ['normal', 'opening', 'adjusting', 'closing', 'reversal', 'revaluation', 'accrual', 'conversion'] as const;
+export type EntryType = (typeof entryTypes)[number];
+export const entryMethods = ['manual', 'interface', 'import', 'recurring', 'system'] as const;
+export type EntryMethod = (typeof entryMethods)[number];
+export const linkRelations = ['reverses', 'corrects', 'accrual_of', 'settles', 'intercompany'] as const;
+
+/** What a line may carry beside account, side, amount and currency; stored as given, checked for form at the edge. */
+export interface LineExtras {
+  readonly rate?: { readonly value: string; readonly date: CalendarDate; readonly source: string };
+  readonly description?: string;
+  readonly party?: { readonly id: string; readonly kind: string };
+  readonly dimensions?: readonly { readonly key: string; readonly value: string }[];
+  readonly tax?: readonly { readonly code: string; readonly base: string; readonly amount: string }[];
+  readonly quantity?: { readonly value: string; readonly unit: string };
+  readonly dueDate?: CalendarDate;
+  readonly valueDate?: CalendarDate;
+  readonly reference?: string;
+  readonly origin?: string;
+}
+
+/** A line as it is stored. `line` is 1..n for ever; (entryId, line) is an address. */
+export interface PostedLine extends LineExtras {
+  readonly line: number;
+  readonly accountId: string;
+  /** The account's code when the line was posted. */
+  readonly code: string;
+  readonly side: Side;
+  readonly amount: string;
+  readonly currency: string;
+  readonly baseAmount?: string;
+}
+
+/** What an entry may carry beside date, text and lines; stored as given, checked for form at the edge. */
+export interface EntryExtras {
+  readonly requestedDate?: CalendarDate;
+  readonly reference?: string;
+  readonly document?: { readonly type: string; readonly number: string; readonly date: CalendarDate; readonly uri?: string; readonly sha256?: string };
+  readonly source?: {
+    readonly system: string;
+    readonly id: string;
+    readonly original?: {
+      readonly journal?: string;
+      readonly number?: string;
+      readonly enteredBy?: string;
+      readonly enteredAt?: string;
+      readonly approvedBy?: string;
+      readonly approvedAt?: string;
+    };
+  };
+  readonly links?: readonly { readonly rel: (typeof linkRelations)[number]; readonly entryId: string }[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+export interface JournalEntryPosted extends EntryExtras {
+  readonly journalCode: string;
+  readonly fiscalYear: string;
+  readonly period: number;
+  readonly number: number;
+  readonly entryType: EntryType;
+  readonly entryMethod: EntryMethod;
+  readonly effectiveDate: CalendarDate;
+  readonly description: string;
+  readonly lines: readonly PostedLine[];
+}
+
+export type JournalEvent =
+  | { readonly type: 'JournalEntryPosted'; readonly data: JournalEntryPosted }
+  | { readonly type: 'JournalEntryReversed'; readonly data: { readonly by: string } };
+
+export interface JournalState {
+  readonly version: number;
+  readonly posted: JournalEntryPosted;
+  /** Id of the entry that reversed this one. */
+  readonly reversedBy?: string;
+}
+
+export const journalEvents = {
+  JournalEntryPosted: { aggregateType: 'Journal', version: 1 },
+  JournalEntryReversed: { aggregateType: 'Journal', version: 1 },
+} as const;
+
+function evolve(state: JournalState | undefined, event: JournalEvent): JournalState {
+  if (event.type === 'JournalEntryPosted') return { version: 1, posted: event.data };
+  if (state === undefined) throw new Error(`${event.type} before JournalEntryPosted`);
+  return { ...state, version: state.version + 1, reversedBy: event.data.by };
+}
+
+/** Folds a Journal stream. */
+export const journalReducer = {
+  aggregateType: 'Journal',
+  version: 1,
+  evolve,
+  toSnapshot: (state: JournalState): unknown => state,
+  fromSnapshot: (snapshot: unknown): JournalState => snapshot as JournalState,
+};
+
+// --- Commands ---
+
+/** A line as a caller gives it. Amounts are plain decimals; `account` is a code. */
+export interface EntryLine extends LineExtras {
+  readonly account: string;
+  readonly side: Side;
+  readonly amount: string;
+  readonly currency: string;
+  readonly baseAmount?: string;
+}
+
+export interface EntryContent extends EntryExtras {
+  readonly effectiveDate: CalendarDate;
+  readonly description: string;
+  /** Day book; GENERAL when absent. */
+  readonly journalCode?: string;
+  readonly entryType?: EntryType;
+  readonly entryMethod?: EntryMethod;
+  readonly reason?: string;
+  readonly lines: readonly EntryLine[];
+}
+
+export interface PostEntry extends EntryContent {
+  readonly type: 'PostEntry';
+}
+
+export interface ReverseEntry {
+  readonly type: 'ReverseEntry';
+  readonly entryId: string;
+  readonly effectiveDate?: CalendarDate;
+  readonly reason: string;
+  readonly description?: string;
+}
+
+/** Reversal and replacement in one append. Members that are left out are those of the original. */
+export interface CorrectEntry extends Omit<EntryContent, 'effectiveDate' | 'description' | 'reason'> {
+  readonly type: 'CorrectEntry';
+  readonly entryId: string;
+  readonly effectiveDate?: CalendarDate;
+  readonly description?: string;
+  readonly reason: string;
+}
+
+export const defaultJournalCode = 'GENERAL';
+
+/** The same command with every amount in its shortest form, so that `1.0` and `1.00` have one fingerprint (I6). */
+export function normaliseLines<T extends { readonly lines: readonly EntryLine[] }>(command: T): T {
+  return { ...command, lines: command.lines.map(normaliseLine) };
+}
+
+function normaliseLine(line: EntryLine): EntryLine {
+  const amount = canonicalDecimal(line.amount);
+  if (line.baseAmount === undefined && line.quantity === undefined && line.tax === undefined && line.rate === undefined) {
+    return amount === line.amount ? line : { ...line, amount };
+  }
+  return {
+    ...line,
+    amount,
+    baseAmount: line.baseAmount === undefined ? undefined : canonicalDecimal(line.baseAmount),
+    quantity: line.quantity && { ...line.quantity, value: canonicalDecimal(line.quantity.value) },
+    rate: line.rate && { ...line.rate, value: canonicalDecimal(line.rate.value) },
+    tax: line.tax?.map((tax) => ({ ...tax, base: canonicalDecimal(tax.base), amount: canonicalDecimal(tax.amount) })),
+  };
+}
+
+// --- Decisions ---
+
+/** What became of a posted entry: the members of its receipt that the position of the batch does not give. */
+export interface PostedEntry {
+  readonly id: string;
+  readonly number: number;
+  /** Position of JournalEntryPosted. */
+  readonly position: number;
+}
+
+/**
+ * Posts an entry.
+ * @param id the new entry's id (UUIDv7), which names its stream
+ * @throws LedgerError the first applicable code, from account_unknown to limit_exceeded in the order of errorTable
+ */
+export function postEntry(decision: Decision, command: EntryContent, id: string): PostedEntry {
+  const book = decision.book();
+  const refusals = new Refusals();
+  const lines = resolveLines(decision, book, command.lines, refusals);
+  return post(decision, book, { ...command, journalCode: command.journalCode ?? defaultJournalCode, lines }, id, refusals);
+}
+
+/**
+ * Reverses an entry: the mirrored lines under the same day book, with a number of their own, on `effectiveDate` or else on
+ * the later of the original date and today, moved to the first open day.
+ * @param today the date in the book's time zone
+ * @throws LedgerError entry_unknown | already_reversed | reversal_of_reversal | as postEntry
+ */
+export function reverseEntry(decision: Decision, command: ReverseEntry, today: CalendarDate, id: string): PostedEntry {
+  const refusals = new Refusals();
+  return reverse(decision, command, reversalDate(decision, command, today), id, refusals);
+}
+
+/**
+ * Corrects an entry: reverses it and posts its replacement on the same date, both or neither.
+ * @param ids of the reversal and of the replacement
+ * @throws LedgerError as reverseEntry and postEntry
+ */
+export function correctEntry(
+  decision: Decision,
+  command: CorrectEntry,
+  today: CalendarDate,
+  ids: { readonly reversal: string; readonly replacement: string },
+): { readonly reversal: PostedEntry; readonly replacement: PostedEntry } {
+  const original = knownEntry(decision, command.entryId).posted;
+  const date = reversalDate(decision, command, today);
+  const reversal = reverse(decision, { ...command, type: 'ReverseEntry', description: undefined }, date, ids.reversal, new Refusals());
+  const { type: _type, entryId, ...content } = command;
+  const replacement = postEntry(
+    decision,
+    {
+      ...content,
+      journalCode: content.journalCode ?? original.journalCode,
+      description: content.description ?? original.description,
+      reference: content.reference ?? original.reference,
+      document: content.document ?? original.document,
+      effectiveDate: date,
+      links: [...(content.links ?? []), { rel: 'corrects', entryId }],
+    },
+    ids.replacement,
+  );
+  return { reversal, replacement };
+}
+
+function knownEntry(decision: Decision, id: string): JournalState {
+  decision.book();
+  const entry = decision.entry(id);
+  if (entry === undefined) throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}`, { entry: id });
+  return entry;
+}
+
+function reversalDate(decision: Decision, command: { readonly entryId: string; readonly effectiveDate?: CalendarDate }, today: CalendarDate): CalendarDate {
+  if (command.effectiveDate !== undefined) return command.effectiveDate;
+  const { effectiveDate } = knownEntry(decision, command.entryId).posted;
+  return firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
+}
+
+function reverse(decision: Decision, command: ReverseEntry, date: CalendarDate, id: string, refusals: Refusals): PostedEntry {
+  const { posted, reversedBy } = knownEntry(decision, command.entryId);
+  const book = decision.book();
+  if (reversedBy !== undefined) {
+    refusals.note('already_reversed', () => `entry ${command.entryId} was reversed by ${reversedBy}`, { entry: command.entryId, by: reversedBy });
+  }
+  if (posted.entryType === 'reversal') {
+    refusals.note('reversal_of_reversal', () => `entry ${command.entryId} is a reversal; post the entry anew instead`, { entry: command.entryId });
+  }
+  const lines = posted.lines.map((line): ResolvedLine => {
+    const account = decision.account(line.accountId);
+    if (account === undefined) throw new Error(`entry ${command.entryId} refers to account ${line.accountId}, which has no stream`);
+    checkPostable(account, line.currency, line.line, refusals);
+    const scale = scaleOf(book, line.currency) ?? 0;
+    const side = line.side === 'debit' ? 'credit' : 'debit';
+    const { amount, currency, baseAmount } = line;
+    const stored = storedLine(line.line, account, side, amount, currency, line);
+    return { account, minor: toMinor(amount, scale) ?? 0n, scale, line: line.line, side, currency, baseAmount, stored };
+  });
+  const content: ResolvedEntry = {
+    effectiveDate: date,
+    description: command.description ?? `Reversal of ${posted.journalCode}/${posted.fiscalYear}/${posted.number}: ${posted.description}`,
+    journalCode: posted.journalCode,
+    entryType: 'reversal',
+    entryMethod: 'manual',
+    reference: posted.reference,
+    document: posted.document,
+    links: [{ rel: 'reverses', entryId: command.entryId }],
+    lines,
+  };
+  const result = post(decision, book, content, id, refusals);
+  decision.recordEntry(command.entryId, { type: 'JournalEntryReversed', data: { by: id } });
+  return result;
+}
+
+/** A line whose account is found and whose amount is read. */
+interface ResolvedLine {
+  readonly account: AccountState;
+  readonly minor: bigint;
+  readonly scale: number;
+  readonly line: number;
+  readonly side: Side;
+  readonly currency: string;
+  readonly baseAmount?: string;
+  readonly stored: PostedLine;
+}
+
+interface ResolvedEntry extends Omit<EntryContent, 'lines' | 'journalCode' | 'reason'> {
+  readonly journalCode: string;
+  readonly lines: readonly ResolvedLine[];
+}
+
+function resolveLines(decision: Decision, book: BookState, lines: readonly EntryLine[], refusals: Refusals): ResolvedLine[] {
+  const resolved: ResolvedLine[] = [];
+  for (let index = 0; index < lines.length; index++) {
+    const given = lines[index] as EntryLine;
+    const line = index + 1;
+    const id = decision.accountIdByCode(given.account);
+    const account = id === undefined ? undefined : decision.account(id);
+    if (account === undefined) refusals.note('account_unknown', () => `line ${line}: there is no account ${given.account}`, { account: given.account, line });
+    else checkPostable(account, given.currency, line, refusals);
+    const scale = scaleOf(book, given.currency);
+    if (scale === undefined) refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(given.currency)}`, { currency: given.currency, line });
+    const minor = scale === undefined ? undefined : readAmount(given, scale, line, refusals);
+    if (account !== undefined && scale !== undefined && minor !== undefined) {
+      const { side, currency, baseAmount } = given;
+      resolved.push({ account, minor, scale, line, side, currency, baseAmount, stored: storedLine(line, account, side, fromMinor(minor, scale), currency, given) });
+    }
+  }
+  return resolved;
+}
+
+function readAmount(given: EntryLine, scale: number, line: number, refusals: Refusals): bigint | undefined {
+  if (!isPlainDecimal(given.amount)) {
+    refusals.note('amount_format', () => `line ${line}: amount "${given.amount}" is not a plain decimal like 1234.50`, { member: `lines.${line - 1}.amount` });
+    return undefined;
+  }
+  const minor = toMinor(given.amount, scale);
+  if (minor === undefined) {
+    refusals.note('scale_exceeded', () => `line ${line}: ${given.amount} has more decimals than ${given.currency} (${scale})`, { currency: given.currency, scale, line });
+    return undefined;
+  }
+  if (minor >= amountCeiling) refusals.note('amount_range', () => `line ${line}: ${given.amount} ${given.currency} is 10^30 minor units or more`, { line });
+  const mayBeZero = given.baseAmount !== undefined || given.tax !== undefined || given.quantity !== undefined;
+  if (minor === 0n && !mayBeZero) {
+    refusals.note('amount_range', () => `line ${line}: the amount is 0; only a line with a base amount, tax data or a quantity may have none`, { line });
+  }
+  return minor;
+}
+
+/** Checks what lines, date and journal say together, then records. After throwFirst nothing can fail any more. */
+function post(decision: Decision, book: BookState, entry: ResolvedEntry, id: string, refusals: Refusals): PostedEntry {
+  if (!book.journals.some(({ journalCode }) => journalCode === entry.journalCode)) {
+    refusals.note('journal_unknown', () => `there is no journal ${entry.journalCode}; known are ${book.journals.map(({ journalCode }) => journalCode).join(', ')}`, { journalCode: entry.journalCode });
+  }
+  if (!isDate(entry.effectiveDate)) refusals.note('date_invalid', () => `effectiveDate "${entry.effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, { member: 'effectiveDate' });
+  else checkDate(book, entry.effectiveDate, refusals);
+  checkBalance(book, entry.lines, refusals);
+  const totals = addLines(entry.lines, refusals);
+  refusals.throwFirst();
+
+  for (const year of missingYears(book, entry.effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
+  for (const { currency, scale } of entry.lines) {
+    if (!Object.hasOwn(decision.book().currencies, currency)) decision.recordBook({ type: 'CurrencyEnabled', data: { code: currency, scale } });
+  }
+  const period = periodOf(decision.book(), entry.effectiveDate);
+  if (period === undefined) throw new Error(`no period covers ${entry.effectiveDate} although its fiscal year was defined`);
+  const number = decision.lastNumber(period.fiscalYear, entry.journalCode) + 1;
+  const position = decision.position + 1;
+  const { lines, effectiveDate } = entry;
+  const causedBy = decision.recordEntry(id, {
+    type: 'JournalEntryPosted',
+    data: {
+      journalCode: entry.journalCode,
+      fiscalYear: period.fiscalYear,
+      period: period.period,
+      number,
+      entryType: entry.entryType ?? 'normal',
+      entryMethod: entry.entryMethod ?? 'interface',
+      effectiveDate,
+      requestedDate: entry.requestedDate,
+      description: entry.description,
+      reference: entry.reference,
+      document: entry.document,
+      source: entry.source,
+      links: entry.links,
+      lines: lines.map(({ stored }) => stored),
+      metadata: entry.metadata,
+    },
+  });
+  for (let index = 0; index < lines.length; index++) {
+    const { line, account, side, minor, scale, currency, baseAmount } = lines[index] as ResolvedLine;
+    const total = totals[index] as CurrencyTotal;
+    decision.recordAccount(
+      account.id,
+      {
+        type: side === 'debit' ? 'AccountDebited' : 'AccountCredited',
+        data: {
+          entryId: id,
+          entryPosition: position,
+          line,
+          effectiveDate,
+          amount: fromMinor(minor, scale),
+          currency,
+          baseAmount,
+          totalDebit: fromMinor(total.debit, scale),
+          totalCredit: fromMinor(total.credit, scale),
+        },
+      },
+      causedBy,
+    );
+  }
+  return { id, number, position };
+}
+
+/** Written out member by member: one shape for every line keeps the hot path fast, and nothing unknown slips into an event. */
+function storedLine(line: number, account: AccountState, side: Side, amount: string, currency: string, extras: LineExtras & { readonly baseAmount?: string }): PostedLine {
+  return {
+    line,
+    accountId: account.id,
+    code: account.code,
+    side,
+    amount,
+    currency,
+    baseAmount: extras.baseAmount,
+    rate: extras.rate,
+    description: extras.description,
+    party: extras.party,
+    dimensions: extras.dimensions,
+    tax: extras.tax,
+    quantity: extras.quantity,
+    dueDate: extras.dueDate,
+    valueDate: extras.valueDate,
+    reference: extras.reference,
+    origin: extras.origin,
+  };
+}
+
+/** The account totals after each line; limits are looked at once all lines of the entry are in. */
+function addLines(lines: readonly ResolvedLine[], refusals: Refusals): CurrencyTotal[] {
+  const latest = new Map<string, { readonly account: AccountState; readonly total: CurrencyTotal }>();
+  const totals: CurrencyTotal[] = [];
+  for (const { account, currency, scale, side, minor } of lines) {
+    const address = account.id + currency;
+    const before = latest.get(address)?.total ?? totalIn(account, currency);
+    const debit = before?.debit ?? 0n;
+    const credit = before?.credit ?? 0n;
+    const total: CurrencyTotal = side === 'debit' ? { currency, scale, debit: debit + minor, credit } : { currency, scale, debit, credit: credit + minor };
+    latest.set(address, { account, total });
+    totals.push(total);
+  }
+  for (const { account, total } of latest.values()) checkLimits(account, totalIn(account, total.currency), total, refusals);
+  return totals;
+}
+
+interface Sum {
+  readonly currency: string;
+  readonly scale: number;
+  debit: bigint;
+  credit: bigint;
+}
+
+/** Notes too_few_lines and, per currency and in base, unbalanced with the arithmetic. */
+function checkBalance(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): void {
+  if (lines.length < 2) refusals.note('too_few_lines', () => `an entry has two or more lines, this one has ${lines.length}`);
+  const sums: Sum[] = [];
+  for (const { currency, scale, side, minor } of lines) {
+    let sum = sums.find((known) => known.currency === currency);
+    if (sum === undefined) {
+      sum = { currency, scale, debit: 0n, credit: 0n };
+      sums.push(sum);
+    }
+    sum[side] += minor;
+  }
+  if (book.fx === 'tracked') checkBase(book, lines, refusals);
+  for (const sum of sums) if (sum.debit !== sum.credit) noteUnbalanced(sum, '', refusals);
+}
+
+/** In a book with fx=tracked every line counts in the base currency too: its own amount, or the base amount it carries. */
+function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): void {
+  const scale = scaleOf(book, book.baseCurrency) ?? 2;
+  const sum: Sum = { currency: book.baseCurrency, scale, debit: 0n, credit: 0n };
+  for (const { line, currency, baseAmount, side, minor } of lines) {
+    const base = baseAmount === undefined ? (currency === book.baseCurrency ? minor : undefined) : isPlainDecimal(baseAmount) ? toMinor(baseAmount, scale) : undefined;
+    if (base === undefined && baseAmount === undefined) {
+      return refusals.note('base_amount_required', () => `line ${line}: book ${book.name} tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency}`, { line });
+    }
+    if (base === undefined) return refusals.note('scale_exceeded', () => `line ${line}: baseAmount ${baseAmount} has more decimals than ${book.baseCurrency} (${scale})`, { currency: book.baseCurrency, scale, line });
+    sum[side] += base;
+  }
+  if (sum.debit !== sum.credit) noteUnbalanced(sum, 'in base currency ', refusals);
+}
+
+function noteUnbalanced({ currency, scale, debit, credit }: Sum, where: string, refusals: Refusals): void {
+  const difference = fromMinor(debit > credit ? debit - credit : credit - debit, scale);
+  refusals.note('unbalanced', () => `${where}debits ${fromMinor(debit, scale)}, credits ${fromMinor(credit, scale)}, difference ${difference} ${currency}`, {
+    currency,
+    debit: fromMinor(debit, scale),
+    credit: fromMinor(credit, scale),
+    difference,
+  });
+}
+

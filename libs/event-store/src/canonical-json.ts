@@ -1,0 +1,62 @@
+/**
+ * The canonical form of JSON (RFC 8785, JSON Canonicalization Scheme): members sorted by UTF-16 code units, no blanks,
+ * numbers and strings as ECMAScript prints them. What is hashed is this form, so that anyone can hash it again from what the
+ * database, an export or an API answer returns. Members that are undefined are left out, as JSON.stringify leaves them out.
+ */
+
+// A string without these needs no escaping; asking costs a third of JSON.stringify. Surrogates go the careful way.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8785 section 3.2.2.2 escapes exactly these
+const needsCare = /["\\\u0000-\u001f\ud800-\udfff]/;
+
+/**
+ * @param value JSON value: strings, finite numbers, booleans, null, arrays and plain objects of these
+ * @returns its canonical text; UTF-8 encoded it is what RFC 8785 section 3.2 defines
+ * @throws TypeError for a value that JSON cannot hold, or a string with a lone surrogate (RFC 8785 section 3.2.2.2)
+ */
+export function canonicalJson(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return canonicalString(value);
+    case 'number':
+      if (!Number.isFinite(value)) throw new TypeError(`${value} is not a JSON number`);
+      return value === 0 ? '0' : String(value);
+    case 'boolean':
+      return value ? 'true' : 'false';
+    case 'object':
+      if (value === null) return 'null';
+      return Array.isArray(value) ? canonicalArray(value) : canonicalObject(value as Record<string, unknown>);
+    default:
+      throw new TypeError(`a ${typeof value} is not a JSON value`);
+  }
+}
+
+function canonicalString(text: string): string {
+  if (!needsCare.test(text)) return `"${text}"`;
+  if (!text.isWellFormed()) throw new TypeError('a string with a lone surrogate has no canonical form');
+  return JSON.stringify(text);
+}
+
+function canonicalArray(values: readonly unknown[]): string {
+  if (values.length === 0) return '[]';
+  let text = `[${canonicalJson(values[0])}`;
+  for (let index = 1; index < values.length; index++) text += `,${canonicalJson(values[index])}`;
+  return `${text}]`;
+}
+
+function canonicalObject(object: Record<string, unknown>): string {
+  const keys = Object.keys(object);
+  // Events are built with their members in canonical order; only what callers hand in has to be sorted.
+  for (let index = 1; index < keys.length; index++) {
+    if ((keys[index - 1] as string) > (keys[index] as string)) {
+      keys.sort();
+      break;
+    }
+  }
+  let text = '';
+  for (const key of keys) {
+    const value = object[key];
+    if (value === undefined) continue;
+    text += `${text === '' ? '{' : ','}${canonicalString(key)}:${canonicalJson(value)}`;
+  }
+  return text === '' ? '{}' : `${text}}`;
+}

@@ -1,0 +1,411 @@
+/**
+ * The event store: the only code that writes events. Hides the append function, its binary arrays, envelopes and hashes;
+ * knows nothing of accounting. Guarantees gap-free positions per book (I4) and versions per stream (I5), expected versions
+ * ("must be new" or "exactly n", never "any"), outcomes of commands stored in the same SQL transaction as their events (I6),
+ * and readers that see whole batches in position order, so that none can ever skip an event.
+ */
+import type { Client, Pool } from 'pg';
+import { byteaArray, int2Array, int4Array, int8Array, jsonbArray, textArray, uuidArray } from '#postgres';
+import { canonicalJson } from './canonical-json';
+import { definitionOf, type EventCatalogue, instantMicros, instantText, leafHashOfParts, type StoredEvent, upcast } from './envelope';
+
+/** One state of a book's log and no other: `tail` is random and new with every append. */
+export interface Head {
+  readonly position: number;
+  readonly tail: string;
+  /** Microseconds since 1970, UTC. */
+  readonly recordedAt: number;
+}
+
+/** The head of a book that has no event yet. */
+export const emptyHead: Head = { position: 0, tail: '00000000-0000-0000-0000-000000000000', recordedAt: 0 };
+
+export interface NewEvent {
+  readonly streamId: string;
+  readonly version: number;
+  readonly eventType: string;
+  readonly eventId: string;
+  readonly data: object;
+  /** Canonical JSON text of the metadata without userId. */
+  readonly metadata: string;
+  readonly userId?: string;
+}
+
+/** What a stream must be like before the append, and the head (snapshot) that the append leaves. */
+export interface StreamExpectation {
+  readonly streamId: string;
+  /** The stream must be new, or be at exactly this version. */
+  readonly expected: 'new' | number;
+  /** 'every' refreshes the head with each append of the stream; 'policy' is a snapshot taken now and then. */
+  readonly head?: { readonly kind: 'every' | 'policy'; readonly version: number; readonly reducerVersion: number; readonly state: unknown };
+}
+
+/** The outcome of one command as it is remembered. */
+export interface Receipt {
+  readonly key: string;
+  /** 0 for a command of its own, 1..n for the entries of a batch call. */
+  readonly item: number;
+  /** Type of the command. */
+  readonly command: string;
+  /** SHA-256 of the normalised command. */
+  readonly fingerprint: Buffer;
+  readonly status: number;
+  /** The body that was answered, byte for byte. */
+  readonly answer: string;
+  /** Position of the command's first event. */
+  readonly position?: number;
+  /** Fingerprints per member, of refused commands. */
+  readonly members?: Readonly<Record<string, string>>;
+}
+
+export interface CommandContext {
+  readonly hash: Buffer;
+  readonly salt: Buffer;
+  readonly ip?: string;
+  readonly userAgent?: string;
+}
+
+export interface AppendRequest {
+  readonly bookId: string;
+  /** The state of the log that the events were decided on. */
+  readonly head: Head;
+  readonly newTail: string;
+  /** Microseconds since 1970, UTC. */
+  readonly recordedAt: number;
+  /** In log order; the events of a stream have consecutive versions from its expected version on. */
+  readonly events: readonly NewEvent[];
+  readonly streams: readonly StreamExpectation[];
+  readonly receipts?: readonly Receipt[];
+  readonly names?: readonly { readonly category: string; readonly name: string; readonly streamId: string }[];
+  readonly contexts?: readonly CommandContext[];
+}
+
+export type AppendOutcome =
+  | { readonly kind: 'appended'; readonly head: Head }
+  /** Nothing was written: these keys have their outcome already. */
+  | { readonly kind: 'keys_known'; readonly receipts: readonly Receipt[] }
+  | { readonly kind: 'head_moved'; readonly head: Head }
+  /** recordedAt must lie above `above` and not more than two seconds above `clock` (microseconds, database clock). */
+  | { readonly kind: 'clock_refused'; readonly above: number; readonly clock: number };
+
+/** A stream was not at the version that the writer expected: a broken caller, or a log that was changed from outside. */
+export class VersionConflict extends Error {}
+
+/** An event with its data in the newest version of its type. */
+export interface RecordedEvent extends StoredEvent {
+  /** The type's newest data; `stored` data stays in `data`. */
+  readonly current: Readonly<Record<string, unknown>>;
+}
+
+/** How an aggregate is folded and kept as a head or snapshot. */
+export interface Reducer<S> {
+  readonly aggregateType: string;
+  /** Snapshots of another version are ignored. */
+  readonly version: number;
+  evolve(state: S | undefined, event: { readonly type: never; readonly data: never }, streamId: string): S;
+  toSnapshot(state: S): unknown;
+  fromSnapshot(snapshot: unknown): S;
+}
+
+/** Aggregates without a head of their own get a snapshot when a stream passes a multiple of this many events. */
+export const snapshotEvery = 100;
+
+/** Whether an append that takes a stream from version `before` to `after` should leave a snapshot. */
+export function snapshotDue(before: number, after: number): boolean {
+  return Math.floor(after / snapshotEvery) > Math.floor(before / snapshotEvery);
+}
+
+const appendStatement = `SELECT * FROM log.append($1, $2, $3, $4, $5::timestamptz,
+  $6::text[], $7::int4[], $8::text[], $9::bytea[], $10::int2[], $11::text[], $12::int8[], $13::jsonb[],
+  $14::uuid[], $15::int8[], $16::text[], $17::int2[], $18::uuid[], $19::jsonb[], $20::jsonb[], $21::bytea[],
+  $22::uuid[], $23::int8[], $24::int8[], $25::int2[], $26::jsonb[],
+  $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::int8[], $32::bytea[], $33::bytea[], $34::text[], $35::text[])`;
+
+const eventColumns = `book_id AS "bookId", position, stream_id AS "streamId", version, event_type AS "eventType", event_version AS "eventVersion",
+  event_id AS "eventId", recorded_at AS "recordedAt", data, metadata, leaf_hash AS "leafHash"`;
+
+interface AppendRow {
+  readonly outcome: AppendOutcome['kind'];
+  readonly position: number;
+  readonly tail: string;
+  readonly recorded_at: string;
+  readonly floor: string | null;
+  readonly clock: string;
+  readonly receipts: readonly (Omit<Receipt, 'fingerprint'> & { readonly fingerprint: string })[] | null;
+}
+
+export class EventStore {
+  constructor(
+    private readonly pool: Pool,
+    readonly catalogue: EventCatalogue,
+  ) {}
+
+  /**
+   * Writes one batch of one book, or nothing, in one round trip and one SQL transaction of its own.
+   * @param client the connection of the book's writer; batches of one book must share it (DESIGN section 5, rule 2)
+   * @throws VersionConflict when an expected version does not hold; whatever the driver throws when the outcome is unknown
+   */
+  async append(client: Pick<Client, 'query'>, request: AppendRequest): Promise<AppendOutcome> {
+    const values = this.encode(request);
+    let row: AppendRow | undefined;
+    try {
+      const answer = await client.query<AppendRow>({ name: 'append', text: appendStatement, values });
+      row = answer.rows[0];
+    } catch (error) {
+      if ((error as { code?: string }).code === 'BK001') throw new VersionConflict((error as Error).message, { cause: error });
+      throw error;
+    }
+    if (row === undefined) throw new Error('append returned no row');
+    switch (row.outcome) {
+      case 'keys_known':
+        return { kind: 'keys_known', receipts: (row.receipts ?? []).map(readReceipt) };
+      case 'clock_refused':
+        return { kind: 'clock_refused', above: Math.max(microsOf(row.recorded_at), microsOf(row.floor ?? row.recorded_at)), clock: microsOf(row.clock) };
+      default:
+        return { kind: row.outcome, head: { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) } };
+    }
+  }
+
+  private encode({ bookId, head, newTail, recordedAt, events, streams, receipts = [], names = [], contexts = [] }: AppendRequest): unknown[] {
+    const next = new Map<string, number>();
+    for (const { streamId, expected } of streams) next.set(streamId, expected === 'new' ? 0 : expected);
+    const at = instantText(recordedAt);
+    const count = events.length;
+    const data = new Array<string>(count);
+    const hashes = new Array<Buffer>(count);
+    const typeVersions = new Array<number>(count);
+    for (let index = 0; index < count; index++) {
+      const event = events[index] as NewEvent;
+      const version = (next.get(event.streamId) ?? Number.NaN) + 1;
+      if (version !== event.version) throw new Error(`event ${event.eventType} has version ${event.version} of stream ${event.streamId}, after ${version - 1} comes ${version}`);
+      next.set(event.streamId, version);
+      const definition = definitionOf(this.catalogue, event.eventType);
+      const json = canonicalJson(event.data);
+      data[index] = json;
+      typeVersions[index] = definition.version;
+      hashes[index] = Buffer.from(
+        leafHashOfParts({
+          aggregateType: definition.aggregateType,
+          bookId,
+          data: json,
+          metadata: event.metadata,
+          userId: event.userId,
+          streamId: event.streamId,
+          eventId: event.eventId,
+          eventType: event.eventType,
+          eventVersion: definition.version,
+          position: head.position + index + 1,
+          recordedAt: at,
+          version,
+        }),
+        'hex',
+      );
+    }
+    const withHead = streams.filter(({ head }) => head !== undefined);
+    const headless = streams.filter(({ head, expected }) => head?.kind !== 'every' && expected !== 'new' && expected > 0);
+    return [
+      bookId,
+      head.position,
+      head.tail,
+      newTail,
+      at,
+      textArray(receipts.map(({ key }) => key)),
+      int4Array(receipts.map(({ item }) => item)),
+      textArray(receipts.map(({ command }) => command)),
+      byteaArray(receipts.map(({ fingerprint }) => fingerprint)),
+      int2Array(receipts.map(({ status }) => status)),
+      textArray(receipts.map(({ answer }) => answer)),
+      int8Array(receipts.map(({ position }) => position)),
+      jsonbArray(receipts.map(({ members }) => (members === undefined ? undefined : canonicalJson(members)))),
+      uuidArray(events.map(({ streamId }) => streamId)),
+      int8Array(events.map(({ version }) => version)),
+      textArray(events.map(({ eventType }) => eventType)),
+      int2Array(typeVersions),
+      uuidArray(events.map(({ eventId }) => eventId)),
+      jsonbArray(data),
+      jsonbArray(events.map(storedMetadata)),
+      byteaArray(hashes),
+      uuidArray(withHead.map(({ streamId }) => streamId)),
+      int8Array(withHead.map(({ head, expected }) => (head?.kind === 'policy' ? undefined : expected === 'new' ? 0 : expected))),
+      int8Array(withHead.map(({ head }) => head?.version)),
+      int2Array(withHead.map(({ head }) => head?.reducerVersion)),
+      jsonbArray(withHead.map(({ head }) => canonicalJson(head?.state))),
+      textArray(names.map(({ category }) => category)),
+      textArray(names.map(({ name }) => name)),
+      uuidArray(names.map(({ streamId }) => streamId)),
+      uuidArray(headless.map(({ streamId }) => streamId)),
+      int8Array(headless.map(({ expected }) => expected as number)),
+      byteaArray(contexts.map(({ hash }) => hash)),
+      byteaArray(contexts.map(({ salt }) => salt)),
+      textArray(contexts.map(({ ip }) => ip)),
+      textArray(contexts.map(({ userAgent }) => userAgent)),
+    ];
+  }
+
+  /** Appends for callers without a connection of their own: takes one from the pool. */
+  async appendOnce(request: AppendRequest): Promise<AppendOutcome> {
+    const client = await this.pool.connect();
+    try {
+      return await this.append(client as unknown as Client, request);
+    } finally {
+      client.release();
+    }
+  }
+
+  /** The head of a book; emptyHead when it has none. */
+  async head(bookId: string): Promise<Head> {
+    const answer = await this.pool.query<{ position: number; tail: string; recorded_at: string }>({
+      name: 'head',
+      text: 'SELECT position, tail, recorded_at FROM log.book_heads WHERE book_id = $1',
+      values: [bookId],
+    });
+    const row = answer.rows[0];
+    return row === undefined ? emptyHead : { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) };
+  }
+
+  /** Events of a stream in version order. */
+  async readStream(bookId: string, streamId: string, { after = 0, limit = 1_000_000 }: { after?: number; limit?: number } = {}): Promise<RecordedEvent[]> {
+    const answer = await this.pool.query<StoredEvent>({
+      name: 'read-stream',
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4`,
+      values: [bookId, streamId, after, limit],
+    });
+    return answer.rows.map((event) => this.current(event));
+  }
+
+  /**
+   * Events of a book after a position, in position order, at most `limit`. Positions are given under the lock of the head
+   * row, so commit order is position order: what is returned is a prefix of what comes after `after`, never with a hole.
+   */
+  async readAll(bookId: string, after: number, limit: number): Promise<RecordedEvent[]> {
+    const answer = await this.pool.query<StoredEvent>({
+      name: 'read-all',
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 ORDER BY position LIMIT $3`,
+      values: [bookId, after, limit],
+    });
+    return answer.rows.map((event) => this.current(event));
+  }
+
+  private current(event: StoredEvent): RecordedEvent {
+    return Object.assign(event, { current: upcast(this.catalogue, event) });
+  }
+
+  /** Heads of streams whose reducer version matches; the others are left out and must be folded (see load). */
+  async heads(bookId: string, streamIds: readonly string[], reducerVersions: (streamId: string) => number): Promise<Map<string, { version: number; state: unknown }>> {
+    const answer = await this.pool.query<{ stream_id: string; version: number; reducer_version: number; state: unknown }>({
+      name: 'heads',
+      text: `SELECT h.stream_id, h.version, h.reducer_version, h.state FROM unnest($2::uuid[]) AS wanted (stream_id),
+             LATERAL (SELECT * FROM log.heads t WHERE t.book_id = $1 AND t.stream_id = wanted.stream_id OFFSET 0) AS h`,
+      values: [bookId, uuidArray(streamIds)],
+    });
+    const found = new Map<string, { version: number; state: unknown }>();
+    for (const { stream_id, version, reducer_version, state } of answer.rows) {
+      if (reducer_version === reducerVersions(stream_id)) found.set(stream_id, { version, state });
+    }
+    return found;
+  }
+
+  /** The streams that names lead to. */
+  async streamsByName(bookId: string, category: string, names: readonly string[]): Promise<Map<string, string>> {
+    const answer = await this.pool.query<{ name: string; stream_id: string }>({
+      name: 'streams-by-name',
+      text: `SELECT n.name, n.stream_id FROM unnest($3::text[]) AS wanted (name),
+             LATERAL (SELECT * FROM log.stream_names t WHERE t.book_id = $1 AND t.category = $2 AND t.name = wanted.name OFFSET 0) AS n`,
+      values: [bookId, category, textArray(names)],
+    });
+    return new Map(answer.rows.map(({ name, stream_id }) => [name, stream_id]));
+  }
+
+  /**
+   * The state of an aggregate at its newest version (or at `at`): its head or snapshot if there is one of this reducer
+   * version, and the events after it.
+   * @param options.snapshots false folds from the first event on
+   * @returns undefined when the stream has no event
+   */
+  async load<S>(bookId: string, streamId: string, reducer: Reducer<S>, options: { snapshots?: boolean; at?: number } = {}): Promise<{ state: S; version: number } | undefined> {
+    const { snapshots = true, at = Number.MAX_SAFE_INTEGER } = options;
+    const head = snapshots ? (await this.heads(bookId, [streamId], () => reducer.version)).get(streamId) : undefined;
+    const usable = head !== undefined && head.version <= at ? head : undefined;
+    let state = usable === undefined ? undefined : reducer.fromSnapshot(usable.state);
+    let version = usable?.version ?? 0;
+    for (;;) {
+      const events = await this.readStream(bookId, streamId, { after: version, limit: Math.min(1_000, at - version) });
+      for (const event of events) {
+        state = reducer.evolve(state, { type: event.eventType as never, data: event.current as never }, streamId);
+        version = event.version;
+      }
+      if (events.length < 1_000 || version >= at) return state === undefined ? undefined : { state, version };
+    }
+  }
+
+  /** Stored outcomes of these commands. */
+  async receipts(bookId: string, keys: readonly { readonly key: string; readonly item: number }[]): Promise<Receipt[]> {
+    const answer = await this.pool.query<Omit<Receipt, 'fingerprint'> & { fingerprint: string }>({
+      name: 'receipts',
+      text: `SELECT r.key, r.item, r.command, encode(r.fingerprint, 'hex') AS fingerprint, r.status, r.answer, r.position, r.members
+               FROM unnest($2::text[], $3::int4[]) AS wanted (key, item),
+                    LATERAL (SELECT * FROM log.receipts t WHERE t.book_id = $1 AND t.key = wanted.key AND t.item = wanted.item OFFSET 0) AS r`,
+      values: [bookId, textArray(keys.map(({ key }) => key)), int4Array(keys.map(({ item }) => item))],
+    });
+    return answer.rows.map(readReceipt);
+  }
+
+  /** Commits a small change before a remembered answer is given again (rule 10; SCALE section 4, the replay hole). */
+  async touchReceipt(bookId: string, key: string, item: number): Promise<void> {
+    await this.pool.query({ name: 'touch-receipt', text: 'SELECT log.touch_receipt($1, $2, $3)', values: [bookId, key, item] });
+  }
+
+  /**
+   * Makes "as known at `instant`" final and tells the last position recorded at or before it.
+   * @param micros the instant, microseconds since 1970
+   * @returns undefined when the instant lies after the database's clock
+   */
+  async positionAt(bookId: string, micros: number): Promise<number | undefined> {
+    const instant = instantText(micros);
+    const head = await this.head(bookId);
+    if (micros > head.recordedAt) {
+      const answer = await this.pool.query<{ position: number; recorded_at: string; clock: string }>({
+        name: 'raise-floor',
+        text: 'SELECT * FROM log.raise_floor($1, $2::timestamptz)',
+        values: [bookId, instant],
+      });
+      const row = answer.rows[0];
+      if (row === undefined) return 0;
+      if (micros > microsOf(row.clock)) return undefined;
+      if (micros >= microsOf(row.recorded_at)) return row.position;
+    }
+    const answer = await this.pool.query<{ last_position: number }>({
+      name: 'position-at',
+      text: 'SELECT last_position FROM log.batches WHERE book_id = $1 AND recorded_at <= $2::timestamptz ORDER BY recorded_at DESC LIMIT 1',
+      values: [bookId, instant],
+    });
+    return answer.rows[0]?.last_position ?? 0;
+  }
+
+  /** Enters a book into the directory; repeating it changes nothing. */
+  async registerBook(bookId: string, micros: number): Promise<void> {
+    await this.pool.query('SELECT log.register_book($1, $2::timestamptz)', [bookId, instantText(micros)]);
+  }
+
+  /** Ids of all books, in order, after `after`. */
+  async books(after = '', limit = 1_000): Promise<string[]> {
+    const answer = await this.pool.query<{ book_id: string }>("SELECT book_id FROM log.books WHERE book_id > $1 AND book_id NOT LIKE '%~%' ORDER BY book_id LIMIT $2", [after, limit]);
+    return answer.rows.map(({ book_id }) => book_id);
+  }
+}
+
+function storedMetadata({ metadata, userId }: NewEvent): string {
+  if (userId === undefined) return metadata;
+  return metadata === '{}' ? `{"userId":${JSON.stringify(userId)}}` : `${metadata.slice(0, -1)},"userId":${JSON.stringify(userId)}}`;
+}
+
+function readReceipt(row: Omit<Receipt, 'fingerprint'> & { readonly fingerprint: string }): Receipt {
+  return { ...row, fingerprint: Buffer.from(row.fingerprint, 'hex'), position: row.position ?? undefined, members: row.members ?? undefined };
+}
+
+function microsOf(text: string): number {
+  const micros = instantMicros(text);
+  if (micros === undefined) throw new Error(`the database returned "${text}" for an instant`);
+  return micros;
+}
+

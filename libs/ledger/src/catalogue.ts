@@ -1,0 +1,21 @@
+/**
+ * Every event type that a log of ours holds, and the ids of the streams that a book has exactly one of. Hides nothing but
+ * the names behind those ids; guarantees that they are the same in every process and for ever.
+ */
+import { accountEvents, bookEvents, journalEvents } from '#domain';
+import { type EventCatalogue, uuidV5 } from '#event-store';
+
+export const catalogue: EventCatalogue = { ...bookEvents, ...accountEvents, ...journalEvents };
+
+/** The stream of the Book aggregate. */
+export function bookStreamId(bookId: string): string {
+  return uuidV5(`book:${bookId}`);
+}
+
+/** The head that holds the last number of each day book in one fiscal year; it has no events of its own. */
+export function numbersStreamId(bookId: string, fiscalYear: string): string {
+  return uuidV5(`numbers:${bookId}:${fiscalYear}`);
+}
+
+/** Category under which account codes are reserved in the log's names. */
+export const accountCodes = 'account';
