@@ -29,6 +29,9 @@ module.exports = {
     ],
   },
   setupFiles: ['reflect-metadata'],
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+  reporters: ['default', '<rootDir>/test/support/executed-tests.cjs'],
   // Jest would choose one worker on two cores; the specs wait for PostgreSQL most of the time.
   maxWorkers: 2,
   testTimeout: 60_000,

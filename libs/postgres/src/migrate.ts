@@ -264,7 +264,9 @@ async function retrying<T>(work: () => Promise<T>): Promise<T> {
  * object, schema; unique violation of a catalogue's index; "tuple concurrently updated"; deadlock.
  */
 function isCatalogueRace(error: unknown): boolean {
-  const { code, schema, message } = (error instanceof MigrationError ? error.cause : error) as Partial<
+  const { code, schema, message } = ((error instanceof MigrationError ? error.cause : error) ?? {}) as Partial<
+    Record<"code" | "schema" | "message", string>
+  >;
     Record<'code' | 'schema' | 'message', string>
   >;
   if (code === '23505') return schema === 'pg_catalog';
