@@ -264,11 +264,8 @@ async function retrying<T>(work: () => Promise<T>): Promise<T> {
  * object, schema; unique violation of a catalogue's index; "tuple concurrently updated"; deadlock.
  */
 function isCatalogueRace(error: unknown): boolean {
-  const { code, schema, message } = ((error instanceof MigrationError ? error.cause : error) ?? {}) as Partial<
-    Record<"code" | "schema" | "message", string>
-  >;
-    Record<'code' | 'schema' | 'message', string>
-  >;
+  const raised: unknown = error instanceof MigrationError ? error.cause : error;
+  const { code, schema, message } = (raised ?? {}) as Partial<Record<'code' | 'schema' | 'message', string>>;
   if (code === '23505') return schema === 'pg_catalog';
   if (code === 'XX000') return /^tuple concurrently (updated|deleted)/.test(message ?? '');
   return code === '42P07' || code === '42710' || code === '42P06' || code === '40P01';
