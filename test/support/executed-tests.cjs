@@ -13,7 +13,6 @@ module.exports = class ExecutedTests {
   /** @type {Error | undefined} */
   #error;
 
-  /** @param {unknown} _contexts @param {import('@jest/test-result').AggregatedResult} results */
   onRunComplete(_contexts, results) {
     const all = results.testResults.flatMap((file) => file.testResults);
     const executed = all.filter((test) => test.status === 'passed' || test.status === 'failed').length;

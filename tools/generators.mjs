@@ -1,0 +1,10 @@
+/**
+ * The files in this repository that are generated from the code, and committed so that every change of them is seen in review.
+ *
+ * `script` is a built program that prints the file's content to stdout; `output` is where it belongs.
+ *
+ * @type {{ output: string, script: string }[]}
+ */
+export const generators = [
+  // { output: 'docs/reference/openapi.json', script: 'dist/apps/api/src/openapi.js' },
+];
