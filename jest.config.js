@@ -11,7 +11,7 @@ module.exports = {
   roots: ['<rootDir>'],
   testMatch: ['<rootDir>/libs/**/*.spec.ts', '<rootDir>/apps/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
   // A copy of the repository may stand in .data or dist; its package.json would collide with ours in the module map.
-  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.data/', '<rootDir>/coverage/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.data/', '<rootDir>/coverage/', '<rootDir>/.cache/'],
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
