@@ -57,7 +57,7 @@ BEGIN
      SET position = p_position + v_events, tail = p_new_tail, recorded_at = p_recorded_at
    WHERE h.book_id = p_book AND h.position = p_position AND h.tail = p_tail
      AND p_recorded_at > h.recorded_at AND p_recorded_at > h.recorded_floor
-     AND p_recorded_at <= greatest(v_clock + interval '2 seconds', h.recorded_at + interval '1 microsecond');
+     AND p_recorded_at <= greatest(v_clock + interval '2 seconds', h.recorded_at + interval '1 microsecond', h.recorded_floor + interval '1 microsecond');
   IF NOT FOUND THEN
     SELECT * INTO v_head FROM log.book_heads h WHERE h.book_id = p_book;
     IF v_head.position = p_position AND v_head.tail = p_tail THEN

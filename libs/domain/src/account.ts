@@ -229,7 +229,12 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
     const details = { parent: command.parent };
     if (parent === undefined) refusals.note('parent_invalid', () => `there is no account ${command.parent} to be the parent`, details);
     else if (parent.type !== command.accountType) {
-      refusals.note('parent_invalid', () => `${command.code} is of type ${command.accountType}, its parent ${command.parent} of type ${parent.type}; a parent has the same type`, details);
+      refusals.note(
+        'parent_invalid',
+        () =>
+          `${command.code} is of type ${command.accountType}, its parent ${command.parent} of type ${parent.type}; a parent has the same type`,
+        details,
+      );
     }
   }
   refusals.throwFirst();
@@ -238,7 +243,21 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
   const normalSide = command.contra ? (normal === 'debit' ? 'credit' : 'debit') : normal;
   decision.recordAccount(id, {
     type: 'AccountOpened',
-    data: { code, name, type: accountType, subtype, normalSide, postable: command.postable ?? true, parentId, currencies, subledger, limits, cashFlow, mappings, metadata },
+    data: {
+      code,
+      name,
+      type: accountType,
+      subtype,
+      normalSide,
+      postable: command.postable ?? true,
+      parentId,
+      currencies,
+      subledger,
+      limits,
+      cashFlow,
+      mappings,
+      metadata,
+    },
   });
 }
 
@@ -252,8 +271,10 @@ function checkCurrencies(book: BookState, command: OpenAccount, refusals: Refusa
   }
   for (const { currency, min, max } of command.limits ?? []) {
     const scale = scaleOf(book, currency);
-    const bad = scale === undefined ? undefined : [min, max].find((bound) => bound !== undefined && signedMinor(bound, scale) === undefined);
-    if (bad !== undefined) refusals.note('scale_exceeded', () => `limit ${bad} has more decimals than ${currency} (${scale})`, { currency, scale: scale ?? 0 });
+    const bad =
+      scale === undefined ? undefined : [min, max].find((bound) => bound !== undefined && signedMinor(bound, scale) === undefined);
+    if (bad !== undefined)
+      refusals.note('scale_exceeded', () => `limit ${bad} has more decimals than ${currency} (${scale})`, { currency, scale: scale ?? 0 });
   }
 }
 
@@ -290,7 +311,11 @@ export function changeAccount(decision: Decision, command: ChangeAccount): void 
     case 'CloseAccount': {
       const open = account.totals.find(({ debit, credit }) => debit !== credit);
       if (open !== undefined) {
-        throw new LedgerError('account_not_empty', `account ${account.code} has a balance of ${fromMinor(balanceOf(account, open), open.scale)} ${open.currency}; only an account without a balance can be closed`, details);
+        throw new LedgerError(
+          'account_not_empty',
+          `account ${account.code} has a balance of ${fromMinor(balanceOf(account, open), open.scale)} ${open.currency}; only an account without a balance can be closed`,
+          details,
+        );
       }
       return decision.recordAccount(account.id, { type: 'AccountClosed', data: {} });
     }
@@ -308,11 +333,16 @@ function addressedAccount(decision: Decision, code: string): AccountState {
 /** Notes what speaks against a line on this account: account_not_postable, account_frozen, account_closed, currency_not_allowed. */
 export function checkPostable(account: AccountState, currency: string, line: number, refusals: Refusals): void {
   const details = { account: account.code, line };
-  if (!account.postable) refusals.note('account_not_postable', () => `line ${line}: ${account.code} is a header account and takes no lines`, details);
+  if (!account.postable)
+    refusals.note('account_not_postable', () => `line ${line}: ${account.code} is a header account and takes no lines`, details);
   if (account.status === 'frozen') refusals.note('account_frozen', () => `line ${line}: account ${account.code} is frozen`, details);
   if (account.status === 'closed') refusals.note('account_closed', () => `line ${line}: account ${account.code} is closed`, details);
   if (account.currencies !== undefined && !account.currencies.includes(currency)) {
-    refusals.note('currency_not_allowed', () => `line ${line}: account ${account.code} takes ${account.currencies?.join(', ')}, not ${currency}`, { ...details, currency });
+    refusals.note(
+      'currency_not_allowed',
+      () => `line ${line}: account ${account.code} takes ${account.currencies?.join(', ')}, not ${currency}`,
+      { ...details, currency },
+    );
   }
 }
 
@@ -331,12 +361,17 @@ export function checkLimits(account: AccountState, before: CurrencyTotal | undef
   const bound = min !== undefined && is < min && is < was ? limit.min : max !== undefined && is > max && is > was ? limit.max : undefined;
   if (bound === undefined) return;
   const balance = fromMinor(is, after.scale);
-  refusals.note('limit_exceeded', () => `account ${account.code} would have a balance of ${balance} ${after.currency} (now ${fromMinor(was, after.scale)}); its limit is ${bound}`, {
-    account: account.code,
-    currency: after.currency,
-    limit: bound,
-    balance,
-  });
+  refusals.note(
+    'limit_exceeded',
+    () =>
+      `account ${account.code} would have a balance of ${balance} ${after.currency} (now ${fromMinor(was, after.scale)}); its limit is ${bound}`,
+    {
+      account: account.code,
+      currency: after.currency,
+      limit: bound,
+      balance,
+    },
+  );
 }
 
 function signedMinor(text: string, scale: number): bigint | undefined {

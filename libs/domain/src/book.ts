@@ -145,12 +145,15 @@ export function firstOpenDay(book: BookState, date: CalendarDate): CalendarDate 
 /** The calendar year, or the 12 months from `start` on, cut into months; named after the year in which it ends. */
 function yearStarting(start: CalendarDate): FiscalYear {
   const to = addDays(addMonths(start, 12), -1);
-  const periods = Array.from({ length: 12 }, (_, index): Period => ({
-    no: index + 1,
-    from: addMonths(start, index),
-    to: addDays(addMonths(start, index + 1), -1),
-    kind: 'normal',
-  }));
+  const periods = Array.from(
+    { length: 12 },
+    (_, index): Period => ({
+      no: index + 1,
+      from: addMonths(start, index),
+      to: addDays(addMonths(start, index + 1), -1),
+      kind: 'normal',
+    }),
+  );
   return { label: to.slice(0, 4), from: start, to, periods };
 }
 
@@ -240,17 +243,32 @@ export interface EnableCurrency {
  * @throws LedgerError book_exists | malformed
  */
 export function openBook(decision: Decision, command: OpenBook, now: number): void {
-  if (decision.findBook() !== undefined) throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
+  if (decision.findBook() !== undefined)
+    throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
   if (!isTimeZone(command.timeZone ?? 'UTC')) {
-    throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, { member: 'timeZone' });
+    throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, {
+      member: 'timeZone',
+    });
   }
   if (!isMonthDay(command.fiscalYearStart)) {
-    throw new LedgerError('malformed', `fiscalYearStart "${command.fiscalYearStart}" is not a month and day that every year has, like 01-01`, { member: 'fiscalYearStart' });
+    throw new LedgerError(
+      'malformed',
+      `fiscalYearStart "${command.fiscalYearStart}" is not a month and day that every year has, like 01-01`,
+      { member: 'fiscalYearStart' },
+    );
   }
   const { type: _type, id: _id, reason: _reason, ...given } = command;
-  const opened: BookOpened = { ...given, fx: command.fx ?? 'untracked', rounding: command.rounding ?? 'half_even', timeZone: command.timeZone ?? 'UTC' };
+  const opened: BookOpened = {
+    ...given,
+    fx: command.fx ?? 'untracked',
+    rounding: command.rounding ?? 'half_even',
+    timeZone: command.timeZone ?? 'UTC',
+  };
   decision.recordBook({ type: 'BookOpened', data: opened });
-  decision.recordBook({ type: 'FiscalYearDefined', data: generatedYearOf(opened.fiscalYearStart, opened.startsOn ?? todayIn(opened, now)) });
+  decision.recordBook({
+    type: 'FiscalYearDefined',
+    data: generatedYearOf(opened.fiscalYearStart, opened.startsOn ?? todayIn(opened, now)),
+  });
   decision.recordBook({ type: 'JournalDefined', data: { journalCode: 'GENERAL', name: 'General journal', type: 'general' } });
 }
 
@@ -267,14 +285,20 @@ export function defineFiscalYear(decision: Decision, command: DefineFiscalYear):
   if (book.fiscalYears.some(({ label }) => label === command.label)) throw invalid(`fiscal year ${command.label} is defined already`);
   const first = book.fiscalYears[0];
   const last = book.fiscalYears.at(-1);
-  const adjoins = first === undefined || last === undefined || addDays(last.to, 1) === command.from || addDays(command.to, 1) === first.from;
+  const adjoins =
+    first === undefined || last === undefined || addDays(last.to, 1) === command.from || addDays(command.to, 1) === first.from;
   if (!adjoins) {
-    throw invalid(`fiscal year ${command.label} (${command.from} … ${command.to}) adjoins neither end of the calendar ${first?.from} … ${last?.to}; fiscal years leave no gap and do not overlap`);
+    throw invalid(
+      `fiscal year ${command.label} (${command.from} … ${command.to}) adjoins neither end of the calendar ${first?.from} … ${last?.to}; fiscal years leave no gap and do not overlap`,
+    );
   }
   const periods = command.periods ?? monthsOf(command.from, command.to);
   const problem = periodsProblem(periods, command.from, command.to);
   if (problem !== undefined) throw invalid(`fiscal year ${command.label}: ${problem}`);
-  decision.recordBook({ type: 'FiscalYearDefined', data: { label: command.label, from: command.from, to: command.to, periods, given: true } });
+  decision.recordBook({
+    type: 'FiscalYearDefined',
+    data: { label: command.label, from: command.from, to: command.to, periods, given: true },
+  });
 }
 
 function monthsOf(from: CalendarDate, to: CalendarDate): Period[] {
@@ -290,10 +314,13 @@ function periodsProblem(periods: readonly Period[], from: CalendarDate, to: Cale
   const normal = periods.filter(({ kind }) => kind === 'normal');
   if (normal.length === 0) return 'it needs at least one normal period';
   if (periods.some(({ no }, index) => no !== index + 1)) return 'periods are numbered 1, 2, 3 … in order';
-  if (periods.some((period) => !isDate(period.from) || !isDate(period.to) || period.to < period.from)) return 'a period ends before it begins';
+  if (periods.some((period) => !isDate(period.from) || !isDate(period.to) || period.to < period.from))
+    return 'a period ends before it begins';
   if (normal[0]?.from !== from || normal.at(-1)?.to !== to) return `normal periods must cover ${from} … ${to}`;
-  if (normal.some((period, index) => index > 0 && addDays(normal[index - 1]?.to ?? from, 1) !== period.from)) return 'normal periods must adjoin';
-  if (periods.some((period) => period.kind === 'adjustment' && (period.from < from || period.to > to))) return 'an adjustment period must lie inside the year';
+  if (normal.some((period, index) => index > 0 && addDays(normal[index - 1]?.to ?? from, 1) !== period.from))
+    return 'normal periods must adjoin';
+  if (periods.some((period) => period.kind === 'adjustment' && (period.from < from || period.to > to)))
+    return 'an adjustment period must lie inside the year';
   return undefined;
 }
 
@@ -302,7 +329,10 @@ export function defineJournal(decision: Decision, command: DefineJournal): void 
   if (decision.book().journals.some(({ journalCode }) => journalCode === command.journalCode)) {
     throw new LedgerError('journal_exists', `journal ${command.journalCode} exists`, { journalCode: command.journalCode });
   }
-  decision.recordBook({ type: 'JournalDefined', data: { journalCode: command.journalCode, name: command.name, type: command.journalType ?? 'other' } });
+  decision.recordBook({
+    type: 'JournalDefined',
+    data: { journalCode: command.journalCode, name: command.name, type: command.journalType ?? 'other' },
+  });
 }
 
 /**
@@ -316,11 +346,17 @@ export function enableCurrency(decision: Decision, command: EnableCurrency): voi
   }
   const enabled = decision.book().currencies;
   if (Object.hasOwn(enabled, code)) {
-    throw new LedgerError('currency_exists', `${code} is enabled with ${enabled[code]} decimals; a scale is final once it is enabled or used`, { currency: code });
+    throw new LedgerError(
+      'currency_exists',
+      `${code} is enabled with ${enabled[code]} decimals; a scale is final once it is enabled or used`,
+      { currency: code },
+    );
   }
   const standard = isoScale(code);
   if (standard !== undefined && scale < standard) {
-    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, { member: 'scale' });
+    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, {
+      member: 'scale',
+    });
   }
   decision.recordBook({ type: 'CurrencyEnabled', data: { code, scale } });
 }
@@ -328,18 +364,30 @@ export function enableCurrency(decision: Decision, command: EnableCurrency): voi
 /** Notes what speaks against posting on `date`: no_fiscal_year, before_book_start, period_closed. */
 export function checkDate(book: BookState, date: CalendarDate, refusals: Refusals): void {
   if (book.startsOn !== undefined && date < book.startsOn) {
-    refusals.note('before_book_start', () => `${date} lies before the book starts on ${book.startsOn}`, { effectiveDate: date, startsOn: book.startsOn });
+    refusals.note('before_book_start', () => `${date} lies before the book starts on ${book.startsOn}`, {
+      effectiveDate: date,
+      startsOn: book.startsOn,
+    });
   }
   const period = periodOf(book, date);
   if (period?.closed) {
-    refusals.note('period_closed', () => `${date} lies in period ${period.fiscalYear}/${period.period}, which is closed; the first open day is ${firstOpenDay(book, date)}`, {
-      effectiveDate: date,
-      fiscalYear: period.fiscalYear,
-      period: period.period,
-    });
+    refusals.note(
+      'period_closed',
+      () =>
+        `${date} lies in period ${period.fiscalYear}/${period.period}, which is closed; the first open day is ${firstOpenDay(book, date)}`,
+      {
+        effectiveDate: date,
+        fiscalYear: period.fiscalYear,
+        period: period.period,
+      },
+    );
   }
   if (period === undefined && missingYears(book, date) === undefined) {
-    refusals.note('no_fiscal_year', () => `${date} lies in no fiscal year; defined are ${book.fiscalYears[0]?.from} … ${book.fiscalYears.at(-1)?.to}`, { effectiveDate: date });
+    refusals.note(
+      'no_fiscal_year',
+      () => `${date} lies in no fiscal year; defined are ${book.fiscalYears[0]?.from} … ${book.fiscalYears.at(-1)?.to}`,
+      { effectiveDate: date },
+    );
   }
 }
 

@@ -31,37 +31,101 @@ export const errorTable = declare({
   // The request itself
   unauthenticated: { kind: 'unauthenticated', meaning: 'No valid API key came with the request; send `Authorization: Bearer KEY`.' },
   forbidden: { kind: 'forbidden', meaning: 'The API key may not do this.' },
-  malformed: { kind: 'invalid', meaning: 'The body is not what the operation takes: not JSON, a duplicate key, a missing member, a wrong type or value.', members: ['member'] },
+  malformed: {
+    kind: 'invalid',
+    meaning: 'The body is not what the operation takes: not JSON, a duplicate key, a missing member, a wrong type or value.',
+    members: ['member'],
+  },
   unknown_member: { kind: 'invalid', meaning: 'The body or query has a member that the operation does not know.', members: ['member'] },
   amount_not_string: { kind: 'invalid', meaning: 'Amounts are strings, because JSON numbers lose digits.', members: ['member'] },
-  amount_format: { kind: 'invalid', meaning: 'Amounts are plain decimals: digits, at most one point, no sign, exponent, blank or leading zero.', members: ['member'] },
-  date_invalid: { kind: 'invalid', meaning: 'A date or instant that does not exist, has another form than YYYY-MM-DD (or RFC 3339), lies outside 1900-01-01 … 2199-12-31, or is a knownAt in the future.', members: ['member'] },
-  text_invalid: { kind: 'invalid', meaning: 'A text holds U+0000, a lone surrogate, or a character that its member does not allow.', members: ['member'] },
-  too_large: { kind: 'invalid', meaning: 'More bytes, lines, entries or depth than the limit that the detail names.', members: ['member', 'limit'] },
+  amount_format: {
+    kind: 'invalid',
+    meaning: 'Amounts are plain decimals: digits, at most one point, no sign, exponent, blank or leading zero.',
+    members: ['member'],
+  },
+  date_invalid: {
+    kind: 'invalid',
+    meaning:
+      'A date or instant that does not exist, has another form than YYYY-MM-DD (or RFC 3339), lies outside 1900-01-01 … 2199-12-31, or is a knownAt in the future.',
+    members: ['member'],
+  },
+  text_invalid: {
+    kind: 'invalid',
+    meaning: 'A text holds U+0000, a lone surrogate, or a character that its member does not allow.',
+    members: ['member'],
+  },
+  too_large: {
+    kind: 'invalid',
+    meaning: 'More bytes, lines, entries or depth than the limit that the detail names.',
+    members: ['member', 'limit'],
+  },
   key_missing: { kind: 'invalid', meaning: 'A command needs the header `Idempotency-Key`: 1 to 255 printable ASCII characters.' },
-  idempotency_key_reused: { kind: 'conflict', meaning: 'The key was used for another command; `members` names what differs.', members: ['members'] },
+  idempotency_key_reused: {
+    kind: 'conflict',
+    meaning: 'The key was used for another command; `members` names what differs.',
+    members: ['members'],
+  },
   // What the command refers to
   route_unknown: { kind: 'not_found', meaning: 'No such path or method.' },
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
   entry_unknown: { kind: 'not_found', meaning: 'No such journal entry in this book.', members: ['entry'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
-  account_unknown: { kind: 'rejected', meaning: 'No such account in this book (404 when it stands in the path, 422 in a body).', members: ['account', 'line'] },
+  account_unknown: {
+    kind: 'rejected',
+    meaning: 'No such account in this book (404 when it stands in the path, 422 in a body).',
+    members: ['account', 'line'],
+  },
   journal_unknown: { kind: 'rejected', meaning: 'No journal with this code in this book.', members: ['journalCode'] },
   book_exists: { kind: 'conflict', meaning: 'The book id is taken; ids are never reused.', members: ['book'] },
-  account_exists: { kind: 'conflict', meaning: 'The account code is or was in use; a code is never given to another account.', members: ['account'] },
+  account_exists: {
+    kind: 'conflict',
+    meaning: 'The account code is or was in use; a code is never given to another account.',
+    members: ['account'],
+  },
   journal_exists: { kind: 'conflict', meaning: 'The journal code is in use.', members: ['journalCode'] },
-  currency_exists: { kind: 'conflict', meaning: 'The currency is enabled already, by declaration or first use; its scale is final.', members: ['currency'] },
+  currency_exists: {
+    kind: 'conflict',
+    meaning: 'The currency is enabled already, by declaration or first use; its scale is final.',
+    members: ['currency'],
+  },
   parent_invalid: { kind: 'rejected', meaning: 'The parent is unknown or has another type than the account.', members: ['parent'] },
-  currency_unknown: { kind: 'rejected', meaning: 'Not an ISO 4217 code with minor units and not declared in this book.', members: ['currency', 'line'] },
-  currency_not_allowed: { kind: 'rejected', meaning: 'The account is restricted to other currencies.', members: ['account', 'currency', 'line'] },
+  currency_unknown: {
+    kind: 'rejected',
+    meaning: 'Not an ISO 4217 code with minor units and not declared in this book.',
+    members: ['currency', 'line'],
+  },
+  currency_not_allowed: {
+    kind: 'rejected',
+    meaning: 'The account is restricted to other currencies.',
+    members: ['account', 'currency', 'line'],
+  },
   scale_exceeded: { kind: 'rejected', meaning: 'More decimals than the currency has.', members: ['currency', 'scale', 'line'] },
-  amount_range: { kind: 'rejected', meaning: 'The amount is 0 where it must not be, or has 10^30 minor units or more, or a total would reach 10^38.', members: ['line'] },
-  base_amount_required: { kind: 'rejected', meaning: 'In a book with fx=tracked a line in another currency needs its base amount.', members: ['line'] },
+  amount_range: {
+    kind: 'rejected',
+    meaning: 'The amount is 0 where it must not be, or has 10^30 minor units or more, or a total would reach 10^38.',
+    members: ['line'],
+  },
+  base_amount_required: {
+    kind: 'rejected',
+    meaning: 'In a book with fx=tracked a line in another currency needs its base amount.',
+    members: ['line'],
+  },
   too_few_lines: { kind: 'rejected', meaning: 'An entry has two or more lines.' },
-  unbalanced: { kind: 'rejected', meaning: 'Debits and credits differ in a currency (I1).', members: ['currency', 'debit', 'credit', 'difference'] },
+  unbalanced: {
+    kind: 'rejected',
+    meaning: 'Debits and credits differ in a currency (I1).',
+    members: ['currency', 'debit', 'credit', 'difference'],
+  },
   // What the book's rules say
-  fiscal_year_invalid: { kind: 'rejected', meaning: 'The fiscal year does not adjoin the others, overlaps one, or its periods do not cover it.' },
-  no_fiscal_year: { kind: 'rejected', meaning: 'The date lies in no fiscal year of a book whose calendar is defined by hand.', members: ['effectiveDate'] },
+  fiscal_year_invalid: {
+    kind: 'rejected',
+    meaning: 'The fiscal year does not adjoin the others, overlaps one, or its periods do not cover it.',
+  },
+  no_fiscal_year: {
+    kind: 'rejected',
+    meaning: 'The date lies in no fiscal year of a book whose calendar is defined by hand.',
+    members: ['effectiveDate'],
+  },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
   period_closed: { kind: 'rejected', meaning: 'The period is closed (I9).', members: ['effectiveDate', 'fiscalYear', 'period'] },
   account_not_postable: { kind: 'rejected', meaning: 'A header account takes no lines (I9).', members: ['account', 'line'] },
@@ -69,13 +133,29 @@ export const errorTable = declare({
   account_not_frozen: { kind: 'rejected', meaning: 'The account is not frozen.', members: ['account'] },
   account_closed: { kind: 'rejected', meaning: 'The account is closed (I9).', members: ['account', 'line'] },
   account_not_empty: { kind: 'rejected', meaning: 'An account with a balance cannot be closed.', members: ['account'] },
-  limit_exceeded: { kind: 'rejected', meaning: 'The balance would leave the limits of the account.', members: ['account', 'currency', 'limit', 'balance'] },
+  limit_exceeded: {
+    kind: 'rejected',
+    meaning: 'The balance would leave the limits of the account.',
+    members: ['account', 'currency', 'limit', 'balance'],
+  },
   already_reversed: { kind: 'rejected', meaning: 'The entry was reversed before.', members: ['entry', 'by'] },
   reversal_of_reversal: { kind: 'rejected', meaning: 'A reversal cannot be reversed; post the entry anew.', members: ['entry'] },
   // What the service can do now
-  queue_full: { kind: 'limited', meaning: 'Too many commands wait; repeat with the same key after Retry-After seconds.', members: ['retryAfter'] },
-  projection_behind: { kind: 'unavailable', meaning: 'The projection has not folded everything acknowledged yet; repeat after Retry-After seconds.', members: ['lag', 'retryAfter'] },
-  database_unavailable: { kind: 'unavailable', meaning: 'The database does not answer; the outcome is unknown. Repeat with the same key.', members: ['retryAfter'] },
+  queue_full: {
+    kind: 'limited',
+    meaning: 'Too many commands wait; repeat with the same key after Retry-After seconds.',
+    members: ['retryAfter'],
+  },
+  projection_behind: {
+    kind: 'unavailable',
+    meaning: 'The projection has not folded everything acknowledged yet; repeat after Retry-After seconds.',
+    members: ['lag', 'retryAfter'],
+  },
+  database_unavailable: {
+    kind: 'unavailable',
+    meaning: 'The database does not answer; the outcome is unknown. Repeat with the same key.',
+    members: ['retryAfter'],
+  },
   internal: { kind: 'internal', meaning: 'A fault of ours; nothing was recorded for this command.' },
 });
 
@@ -93,14 +173,18 @@ export type ErrorDetails = Record<string, string | number | readonly string[]>;
 export class LedgerError extends Error {
   readonly kind: ErrorKind;
 
-  /** @param kind only where one code has two kinds: account_unknown is not_found in a path, rejected in a body */
+  /**
+   * @param kind only where one code has two kinds: account_unknown is not_found in a path, rejected in a body
+   * @param options `cause` of an internal error, for the log
+   */
   constructor(
     readonly code: ErrorCode,
     message: string,
     readonly details: ErrorDetails = {},
     kind: ErrorKind = errorTable[code].kind,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
     this.name = 'LedgerError';
     this.kind = kind;
   }
@@ -120,7 +204,8 @@ export class Refusals {
 
   /** Notes a refusal; the message is built only when it wins. */
   note(code: ErrorCode, message: () => string, details: ErrorDetails = {}): void {
-    if (this.winner === undefined || precedenceOf(code) < precedenceOf(this.winner.code)) this.winner = new LedgerError(code, message(), details);
+    if (this.winner === undefined || precedenceOf(code) < precedenceOf(this.winner.code))
+      this.winner = new LedgerError(code, message(), details);
   }
 
   get any(): boolean {

@@ -15,7 +15,9 @@ const byScale: Readonly<Record<number, string>> = {
   4: 'CLF UYW',
 };
 
-const scales = new Map(Object.entries(byScale).flatMap(([scale, codes]) => codes.split(/\s+/).map((code) => [code, Number(scale)] as const)));
+const scales = new Map(
+  Object.entries(byScale).flatMap(([scale, codes]) => codes.split(/\s+/).map((code) => [code, Number(scale)] as const)),
+);
 
 /** Decimals of an ISO 4217 currency, or undefined when the code is none or has no minor unit. */
 export function isoScale(code: string): number | undefined {

@@ -47,7 +47,13 @@ export interface PostedLine extends LineExtras {
 export interface EntryExtras {
   readonly requestedDate?: CalendarDate;
   readonly reference?: string;
-  readonly document?: { readonly type: string; readonly number: string; readonly date: CalendarDate; readonly uri?: string; readonly sha256?: string };
+  readonly document?: {
+    readonly type: string;
+    readonly number: string;
+    readonly date: CalendarDate;
+    readonly uri?: string;
+    readonly sha256?: string;
+  };
   readonly source?: {
     readonly system: string;
     readonly id: string;
@@ -239,11 +245,16 @@ export function correctEntry(
 function knownEntry(decision: Decision, id: string): JournalState {
   decision.book();
   const entry = decision.entry(id);
-  if (entry === undefined) throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}`, { entry: id });
+  if (entry === undefined)
+    throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}`, { entry: id });
   return entry;
 }
 
-function reversalDate(decision: Decision, command: { readonly entryId: string; readonly effectiveDate?: CalendarDate }, today: CalendarDate): CalendarDate {
+function reversalDate(
+  decision: Decision,
+  command: { readonly entryId: string; readonly effectiveDate?: CalendarDate },
+  today: CalendarDate,
+): CalendarDate {
   if (command.effectiveDate !== undefined) return command.effectiveDate;
   const { effectiveDate } = knownEntry(decision, command.entryId).posted;
   return firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
@@ -253,10 +264,15 @@ function reverse(decision: Decision, command: ReverseEntry, date: CalendarDate, 
   const { posted, reversedBy } = knownEntry(decision, command.entryId);
   const book = decision.book();
   if (reversedBy !== undefined) {
-    refusals.note('already_reversed', () => `entry ${command.entryId} was reversed by ${reversedBy}`, { entry: command.entryId, by: reversedBy });
+    refusals.note('already_reversed', () => `entry ${command.entryId} was reversed by ${reversedBy}`, {
+      entry: command.entryId,
+      by: reversedBy,
+    });
   }
   if (posted.entryType === 'reversal') {
-    refusals.note('reversal_of_reversal', () => `entry ${command.entryId} is a reversal; post the entry anew instead`, { entry: command.entryId });
+    refusals.note('reversal_of_reversal', () => `entry ${command.entryId} is a reversal; post the entry anew instead`, {
+      entry: command.entryId,
+    });
   }
   const lines = posted.lines.map((line): ResolvedLine => {
     const account = decision.account(line.accountId);
@@ -308,14 +324,25 @@ function resolveLines(decision: Decision, book: BookState, lines: readonly Entry
     const line = index + 1;
     const id = decision.accountIdByCode(given.account);
     const account = id === undefined ? undefined : decision.account(id);
-    if (account === undefined) refusals.note('account_unknown', () => `line ${line}: there is no account ${given.account}`, { account: given.account, line });
+    if (account === undefined)
+      refusals.note('account_unknown', () => `line ${line}: there is no account ${given.account}`, { account: given.account, line });
     else checkPostable(account, given.currency, line, refusals);
     const scale = scaleOf(book, given.currency);
-    if (scale === undefined) refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(given.currency)}`, { currency: given.currency, line });
+    if (scale === undefined)
+      refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(given.currency)}`, { currency: given.currency, line });
     const minor = scale === undefined ? undefined : readAmount(given, scale, line, refusals);
     if (account !== undefined && scale !== undefined && minor !== undefined) {
       const { side, currency, baseAmount } = given;
-      resolved.push({ account, minor, scale, line, side, currency, baseAmount, stored: storedLine(line, account, side, fromMinor(minor, scale), currency, given) });
+      resolved.push({
+        account,
+        minor,
+        scale,
+        line,
+        side,
+        currency,
+        baseAmount,
+        stored: storedLine(line, account, side, fromMinor(minor, scale), currency, given),
+      });
     }
   }
   return resolved;
@@ -323,18 +350,29 @@ function resolveLines(decision: Decision, book: BookState, lines: readonly Entry
 
 function readAmount(given: EntryLine, scale: number, line: number, refusals: Refusals): bigint | undefined {
   if (!isPlainDecimal(given.amount)) {
-    refusals.note('amount_format', () => `line ${line}: amount "${given.amount}" is not a plain decimal like 1234.50`, { member: `lines.${line - 1}.amount` });
+    refusals.note('amount_format', () => `line ${line}: amount "${given.amount}" is not a plain decimal like 1234.50`, {
+      member: `lines.${line - 1}.amount`,
+    });
     return undefined;
   }
   const minor = toMinor(given.amount, scale);
   if (minor === undefined) {
-    refusals.note('scale_exceeded', () => `line ${line}: ${given.amount} has more decimals than ${given.currency} (${scale})`, { currency: given.currency, scale, line });
+    refusals.note('scale_exceeded', () => `line ${line}: ${given.amount} has more decimals than ${given.currency} (${scale})`, {
+      currency: given.currency,
+      scale,
+      line,
+    });
     return undefined;
   }
-  if (minor >= amountCeiling) refusals.note('amount_range', () => `line ${line}: ${given.amount} ${given.currency} is 10^30 minor units or more`, { line });
+  if (minor >= amountCeiling)
+    refusals.note('amount_range', () => `line ${line}: ${given.amount} ${given.currency} is 10^30 minor units or more`, { line });
   const mayBeZero = given.baseAmount !== undefined || given.tax !== undefined || given.quantity !== undefined;
   if (minor === 0n && !mayBeZero) {
-    refusals.note('amount_range', () => `line ${line}: the amount is 0; only a line with a base amount, tax data or a quantity may have none`, { line });
+    refusals.note(
+      'amount_range',
+      () => `line ${line}: the amount is 0; only a line with a base amount, tax data or a quantity may have none`,
+      { line },
+    );
   }
   return minor;
 }
@@ -342,9 +380,16 @@ function readAmount(given: EntryLine, scale: number, line: number, refusals: Ref
 /** Checks what lines, date and journal say together, then records. After throwFirst nothing can fail any more. */
 function post(decision: Decision, book: BookState, entry: ResolvedEntry, id: string, refusals: Refusals): PostedEntry {
   if (!book.journals.some(({ journalCode }) => journalCode === entry.journalCode)) {
-    refusals.note('journal_unknown', () => `there is no journal ${entry.journalCode}; known are ${book.journals.map(({ journalCode }) => journalCode).join(', ')}`, { journalCode: entry.journalCode });
+    refusals.note(
+      'journal_unknown',
+      () => `there is no journal ${entry.journalCode}; known are ${book.journals.map(({ journalCode }) => journalCode).join(', ')}`,
+      { journalCode: entry.journalCode },
+    );
   }
-  if (!isDate(entry.effectiveDate)) refusals.note('date_invalid', () => `effectiveDate "${entry.effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, { member: 'effectiveDate' });
+  if (!isDate(entry.effectiveDate))
+    refusals.note('date_invalid', () => `effectiveDate "${entry.effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, {
+      member: 'effectiveDate',
+    });
   else checkDate(book, entry.effectiveDate, refusals);
   checkBalance(book, entry.lines, refusals);
   const totals = addLines(entry.lines, refusals);
@@ -352,7 +397,8 @@ function post(decision: Decision, book: BookState, entry: ResolvedEntry, id: str
 
   for (const year of missingYears(book, entry.effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
   for (const { currency, scale } of entry.lines) {
-    if (!Object.hasOwn(decision.book().currencies, currency)) decision.recordBook({ type: 'CurrencyEnabled', data: { code: currency, scale } });
+    if (!Object.hasOwn(decision.book().currencies, currency))
+      decision.recordBook({ type: 'CurrencyEnabled', data: { code: currency, scale } });
   }
   const period = periodOf(decision.book(), entry.effectiveDate);
   if (period === undefined) throw new Error(`no period covers ${entry.effectiveDate} although its fiscal year was defined`);
@@ -405,7 +451,14 @@ function post(decision: Decision, book: BookState, entry: ResolvedEntry, id: str
 }
 
 /** Written out member by member: one shape for every line keeps the hot path fast, and nothing unknown slips into an event. */
-function storedLine(line: number, account: AccountState, side: Side, amount: string, currency: string, extras: LineExtras & { readonly baseAmount?: string }): PostedLine {
+function storedLine(
+  line: number,
+  account: AccountState,
+  side: Side,
+  amount: string,
+  currency: string,
+  extras: LineExtras & { readonly baseAmount?: string },
+): PostedLine {
   return {
     line,
     accountId: account.id,
@@ -436,7 +489,8 @@ function addLines(lines: readonly ResolvedLine[], refusals: Refusals): CurrencyT
     const before = latest.get(address)?.total ?? totalIn(account, currency);
     const debit = before?.debit ?? 0n;
     const credit = before?.credit ?? 0n;
-    const total: CurrencyTotal = side === 'debit' ? { currency, scale, debit: debit + minor, credit } : { currency, scale, debit, credit: credit + minor };
+    const total: CurrencyTotal =
+      side === 'debit' ? { currency, scale, debit: debit + minor, credit } : { currency, scale, debit, credit: credit + minor };
     latest.set(address, { account, total });
     totals.push(total);
   }
@@ -472,11 +526,27 @@ function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Re
   const scale = scaleOf(book, book.baseCurrency) ?? 2;
   const sum: Sum = { currency: book.baseCurrency, scale, debit: 0n, credit: 0n };
   for (const { line, currency, baseAmount, side, minor } of lines) {
-    const base = baseAmount === undefined ? (currency === book.baseCurrency ? minor : undefined) : isPlainDecimal(baseAmount) ? toMinor(baseAmount, scale) : undefined;
+    const base =
+      baseAmount === undefined
+        ? currency === book.baseCurrency
+          ? minor
+          : undefined
+        : isPlainDecimal(baseAmount)
+          ? toMinor(baseAmount, scale)
+          : undefined;
     if (base === undefined && baseAmount === undefined) {
-      return refusals.note('base_amount_required', () => `line ${line}: book ${book.name} tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency}`, { line });
+      return refusals.note(
+        'base_amount_required',
+        () => `line ${line}: book ${book.name} tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency}`,
+        { line },
+      );
     }
-    if (base === undefined) return refusals.note('scale_exceeded', () => `line ${line}: baseAmount ${baseAmount} has more decimals than ${book.baseCurrency} (${scale})`, { currency: book.baseCurrency, scale, line });
+    if (base === undefined)
+      return refusals.note(
+        'scale_exceeded',
+        () => `line ${line}: baseAmount ${baseAmount} has more decimals than ${book.baseCurrency} (${scale})`,
+        { currency: book.baseCurrency, scale, line },
+      );
     sum[side] += base;
   }
   if (sum.debit !== sum.credit) noteUnbalanced(sum, 'in base currency ', refusals);
@@ -484,11 +554,14 @@ function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Re
 
 function noteUnbalanced({ currency, scale, debit, credit }: Sum, where: string, refusals: Refusals): void {
   const difference = fromMinor(debit > credit ? debit - credit : credit - debit, scale);
-  refusals.note('unbalanced', () => `${where}debits ${fromMinor(debit, scale)}, credits ${fromMinor(credit, scale)}, difference ${difference} ${currency}`, {
-    currency,
-    debit: fromMinor(debit, scale),
-    credit: fromMinor(credit, scale),
-    difference,
-  });
+  refusals.note(
+    'unbalanced',
+    () => `${where}debits ${fromMinor(debit, scale)}, credits ${fromMinor(credit, scale)}, difference ${difference} ${currency}`,
+    {
+      currency,
+      debit: fromMinor(debit, scale),
+      credit: fromMinor(credit, scale),
+      difference,
+    },
+  );
 }
-

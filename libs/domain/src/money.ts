@@ -63,7 +63,8 @@ export class Money {
     readonly currency: string,
     readonly scale: number,
   ) {
-    if (!Number.isInteger(scale) || scale < 0 || scale > scaleMax) throw new RangeError(`scale ${scale} of ${currency} is not within 0..${scaleMax}`);
+    if (!Number.isInteger(scale) || scale < 0 || scale > scaleMax)
+      throw new RangeError(`scale ${scale} of ${currency} is not within 0..${scaleMax}`);
   }
 
   /**
@@ -75,7 +76,8 @@ export class Money {
     const unsigned = negative ? text.slice(1) : text;
     if (!isPlainDecimal(unsigned)) throw new LedgerError('amount_format', `"${text}" is not a plain decimal like 1234.50`);
     const minor = toMinor(unsigned, scale);
-    if (minor === undefined) throw new LedgerError('scale_exceeded', `${text} ${currency} has more than ${scale} decimals`, { currency, scale });
+    if (minor === undefined)
+      throw new LedgerError('scale_exceeded', `${text} ${currency} has more than ${scale} decimals`, { currency, scale });
     if (minor >= amountCeiling) throw new LedgerError('amount_range', `${text} ${currency} is 10^30 minor units or more`);
     return new Money(negative ? -minor : minor, currency, scale);
   }
@@ -116,7 +118,10 @@ export class Money {
    * @throws RangeError when there is no weight above zero or one is not a plain decimal
    */
   allocate(weights: readonly string[]): Money[] {
-    const decimals = Math.max(0, ...weights.map((weight) => weight.length - weight.indexOf('.') - 1).filter((_, index) => weights[index]?.includes('.')));
+    const decimals = Math.max(
+      0,
+      ...weights.map((weight) => weight.length - weight.indexOf('.') - 1).filter((_, index) => weights[index]?.includes('.')),
+    );
     const parts = weights.map((weight) => {
       const scaled = isPlainDecimal(weight) ? toMinor(weight, decimals) : undefined;
       if (scaled === undefined) throw new RangeError(`weight "${weight}" is not a plain non-negative decimal`);
@@ -138,7 +143,8 @@ export class Money {
   }
 
   private same(other: Money): Money {
-    if (other.currency !== this.currency || other.scale !== this.scale) throw new RangeError(`${this.currency} and ${other.currency} cannot be added or compared`);
+    if (other.currency !== this.currency || other.scale !== this.scale)
+      throw new RangeError(`${this.currency} and ${other.currency} cannot be added or compared`);
     return other;
   }
 }

@@ -55,7 +55,8 @@ export interface Envelope {
 /** @throws Error for a type that the catalogue does not have */
 export function definitionOf(catalogue: EventCatalogue, eventType: string): EventDefinition {
   const definition = Object.hasOwn(catalogue, eventType) ? catalogue[eventType] : undefined;
-  if (definition === undefined) throw new Error(`event type ${eventType} is not known to this release; a newer release wrote it or the log was changed`);
+  if (definition === undefined)
+    throw new Error(`event type ${eventType} is not known to this release; a newer release wrote it or the log was changed`);
   return definition;
 }
 
@@ -92,10 +93,13 @@ export function leafHashOf(catalogue: EventCatalogue, event: Omit<StoredEvent, '
  * The members stand in the order in which RFC 8785 sorts them; a property test compares with leafHashOf.
  */
 export function leafHashOfParts(
-  parts: { readonly aggregateType: string; readonly bookId: string; readonly data: string; readonly metadata: string; readonly userId: string | undefined } & Pick<
-    StoredEvent,
-    'streamId' | 'eventId' | 'eventType' | 'eventVersion' | 'position' | 'recordedAt' | 'version'
-  >,
+  parts: {
+    readonly aggregateType: string;
+    readonly bookId: string;
+    readonly data: string;
+    readonly metadata: string;
+    readonly userId: string | undefined;
+  } & Pick<StoredEvent, 'streamId' | 'eventId' | 'eventType' | 'eventVersion' | 'position' | 'recordedAt' | 'version'>,
 ): string {
   const user = parts.userId === undefined ? '' : `"userId":${canonicalJson(parts.userId)},`;
   // Node 20 has the one-shot hash, a third of the cost of createHash for texts of this size; its types come later.
@@ -111,7 +115,9 @@ export function upcast(catalogue: EventCatalogue, event: StoredEvent): Readonly<
   const { version, upcasters } = definitionOf(catalogue, event.eventType);
   if (event.eventVersion === version) return event.data;
   if (event.eventVersion > version) {
-    throw new Error(`event ${event.bookId}/${event.position} has version ${event.eventVersion} of ${event.eventType}, this release knows ${version}`);
+    throw new Error(
+      `event ${event.bookId}/${event.position} has version ${event.eventVersion} of ${event.eventType}, this release knows ${version}`,
+    );
   }
   let data = event.data;
   for (let from = event.eventVersion; from < version; from++) {

@@ -160,13 +160,27 @@ export class EventStore {
       case 'keys_known':
         return { kind: 'keys_known', receipts: (row.receipts ?? []).map(readReceipt) };
       case 'clock_refused':
-        return { kind: 'clock_refused', above: Math.max(microsOf(row.recorded_at), microsOf(row.floor ?? row.recorded_at)), clock: microsOf(row.clock) };
+        return {
+          kind: 'clock_refused',
+          above: Math.max(microsOf(row.recorded_at), microsOf(row.floor ?? row.recorded_at)),
+          clock: microsOf(row.clock),
+        };
       default:
         return { kind: row.outcome, head: { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) } };
     }
   }
 
-  private encode({ bookId, head, newTail, recordedAt, events, streams, receipts = [], names = [], contexts = [] }: AppendRequest): unknown[] {
+  private encode({
+    bookId,
+    head,
+    newTail,
+    recordedAt,
+    events,
+    streams,
+    receipts = [],
+    names = [],
+    contexts = [],
+  }: AppendRequest): unknown[] {
     const next = new Map<string, number>();
     for (const { streamId, expected } of streams) next.set(streamId, expected === 'new' ? 0 : expected);
     const at = instantText(recordedAt);
@@ -177,7 +191,10 @@ export class EventStore {
     for (let index = 0; index < count; index++) {
       const event = events[index] as NewEvent;
       const version = (next.get(event.streamId) ?? Number.NaN) + 1;
-      if (version !== event.version) throw new Error(`event ${event.eventType} has version ${event.version} of stream ${event.streamId}, after ${version - 1} comes ${version}`);
+      if (version !== event.version)
+        throw new Error(
+          `event ${event.eventType} has version ${event.version} of stream ${event.streamId}, after ${version - 1} comes ${version}`,
+        );
       next.set(event.streamId, version);
       const definition = definitionOf(this.catalogue, event.eventType);
       const json = canonicalJson(event.data);
@@ -264,7 +281,11 @@ export class EventStore {
   }
 
   /** Events of a stream in version order. */
-  async readStream(bookId: string, streamId: string, { after = 0, limit = 1_000_000 }: { after?: number; limit?: number } = {}): Promise<RecordedEvent[]> {
+  async readStream(
+    bookId: string,
+    streamId: string,
+    { after = 0, limit = 1_000_000 }: { after?: number; limit?: number } = {},
+  ): Promise<RecordedEvent[]> {
     const answer = await this.pool.query<StoredEvent>({
       name: 'read-stream',
       text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4`,
@@ -291,7 +312,11 @@ export class EventStore {
   }
 
   /** Heads of streams whose reducer version matches; the others are left out and must be folded (see load). */
-  async heads(bookId: string, streamIds: readonly string[], reducerVersions: (streamId: string) => number): Promise<Map<string, { version: number; state: unknown }>> {
+  async heads(
+    bookId: string,
+    streamIds: readonly string[],
+    reducerVersions: (streamId: string) => number,
+  ): Promise<Map<string, { version: number; state: unknown }>> {
     const answer = await this.pool.query<{ stream_id: string; version: number; reducer_version: number; state: unknown }>({
       name: 'heads',
       text: `SELECT h.stream_id, h.version, h.reducer_version, h.state FROM unnest($2::uuid[]) AS wanted (stream_id),
@@ -322,7 +347,12 @@ export class EventStore {
    * @param options.snapshots false folds from the first event on
    * @returns undefined when the stream has no event
    */
-  async load<S>(bookId: string, streamId: string, reducer: Reducer<S>, options: { snapshots?: boolean; at?: number } = {}): Promise<{ state: S; version: number } | undefined> {
+  async load<S>(
+    bookId: string,
+    streamId: string,
+    reducer: Reducer<S>,
+    options: { snapshots?: boolean; at?: number } = {},
+  ): Promise<{ state: S; version: number } | undefined> {
     const { snapshots = true, at = Number.MAX_SAFE_INTEGER } = options;
     const head = snapshots ? (await this.heads(bookId, [streamId], () => reducer.version)).get(streamId) : undefined;
     const usable = head !== undefined && head.version <= at ? head : undefined;
@@ -389,7 +419,10 @@ export class EventStore {
 
   /** Ids of all books, in order, after `after`. */
   async books(after = '', limit = 1_000): Promise<string[]> {
-    const answer = await this.pool.query<{ book_id: string }>("SELECT book_id FROM log.books WHERE book_id > $1 AND book_id NOT LIKE '%~%' ORDER BY book_id LIMIT $2", [after, limit]);
+    const answer = await this.pool.query<{ book_id: string }>(
+      "SELECT book_id FROM log.books WHERE book_id > $1 AND book_id NOT LIKE '%~%' ORDER BY book_id LIMIT $2",
+      [after, limit],
+    );
     return answer.rows.map(({ book_id }) => book_id);
   }
 }
@@ -400,7 +433,12 @@ function storedMetadata({ metadata, userId }: NewEvent): string {
 }
 
 function readReceipt(row: Omit<Receipt, 'fingerprint'> & { readonly fingerprint: string }): Receipt {
-  return { ...row, fingerprint: Buffer.from(row.fingerprint, 'hex'), position: row.position ?? undefined, members: row.members ?? undefined };
+  return {
+    ...row,
+    fingerprint: Buffer.from(row.fingerprint, 'hex'),
+    position: row.position ?? undefined,
+    members: row.members ?? undefined,
+  };
 }
 
 function microsOf(text: string): number {
@@ -408,4 +446,3 @@ function microsOf(text: string): number {
   if (micros === undefined) throw new Error(`the database returned "${text}" for an instant`);
   return micros;
 }
-

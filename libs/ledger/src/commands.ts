@@ -57,7 +57,10 @@ const printableAscii = /^[\x20-\x7e]{1,255}$/;
 /** @throws LedgerError key_missing */
 export function checkKey(key: string | undefined): string {
   if (key === undefined || !printableAscii.test(key)) {
-    throw new LedgerError('key_missing', 'a command needs an idempotency key of 1 to 255 printable ASCII characters (header Idempotency-Key)');
+    throw new LedgerError(
+      'key_missing',
+      'a command needs an idempotency key of 1 to 255 printable ASCII characters (header Idempotency-Key)',
+    );
   }
   return key;
 }
@@ -73,11 +76,6 @@ export function normalise<C extends Command>(command: C): C {
     default:
       return command;
   }
-}
-
-/** SHA-256 over the canonical form of a normalised command, its type included. */
-export function fingerprintOf(command: Command): Buffer {
-  return sha256(canonicalJson(command));
 }
 
 /** A short fingerprint per member, to name what differs when a refused command's key is used again. */

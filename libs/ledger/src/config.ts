@@ -18,18 +18,38 @@ export const settings = declare({
   PORT: { default: '3000', range: [0, 65535], meaning: 'Port of the HTTP server; 0 takes a free one.' },
   HOST: { default: '127.0.0.1', meaning: 'Address that the HTTP server listens on; 0.0.0.0 for all.' },
   DATABASE_URL: { default: '', meaning: 'PostgreSQL 15 to 18, as the login of the service. Empty: an embedded server in DATA_DIR.' },
-  MIGRATION_DATABASE_URL: { default: '', meaning: 'The same database as a login that may create roles and schemas; used at start only, then closed. Empty: DATABASE_URL.' },
+  MIGRATION_DATABASE_URL: {
+    default: '',
+    meaning: 'The same database as a login that may create roles and schemas; used at start only, then closed. Empty: DATABASE_URL.',
+  },
   DATA_DIR: { default: '.data', meaning: 'Directory for the embedded server and generated keys.' },
-  BOOTSTRAP_API_KEY: { default: '', meaning: "The first administrator's API key. Empty: one is generated at first start, printed once and kept in DATA_DIR/bootstrap-api-key (mode 0600)." },
+  BOOTSTRAP_API_KEY: {
+    default: '',
+    meaning:
+      "The first administrator's API key. Empty: one is generated at first start, printed once and kept in DATA_DIR/bootstrap-api-key (mode 0600).",
+  },
   DEMO_BOOK: { default: 'auto', meaning: 'auto: a small book `demo` is created when the embedded database is new; off: never.' },
   LOG_LEVEL: { default: 'info', meaning: 'fatal, error, warn, info, debug, trace or silent.' },
-  READ_WAIT_MS: { default: '2000', range: [0, 60_000], meaning: 'Milliseconds that a list or report waits for its projection before it answers 503 projection_behind.' },
-  STATE_CACHE_MB: { default: '256', range: [1, 65_536], meaning: 'Memory for account states on the write path; least recently used ones are dropped.' },
+  READ_WAIT_MS: {
+    default: '2000',
+    range: [0, 60_000],
+    meaning: 'Milliseconds that a list or report waits for its projection before it answers 503 projection_behind.',
+  },
+  STATE_CACHE_MB: {
+    default: '256',
+    range: [1, 65_536],
+    meaning: 'Memory for account states on the write path; least recently used ones are dropped.',
+  },
   WRITER_CONNECTIONS: { default: '4', range: [1, 64], meaning: 'Connections that append; one serves one book at a time.' },
   READER_CONNECTIONS: { default: '8', range: [1, 256], meaning: 'Connections for queries and projections.' },
   QUEUE_PER_BOOK: { default: '10000', range: [1, 1_000_000], meaning: 'Commands that may wait per book before 429 queue_full.' },
   QUEUE_TOTAL: { default: '50000', range: [1, 10_000_000], meaning: 'Commands that may wait in the process before 429 queue_full.' },
-  COMMAND_DEADLINE_MS: { default: '30000', range: [100, 600_000], meaning: 'Milliseconds after which a command that cannot reach the database is answered 503; it may have been carried out, so repeat it with the same key.' },
+  COMMAND_DEADLINE_MS: {
+    default: '30000',
+    range: [100, 600_000],
+    meaning:
+      'Milliseconds after which a command that cannot reach the database is answered 503; it may have been carried out, so repeat it with the same key.',
+  },
   ENTRIES_PER_BATCH: { default: '1000', range: [1, 100_000], meaning: 'Entries in one batch call.' },
   LINES_PER_ENTRY: { default: '1000', range: [2, 100_000], meaning: 'Lines of one entry.' },
   ENTRY_BYTES: { default: '1048576', range: [1024, 67_108_864], meaning: 'Bytes of one entry.' },
@@ -56,7 +76,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     if (setting.range === undefined) continue;
     const [min, max] = setting.range;
     const value = Number(text);
-    if (text.trim() === '' || !Number.isInteger(value) || value < min || value > max) problems.push(`${name}=${text}: a whole number from ${min} to ${max}`);
+    if (text.trim() === '' || !Number.isInteger(value) || value < min || value > max)
+      problems.push(`${name}=${text}: a whole number from ${min} to ${max}`);
   }
   const oneOf = (name: SettingName, ...allowed: string[]): void => {
     if (!allowed.includes(String(config[name]))) problems.push(`${name}=${config[name]}: one of ${allowed.join(', ')}`);

@@ -1,0 +1,472 @@
+/**
+ * BookMemory: the aggregates of one book as decisions see them, valid at a head that the append function checks. Hides where
+ * states come from (heads, or events when a head is missing), how the changes of a batch that is not acknowledged yet are
+ * taken back, and how events that another process wrote are caught up with. Guarantees that after `rollBack` of every
+ * unacknowledged batch it is exactly the state at the last acknowledged head, and that no state that such a batch touched is
+ * dropped from memory meanwhile.
+ */
+import {
+  type AccountEvent,
+  type AccountState,
+  accountReducer,
+  type BookEvent,
+  type BookState,
+  type BookView,
+  bookReducer,
+  type Decision,
+  type JournalEntryPosted,
+  type JournalState,
+  journalReducer,
+} from '#domain';
+import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation } from '#event-store';
+import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
+
+/** Version of the head that holds a fiscal year's numbers; see catalogue.numbersStreamId. */
+const numbersVersion = 1;
+
+/** What a command needs to find in memory before it can be decided. */
+export interface Needs {
+  readonly codes: readonly string[];
+  readonly entries: readonly string[];
+}
+
+interface CachedAccount {
+  state: AccountState;
+  /** Codes that lead here, as far as they were asked for. */
+  readonly codes: string[];
+  /** Undecided and unacknowledged batches that refer to it. */
+  pins: number;
+}
+
+interface CachedEntry {
+  state: JournalState;
+  pins: number;
+}
+
+/** Last numbers of one fiscal year by journal code. */
+type Numbers = Map<string, number>;
+
+/** What one batch has changed: enough to undo it, and to tell the store which versions it started from. */
+export class BatchChanges {
+  readonly accounts = new Map<string, AccountState | undefined>();
+  readonly entries = new Map<string, JournalState | undefined>();
+  readonly numbers = new Map<string, Numbers | undefined>();
+  readonly newCodes = new Map<string, string>();
+  book: { readonly before: BookState | undefined } | undefined;
+
+  constructor(readonly headBefore: Head) {}
+}
+
+/** Room that all books of a process share for account states. */
+export class StateBudget {
+  private readonly memories = new Set<BookMemory>();
+  private bytes = 0;
+
+  constructor(private readonly bytesMax: number) {}
+
+  join(memory: BookMemory): void {
+    this.memories.add(memory);
+  }
+
+  leave(memory: BookMemory): void {
+    this.memories.delete(memory);
+  }
+
+  /** Counts bytes that a memory took (or gave back, when negative) and makes room, least recently used books first. */
+  count(bytes: number, user: BookMemory): void {
+    this.bytes += bytes;
+    if (bytes <= 0 || this.bytes <= this.bytesMax) return;
+    this.memories.delete(user);
+    this.memories.add(user);
+    for (const memory of this.memories) {
+      if (this.bytes <= this.bytesMax) return;
+      memory.shrink(this.bytes - this.bytesMax);
+    }
+  }
+}
+
+/** A rough figure per account: V8 objects, two map entries and the text of the code. */
+const bytesOf = ({ state }: CachedAccount): number => 480 + 4 * state.code.length + 160 * state.totals.length;
+
+export class BookMemory implements BookView {
+  readonly bookStreamId: string;
+  /** The head that the next batch builds on: the last acknowledged one, or the one that a batch under way will leave. */
+  head: Head = emptyHead;
+  /** Nothing may be recorded at or before this (microseconds). */
+  floor = 0;
+  private taken = false;
+  private bookState: BookState | undefined;
+  private readonly accounts = new Map<string, CachedAccount>();
+  private readonly idsByCode = new Map<string, string>();
+  /** Entries that a batch under way has posted or that the batch about to be decided refers to. */
+  private readonly entries = new Map<string, CachedEntry>();
+  private readonly numbers = new Map<string, Numbers>();
+
+  constructor(
+    readonly bookId: string,
+    private readonly store: EventStore,
+    private readonly budget: StateBudget,
+  ) {
+    this.bookStreamId = bookStreamId(bookId);
+    budget.join(this);
+  }
+
+  // --- What decisions see ---
+
+  get position(): number {
+    return this.head.position;
+  }
+
+  book(): BookState | undefined {
+    return this.bookState;
+  }
+
+  account(id: string): AccountState | undefined {
+    return this.accounts.get(id)?.state;
+  }
+
+  accountIdByCode(code: string): string | undefined {
+    return this.idsByCode.get(code);
+  }
+
+  entry(id: string): JournalState | undefined {
+    return this.entries.get(id)?.state;
+  }
+
+  lastNumber(fiscalYear: string, journalCode: string): number {
+    return this.numbers.get(fiscalYear)?.get(journalCode) ?? 0;
+  }
+
+  // --- Loading ---
+
+  /** Forgets everything; the next takeUp reads the book anew. */
+  drop(): void {
+    let bytes = 0;
+    for (const account of this.accounts.values()) bytes += bytesOf(account);
+    this.budget.count(-bytes, this);
+    this.accounts.clear();
+    this.idsByCode.clear();
+    this.entries.clear();
+    this.numbers.clear();
+    this.bookState = undefined;
+    this.head = emptyHead;
+    this.taken = false;
+  }
+
+  /** Reads head, Book and numbers, unless they are here already. What is newer than the head is found out by the guard. */
+  async takeUp(): Promise<void> {
+    if (this.taken) return;
+    this.head = await this.store.head(this.bookId);
+    this.bookState = (await this.store.load(this.bookId, this.bookStreamId, bookReducer as never))?.state as BookState | undefined;
+    await this.loadNumbers(this.bookState?.fiscalYears.map(({ label }) => label) ?? []);
+    this.taken = true;
+  }
+
+  private async loadNumbers(fiscalYears: readonly string[]): Promise<void> {
+    const ids = new Map(fiscalYears.map((label) => [numbersStreamId(this.bookId, label), label]));
+    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => numbersVersion);
+    const missing: string[] = [];
+    for (const [id, label] of ids) {
+      const head = heads.get(id);
+      if (head === undefined) missing.push(label);
+      else this.numbers.set(label, new Map((head.state as { last: [string, number][] }).last));
+    }
+    // A year that is defined has a head since its definition: one that is missing was lost, and is folded, never taken as new.
+    if (missing.length > 0) for (const [label, numbers] of await this.foldNumbers(missing)) this.numbers.set(label, numbers);
+  }
+
+  private async foldNumbers(fiscalYears: readonly string[]): Promise<Map<string, Map<string, number>>> {
+    const folded = new Map(fiscalYears.map((label) => [label, new Map<string, number>()]));
+    for (let after = 0; after < this.head.position; ) {
+      const events = await this.store.readAll(this.bookId, after, 5_000);
+      if (events.length === 0) break;
+      for (const event of events) {
+        if (event.position > this.head.position || event.eventType !== 'JournalEntryPosted') continue;
+        const { fiscalYear, journalCode, number } = event.current as unknown as JournalEntryPosted;
+        folded.get(fiscalYear)?.set(journalCode, number);
+      }
+      after = events.at(-1)?.position ?? this.head.position;
+    }
+    return folded;
+  }
+
+  /** Whether everything that these commands need is here, so that they can be decided without waiting. */
+  has(needs: readonly Needs[]): boolean {
+    for (const { codes, entries } of needs) {
+      for (const code of codes) if (!this.idsByCode.has(code)) return false;
+      if (entries.length > 0) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Brings what these commands need into memory; what then is still missing does not exist.
+   * @returns a function that lets go of it again, to be called once the commands are decided
+   */
+  async load(needs: readonly Needs[]): Promise<() => void> {
+    const pinned: (CachedAccount | CachedEntry)[] = [];
+    const pin = <T extends CachedAccount | CachedEntry>(cached: T | undefined): T | undefined => {
+      if (cached === undefined) return undefined;
+      cached.pins++;
+      pinned.push(cached);
+      return cached;
+    };
+    const unknownCodes = new Set<string>();
+    for (const { codes } of needs) {
+      for (const code of codes) {
+        const id = this.idsByCode.get(code);
+        if (id === undefined) unknownCodes.add(code);
+        else pin(this.accounts.get(id));
+      }
+    }
+    const lineAccounts = new Set<string>();
+    const entryIds = new Set(needs.flatMap(({ entries }) => entries));
+    for (const id of entryIds) {
+      const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
+      for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
+    }
+    const ids = await this.store.streamsByName(this.bookId, accountCodes, [...unknownCodes]);
+    const missing: string[] = [];
+    for (const id of new Set([...ids.values(), ...lineAccounts])) if (pin(this.accounts.get(id)) === undefined) missing.push(id);
+    for (const [id, state] of await this.readAccounts(missing)) {
+      // A batch that was decided while we read may have opened it: what it left is newer.
+      const account = this.accounts.get(id);
+      if (account === undefined) pinned.push(this.remember(id, state));
+      else pin(account);
+    }
+    for (const [code, id] of ids) this.learnCode(code, id);
+    return () => {
+      for (const cached of pinned) cached.pins--;
+      for (const id of entryIds) if (this.entries.get(id)?.pins === 0) this.entries.delete(id);
+    };
+  }
+
+  private async readEntry(id: string): Promise<CachedEntry | undefined> {
+    const read = await this.store.load(this.bookId, id, journalReducer as never);
+    if (read === undefined) return undefined;
+    const entry = this.entries.get(id) ?? { state: read.state as JournalState, pins: 0 };
+    this.entries.set(id, entry);
+    return entry;
+  }
+
+  private async readAccounts(ids: readonly string[]): Promise<Map<string, AccountState>> {
+    if (ids.length === 0) return new Map();
+    const heads = await this.store.heads(this.bookId, ids, () => accountReducer.version);
+    const states = new Map<string, AccountState>();
+    for (const id of ids) {
+      const head = heads.get(id);
+      const state =
+        head === undefined
+          ? ((await this.store.load(this.bookId, id, accountReducer as never, { snapshots: false }))?.state as AccountState | undefined)
+          : accountReducer.fromSnapshot(head.state);
+      if (state !== undefined) states.set(id, state);
+    }
+    return states;
+  }
+
+  /** Pinned once by whoever brought it, or making room could drop it again at once. */
+  private remember(id: string, state: AccountState): CachedAccount {
+    const account: CachedAccount = { state, codes: [], pins: 1 };
+    this.accounts.set(id, account);
+    this.budget.count(bytesOf(account), this);
+    return account;
+  }
+
+  private learnCode(code: string, id: string): void {
+    const account = this.accounts.get(id);
+    if (account === undefined) return;
+    if (!account.codes.includes(code)) account.codes.push(code);
+    this.idsByCode.set(code, id);
+  }
+
+  /** Drops accounts that nobody refers to, least recently acknowledged first, until about `bytes` are free. */
+  shrink(bytes: number): void {
+    let free = 0;
+    for (const [id, account] of this.accounts) {
+      if (free >= bytes) break;
+      if (account.pins > 0) continue;
+      free += bytesOf(account);
+      this.accounts.delete(id);
+      for (const code of account.codes) this.idsByCode.delete(code);
+    }
+    this.budget.count(-free, this);
+  }
+
+  // --- Batches ---
+
+  /** Takes over what a decision has changed, remembering in `changes` how it was before the batch. */
+  apply(decision: Decision, changes: BatchChanges): void {
+    if (decision.changedBook !== undefined) {
+      changes.book ??= { before: this.bookState };
+      this.bookState = decision.changedBook;
+      for (const { label } of decision.changedBook.fiscalYears) {
+        if (!this.numbers.has(label)) this.numbersOf(label, changes);
+      }
+    }
+    for (const [id, state] of decision.accounts) {
+      let account = this.accounts.get(id);
+      if (!changes.accounts.has(id)) {
+        changes.accounts.set(id, account?.state);
+        if (account === undefined) account = this.remember(id, state);
+        else account.pins++;
+      }
+      if (account !== undefined) account.state = state;
+    }
+    for (const [code, id] of decision.newCodes) {
+      this.learnCode(code, id);
+      changes.newCodes.set(code, id);
+    }
+    for (const [id, entry] of decision.entries) {
+      const known = this.entries.get(id);
+      if (!changes.entries.has(id)) {
+        changes.entries.set(id, known?.state);
+        if (known !== undefined) known.pins++;
+      }
+      if (known === undefined) this.entries.set(id, { state: entry, pins: 1 });
+      else known.state = entry;
+    }
+    for (const { fiscalYear, journalCode, last } of decision.numbers.values()) {
+      this.numbersOf(fiscalYear, changes).set(journalCode, last);
+    }
+  }
+
+  /** The numbers of a year, ready to be changed: how they were before the batch is kept aside first. */
+  private numbersOf(fiscalYear: string, changes: BatchChanges): Numbers {
+    const known = this.numbers.get(fiscalYear);
+    if (!changes.numbers.has(fiscalYear)) changes.numbers.set(fiscalYear, known && new Map(known));
+    const numbers = known ?? new Map<string, number>();
+    this.numbers.set(fiscalYear, numbers);
+    return numbers;
+  }
+
+  /** What the store must find before the batch, and the heads that the batch leaves. */
+  expectations(changes: BatchChanges): StreamExpectation[] {
+    const streams: StreamExpectation[] = [];
+    if (changes.book !== undefined && this.bookState !== undefined) {
+      const { version } = this.bookState;
+      const head = { kind: 'every', version, reducerVersion: bookReducer.version, state: bookReducer.toSnapshot(this.bookState) } as const;
+      streams.push({ streamId: this.bookStreamId, expected: changes.book.before?.version ?? 'new', head });
+    }
+    for (const [id, before] of changes.accounts) {
+      const state = this.accounts.get(id)?.state;
+      if (state === undefined) throw new Error(`account ${id} left memory before its batch was sent`);
+      const head = {
+        kind: 'every',
+        version: state.version,
+        reducerVersion: accountReducer.version,
+        state: accountReducer.toSnapshot(state),
+      } as const;
+      streams.push({ streamId: id, expected: before?.version ?? 'new', head });
+    }
+    for (const [id, before] of changes.entries) streams.push({ streamId: id, expected: before?.version ?? 'new' });
+    for (const [fiscalYear, before] of changes.numbers) {
+      const numbers = this.numbers.get(fiscalYear) ?? new Map();
+      const head = {
+        kind: 'every',
+        version: versionOfNumbers(numbers),
+        reducerVersion: numbersVersion,
+        state: { fiscalYear, last: [...numbers] },
+      } as const;
+      streams.push({
+        streamId: numbersStreamId(this.bookId, fiscalYear),
+        expected: before === undefined ? 'new' : versionOfNumbers(before),
+        head,
+      });
+    }
+    return streams;
+  }
+
+  /** The batch is committed: its states may be dropped again, and count as used just now. */
+  acknowledge(changes: BatchChanges): void {
+    for (const id of changes.accounts.keys()) {
+      const account = this.accounts.get(id);
+      if (account === undefined) continue;
+      account.pins--;
+      this.accounts.delete(id);
+      this.accounts.set(id, account);
+    }
+    this.budget.count(1, this);
+    this.budget.count(-1, this);
+    for (const id of changes.entries.keys()) this.unpinEntry(id);
+  }
+
+  private unpinEntry(id: string): void {
+    const entry = this.entries.get(id);
+    if (entry !== undefined && --entry.pins <= 0) this.entries.delete(id);
+  }
+
+  /** Takes back a batch that was not committed; of several the newest first. */
+  rollBack(changes: BatchChanges): void {
+    this.head = changes.headBefore;
+    if (changes.book !== undefined) this.bookState = changes.book.before;
+    for (const code of changes.newCodes.keys()) this.idsByCode.delete(code);
+    for (const [id, before] of changes.accounts) {
+      const account = this.accounts.get(id);
+      if (account === undefined) continue;
+      account.pins--;
+      if (before !== undefined) account.state = before;
+      else {
+        this.accounts.delete(id);
+        this.budget.count(-bytesOf(account), this);
+      }
+    }
+    for (const [id, before] of changes.entries) {
+      const entry = this.entries.get(id);
+      if (entry !== undefined && before !== undefined) entry.state = before;
+      this.unpinEntry(id);
+    }
+    for (const [fiscalYear, before] of changes.numbers) {
+      if (before === undefined) this.numbers.delete(fiscalYear);
+      else this.numbers.set(fiscalYear, before);
+    }
+  }
+
+  /**
+   * Folds what another process has appended since the last acknowledged head. States that were read a moment too early or
+   * too late are told by their versions: an event that is in them already is skipped, a gap means that we know too little.
+   */
+  async catchUp(head: Head): Promise<void> {
+    if (head.position - this.head.position > 50_000) return this.drop();
+    for (let after = this.head.position; after < head.position; ) {
+      const events = await this.store.readAll(this.bookId, after, 5_000);
+      for (const event of events) {
+        if (event.position <= head.position && !this.fold(event)) return this.drop();
+      }
+      after = events.at(-1)?.position ?? head.position;
+    }
+    this.head = head;
+  }
+
+  private fold(event: RecordedEvent): boolean {
+    const { streamId, version, eventType, current } = event;
+    if (streamId === this.bookStreamId) {
+      const known = this.bookState?.version ?? 0;
+      if (version === known + 1) {
+        this.bookState = bookReducer.evolve(this.bookState, { type: eventType, data: current } as unknown as BookEvent);
+        for (const { label } of this.bookState.fiscalYears) if (!this.numbers.has(label)) this.numbers.set(label, new Map());
+      }
+      return version <= known + 1;
+    }
+    if (eventType === 'JournalEntryPosted') {
+      const { fiscalYear, journalCode, number } = current as unknown as JournalEntryPosted;
+      const numbers = this.numbers.get(fiscalYear) ?? new Map<string, number>();
+      const known = numbers.get(journalCode) ?? 0;
+      if (number === known + 1) this.numbers.set(fiscalYear, new Map(numbers).set(journalCode, number));
+      return number <= known + 1;
+    }
+    const account = this.accounts.get(streamId);
+    if (account === undefined) return true;
+    if (version === account.state.version + 1) {
+      account.state = accountReducer.evolve(account.state, { type: eventType, data: current } as unknown as AccountEvent, streamId);
+      if (eventType === 'AccountCodeChanged') this.learnCode(account.state.code, streamId);
+    }
+    return version <= account.state.version;
+  }
+}
+
+/** One more than the entries posted in the year, so that it grows with each and starts at 1 with the definition of the year. */
+function versionOfNumbers(numbers: Numbers): number {
+  let version = 1;
+  for (const last of numbers.values()) version += last;
+  return version;
+}

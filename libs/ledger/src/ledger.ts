@@ -1,0 +1,440 @@
+/**
+ * Ledger: commands in, durable answers out. The one place that knows how a command is normalised, fingerprinted, decided,
+ * answered, remembered and repeated. Guarantees I6: a key takes effect once, whoever repeats it gets the first answer byte
+ * for byte, and a key used for something else is refused with the name of what differs.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Client } from 'pg';
+import {
+  changeAccount,
+  correctEntry,
+  type Decision,
+  defaultJournalCode,
+  defineFiscalYear,
+  defineJournal,
+  enableCurrency,
+  type JournalEntryPosted,
+  LedgerError,
+  openAccount,
+  openBook,
+  type PostEntry,
+  postEntry,
+  reverseEntry,
+  todayIn,
+} from '#domain';
+import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
+import { type Answer, problemOf } from './answer';
+import type { Needs } from './book-memory';
+import { type Command, type CommandContext, checkKey, memberFingerprints, normalise, type PostEntries } from './commands';
+import type { Config } from './config';
+import { type Success, type Unit, WriteQueue } from './write-queue';
+
+export interface LedgerOptions {
+  /** Opens a connection that pipelines queries, for appends. */
+  readonly connect: () => Promise<Client>;
+  readonly config: Pick<Config, 'STATE_CACHE_MB' | 'WRITER_CONNECTIONS' | 'QUEUE_PER_BOOK' | 'QUEUE_TOTAL' | 'COMMAND_DEADLINE_MS'>;
+  /** Names the running release in every event (I12). */
+  readonly release: string;
+  /** Told after each append that wrote events; a hint for projections, nothing may depend on it. */
+  readonly onAppended?: (bookId: string, position: number) => void;
+  /** Milliseconds since 1970; Date.now unless a test turns the clock. */
+  readonly clock?: () => number;
+}
+
+/** Commands that belong to no book yet are remembered here; the same tables, no events of its own so far. */
+const systemScope = '~system';
+/** Where a book remembers the command of scope ~system that opened it: no caller's item has this number. */
+const openingItem = -1;
+const acknowledgedMax = 20_000;
+
+export class Ledger {
+  private readonly queue: WriteQueue;
+  /** Outcomes whose commit this very process has seen acknowledged: the only ones that may be repeated from memory (rule 10). */
+  private readonly acknowledged = new Map<string, Receipt>();
+  private readonly contexts = new Map<string, ContextRow>();
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly options: LedgerOptions,
+  ) {
+    const { config, connect, onAppended, clock } = options;
+    this.queue = new WriteQueue(store, {
+      connect,
+      stateCacheBytes: config.STATE_CACHE_MB * 1024 * 1024,
+      writerConnections: config.WRITER_CONNECTIONS,
+      queuePerBook: config.QUEUE_PER_BOOK,
+      queueTotal: config.QUEUE_TOTAL,
+      onAppended,
+      clock,
+    });
+  }
+
+  /** Commands that wait or are under way. */
+  get queueLength(): number {
+    return this.queue.length;
+  }
+
+  /**
+   * Carries out a command once, however often it is sent.
+   * @returns the answer of the first time, also when the book's rules refused it
+   * @throws LedgerError for what is not remembered: key_missing, idempotency_key_reused, book_unknown, queue_full,
+   *   database_unavailable (outcome unknown, repeat with the same key), internal
+   */
+  async execute(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
+    checkKey(context.key);
+    const normal = normalise(command);
+    if (normal.type === 'OpenBook') return this.openBook(bookId, normal, context);
+    if (normal.type === 'PostEntries' && !normal.atomic) return this.postEach(bookId, normal, context);
+    return this.submit(bookId, normal, context, 0);
+  }
+
+  /** Waits until every command that was taken has its outcome; takes no more. */
+  close(): Promise<void> {
+    return this.queue.close();
+  }
+
+  /**
+   * A book is opened in two steps, since one SQL transaction writes to one book: the key is claimed in the scope ~system,
+   * which settles what it stands for, then the book is written together with the outcome. Whoever repeats the command after
+   * a crash in between goes on with the second step.
+   */
+  private async openBook(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
+    await this.claim(systemScope, command, context);
+    await this.store.registerBook(bookId, this.queue.now());
+    return this.submit(bookId, command, context, openingItem);
+  }
+
+  /** Each entry is a command of its own; the claim under item 0 settles that the key stands for this very batch. */
+  private async postEach(bookId: string, command: PostEntries, context: CommandContext): Promise<Answer> {
+    await this.claim(bookId, command, context);
+    const outcomes = await this.submitAll(
+      bookId,
+      command.entries.map((entry, index) => this.unit({ ...entry, type: 'PostEntry' }, context, index + 1)),
+    );
+    const results = outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') return `{"problem":${JSON.stringify(problemOf(asLedgerError(outcome.reason)))}}`;
+      return outcome.value.status < 400 ? outcome.value.body : `{"problem":${outcome.value.body}}`;
+    });
+    const replayed = outcomes.every((outcome) => outcome.status === 'fulfilled' && outcome.value.replayed);
+    return { status: 200, body: `{"results":[${results.join(',')}]}`, replayed };
+  }
+
+  private async claim(bookId: string, command: Command, context: CommandContext): Promise<void> {
+    const unit = this.unit(command, context, 0);
+    await this.submitUnit(
+      bookId,
+      { ...unit, needs: nothing, events: 0, opensBook: bookId === systemScope, decide: () => ({ status: 200, body: '' }) },
+      command,
+    );
+  }
+
+  private submit(bookId: string, command: Command, context: CommandContext, item: number): Promise<Answer> {
+    return this.submitUnit(bookId, this.unit(command, context, item), command);
+  }
+
+  private async submitUnit(bookId: string, unit: Omit<Unit, 'settle'>, command: Command): Promise<Answer> {
+    const known = this.acknowledged.get(addressOf(bookId, unit));
+    if (known !== undefined) return this.repeat(bookId, unit, command, known, true, true);
+    return new Promise((resolve, reject) => this.queue.push(bookId, [this.settling(bookId, unit, command, resolve, reject)]));
+  }
+
+  private submitAll(
+    bookId: string,
+    units: readonly (Omit<Unit, 'settle'> & { readonly source: Command })[],
+  ): Promise<PromiseSettledResult<Answer>[]> {
+    const waiting: Unit[] = [];
+    const answers = units.map((unit) => {
+      const known = this.acknowledged.get(addressOf(bookId, unit));
+      if (known !== undefined) return this.repeat(bookId, unit, unit.source, known, true, true);
+      return new Promise<Answer>((resolve, reject) => waiting.push(this.settling(bookId, unit, unit.source, resolve, reject)));
+    });
+    try {
+      if (waiting.length > 0) this.queue.push(bookId, waiting);
+    } catch (error) {
+      for (const { settle } of waiting) settle.failed(error);
+    }
+    return Promise.allSettled(answers);
+  }
+
+  private settling(
+    bookId: string,
+    unit: Omit<Unit, 'settle'>,
+    command: Command,
+    resolve: (answer: Answer) => void,
+    reject: (error: unknown) => void,
+  ): Unit {
+    return {
+      ...unit,
+      settle: {
+        done: (receipt, fresh) => {
+          this.remember(bookId, receipt);
+          if (fresh) resolve({ status: receipt.status, body: receipt.answer, replayed: false });
+          else this.repeat(bookId, unit, command, receipt, true, true).then(resolve, reject);
+        },
+        known: (receipt, own) => {
+          this.repeat(bookId, unit, command, receipt, false, !own).then(resolve, reject);
+        },
+        failed: (error) => reject(asLedgerError(error)),
+      },
+    };
+  }
+
+  /** The remembered answer, or the refusal of a key that stands for something else. */
+  private async repeat(
+    bookId: string,
+    unit: Pick<Unit, 'fingerprint' | 'key' | 'item'>,
+    command: Command,
+    receipt: Receipt,
+    durable: boolean,
+    replayed: boolean,
+  ): Promise<Answer> {
+    if (receipt.fingerprint.toString('hex') !== unit.fingerprint) {
+      const members = await this.differing(bookId, command, receipt);
+      throw new LedgerError(
+        'idempotency_key_reused',
+        `the key "${unit.key}" was used for another ${receipt.command}; it differs in ${members.join(', ')}. Use a new key for a new command`,
+        { members },
+      );
+    }
+    if (!durable) await this.store.touchReceipt(bookId, unit.key, unit.item);
+    return { status: receipt.status, body: receipt.answer, replayed };
+  }
+
+  private remember(bookId: string, receipt: Receipt): void {
+    this.acknowledged.set(addressOf(bookId, receipt), receipt);
+    if (this.acknowledged.size <= acknowledgedMax) return;
+    const [oldest] = this.acknowledged.keys();
+    if (oldest !== undefined) this.acknowledged.delete(oldest);
+  }
+
+  // --- From a command to a unit of the queue ---
+
+  private unit(command: Command, context: CommandContext, item: number): Omit<Unit, 'settle'> & { readonly source: Command } {
+    const text = canonicalJson(command);
+    const fingerprint = createHash('sha256').update(text, 'utf8').digest('hex');
+    const from = this.contextOf(context);
+    const metadata = canonicalJson({
+      commandHash: fingerprint,
+      commandKey: context.key,
+      contextHash: from?.hash.toString('hex'),
+      correlationId: context.correlationId,
+      onBehalfOf: context.onBehalfOf,
+      reason: 'reason' in command ? command.reason : undefined,
+      release: this.options.release,
+      source: context.source,
+    });
+    return {
+      source: command,
+      key: context.key,
+      item,
+      command: command.type,
+      fingerprint,
+      members: () => memberFingerprints(command),
+      toldByEvents: command.type === 'PostEntry',
+      needs: needsOf(command),
+      events: eventsOf(command),
+      bytes: text.length,
+      opensBook: command.type === 'OpenBook',
+      metadata,
+      userId: context.userId,
+      context: from,
+      decide: (decision, recordedAt) => decide(decision, command, recordedAt),
+      deadline: Date.now() + this.options.config.COMMAND_DEADLINE_MS,
+    };
+  }
+
+  /** Where a command came from, hashed with a salt: one row per place and process, not per command. */
+  private contextOf({ ip, userAgent }: CommandContext): ContextRow | undefined {
+    if (ip === undefined && userAgent === undefined) return undefined;
+    const place = canonicalJson({ ip, userAgent });
+    let row = this.contexts.get(place);
+    if (row === undefined) {
+      const salt = randomBytes(16);
+      row = { salt, hash: createHash('sha256').update(salt).update(place, 'utf8').digest(), ip, userAgent };
+      if (this.contexts.size >= 10_000) this.contexts.clear();
+      this.contexts.set(place, row);
+    }
+    return row;
+  }
+
+  // --- Naming what differs ---
+
+  /** Members in which a command differs from the one that its key stands for. */
+  private async differing(bookId: string, command: Command, receipt: Receipt): Promise<string[]> {
+    if (receipt.command !== command.type) return ['type'];
+    if (receipt.members !== undefined) {
+      const now = memberFingerprints(command);
+      const members = new Set([...Object.keys(now), ...Object.keys(receipt.members)]);
+      return [...members].filter((member) => now[member] !== receipt.members?.[member]).sort();
+    }
+    if (command.type !== 'PostEntry') return ['body'];
+    const events = await this.store.readAll(bookId, (receipt.position ?? 1) - 1, 1_000);
+    const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
+    return posted === undefined
+      ? ['body']
+      : differingMembers(command, posted.data as unknown as JournalEntryPosted, posted.metadata.reason);
+  }
+}
+
+const nothing: Needs = { codes: [], entries: [] };
+const addressOf = (bookId: string, { key, item }: { readonly key: string; readonly item: number }): string => `${bookId}/${item}/${key}`;
+
+function asLedgerError(error: unknown): LedgerError {
+  if (error instanceof LedgerError) return error;
+  return new LedgerError(
+    'internal',
+    'the command could not be carried out because of a fault of ours; nothing was recorded',
+    {},
+    'internal',
+    { cause: error },
+  );
+}
+
+/** What must be in memory to decide a command. */
+function needsOf(command: Command): Needs {
+  switch (command.type) {
+    case 'PostEntry':
+      return { codes: command.lines.map(({ account }) => account), entries: [] };
+    case 'PostEntries':
+      return { codes: command.entries.flatMap(({ lines }) => lines.map(({ account }) => account)), entries: [] };
+    case 'ReverseEntry':
+      return { codes: [], entries: [command.entryId] };
+    case 'CorrectEntry':
+      return { codes: command.lines.map(({ account }) => account), entries: [command.entryId] };
+    case 'OpenAccount':
+      return { codes: command.parent === undefined ? [command.code] : [command.code, command.parent], entries: [] };
+    case 'ChangeAccountCode':
+      return { codes: [command.account, command.code], entries: [] };
+    case 'RenameAccount':
+    case 'FreezeAccount':
+    case 'UnfreezeAccount':
+    case 'CloseAccount':
+      return { codes: [command.account], entries: [] };
+    default:
+      return nothing;
+  }
+}
+
+function eventsOf(command: Command): number {
+  switch (command.type) {
+    case 'PostEntry':
+      return command.lines.length + 1;
+    case 'PostEntries':
+      return command.entries.reduce((events, { lines }) => events + lines.length + 1, 0);
+    case 'CorrectEntry':
+      return 2 * command.lines.length + 3;
+    default:
+      return 4;
+  }
+}
+
+/** @param recordedAt microseconds since 1970: when the batch is decided */
+function decide(decision: Decision, command: Command, recordedAt: number): Success {
+  const at = instantText(recordedAt);
+  const first = decision.position + 1;
+  switch (command.type) {
+    case 'PostEntry':
+      return { status: 201, body: postedBody(postEntry(decision, command, uuidV7()), at) };
+    case 'PostEntries':
+      return { status: 200, body: `{"results":[${postAll(decision, command.entries, at).join(',')}]}` };
+    case 'ReverseEntry':
+      return { status: 201, body: postedBody(reverseEntry(decision, command, todayIn(decision.book(), recordedAt), uuidV7()), at) };
+    case 'CorrectEntry': {
+      const ids = { reversal: uuidV7(), replacement: uuidV7() };
+      const { reversal, replacement } = correctEntry(decision, command, todayIn(decision.book(), recordedAt), ids);
+      return { status: 201, body: `${postedBody(replacement, at).slice(0, -1)},"reversal":${postedBody(reversal, at)}}` };
+    }
+    case 'OpenBook': {
+      openBook(decision, command, recordedAt);
+      const { name, baseCurrency, fiscalYearStart, timeZone, fx, rounding } = decision.book();
+      return created({ id: decision.bookId, name, baseCurrency, fiscalYearStart, timeZone, fx, rounding }, first, at);
+    }
+    case 'DefineFiscalYear':
+      defineFiscalYear(decision, command);
+      return created(decision.book().fiscalYears.find(({ label }) => label === command.label) ?? {}, first, at);
+    case 'DefineJournal':
+      defineJournal(decision, command);
+      return created(decision.book().journals.find(({ journalCode }) => journalCode === command.journalCode) ?? {}, first, at);
+    case 'EnableCurrency':
+      enableCurrency(decision, command);
+      return created({ code: command.code, scale: command.scale }, first, at);
+    case 'OpenAccount': {
+      const id = uuidV7();
+      openAccount(decision, command, id);
+      const { code, type, normalSide, postable, status } = decision.account(id) ?? {};
+      return created({ id, code, name: command.name, type, normalSide, postable, status }, first, at);
+    }
+    default: {
+      changeAccount(decision, command);
+      const account = decision.account(decision.accountIdByCode(command.account) ?? '');
+      return created({ id: account?.id, code: account?.code, status: account?.status }, first, at, 200);
+    }
+  }
+}
+
+function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[], at: string): string[] {
+  return entries.map((entry, index) => {
+    try {
+      return postedBody(postEntry(decision, entry, uuidV7()), at);
+    } catch (error) {
+      if (!(error instanceof LedgerError)) throw error;
+      throw new LedgerError(
+        error.code,
+        `entries.${index}: ${error.message}; nothing of this batch was posted`,
+        { ...error.details, member: `entries.${index}` },
+        error.kind,
+      );
+    }
+  });
+}
+
+const postedBody = (
+  { id, number, position }: { readonly id: string; readonly number: number; readonly position: number },
+  at: string,
+): string => `{"id":"${id}","number":${number},"position":${position},"recordedAt":"${at}"}`;
+
+function created(members: object, position: number, recordedAt: string, status = 201): Success {
+  return { status, body: JSON.stringify({ ...members, position, recordedAt }) };
+}
+
+/** Members of an entry that have a default: the event does not tell whether the caller stated it. */
+const defaults: Readonly<Record<string, string>> = { journalCode: defaultJournalCode, entryType: 'normal', entryMethod: 'interface' };
+const entryMembers = [
+  'effectiveDate',
+  'requestedDate',
+  'description',
+  'journalCode',
+  'reference',
+  'document',
+  'entryType',
+  'entryMethod',
+  'source',
+  'links',
+  'metadata',
+] as const;
+
+function differingMembers(command: PostEntry, posted: JournalEntryPosted, reason: unknown): string[] {
+  const same = (given: unknown, stored: unknown): boolean =>
+    given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
+  const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
+  if (!same(command.reason, reason)) differing.push('reason');
+  const stored = normalise({
+    type: 'PostEntry',
+    effectiveDate: '',
+    description: '',
+    lines: posted.lines.map(({ line: _line, accountId: _id, code, ...line }) => ({ account: code, ...line })),
+  });
+  if (!same(command.lines, stored.lines)) differing.push(...differingLines(command.lines, stored.lines, same));
+  // Equal in all that the event tells: a default was stated in one of the two and left out in the other.
+  return differing.length > 0 ? differing : Object.keys(defaults);
+}
+
+function differingLines(given: PostEntry['lines'], stored: PostEntry['lines'], same: (a: unknown, b: unknown) => boolean): string[] {
+  if (given.length !== stored.length) return ['lines'];
+  return given.flatMap((line, index) => {
+    const other = stored[index] as object as Record<string, unknown>;
+    const mine = line as object as Record<string, unknown>;
+    const members = new Set([...Object.keys(mine), ...Object.keys(other)]);
+    return [...members].filter((member) => !same(mine[member], other[member])).map((member) => `lines.${index}.${member}`);
+  });
+}

@@ -1,0 +1,616 @@
+/**
+ * The write queue: group commit per book, without a timer. While one batch is on its way to the database the next one
+ * collects; a second is decided on the state that the first will leave and follows it down the same connection. Hides
+ * batching, speculation, connections, retries and the search for a command that the database refuses. Guarantees that a
+ * caller is answered only after the SQL transaction with its own outcome has committed, that commands of one book take
+ * effect one after the other, that no command takes effect twice, and that one that cannot be carried out takes no
+ * neighbour with it. Numbers in comments are the rules of DESIGN section 5.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Client } from 'pg';
+import { Decision, LedgerError } from '#domain';
+import {
+  type AppendOutcome,
+  type CommandContext as ContextRow,
+  type EventStore,
+  type Head,
+  type NewEvent,
+  type Receipt,
+  uuidV7,
+} from '#event-store';
+import { isConnectionLost, isTransient } from '#postgres';
+import { isRemembered, problemBody, statusOf } from './answer';
+import { BatchChanges, BookMemory, type Needs, StateBudget } from './book-memory';
+import { accountCodes } from './catalogue';
+
+/** What a decided command answers when it is carried out. */
+export interface Success {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** One command on its way through the queue, or one atomic batch. */
+export interface Unit {
+  readonly key: string;
+  readonly item: number;
+  readonly command: string;
+  /** SHA-256 of the normalised command, hex. */
+  readonly fingerprint: string;
+  /** Fingerprints per member; computed when a receipt needs them, because no event will tell what the command said. */
+  readonly members: () => Readonly<Record<string, string>>;
+  /** Whether the events alone tell what the command said, so that a receipt needs no fingerprints per member. */
+  readonly toldByEvents: boolean;
+  readonly needs: Needs;
+  /** Estimates, to cut batches: events it will write, bytes it holds. */
+  readonly events: number;
+  readonly bytes: number;
+  /** Whether it may run although the book does not exist. */
+  readonly opensBook: boolean;
+  /** Canonical JSON of the metadata of its events, without userId and causationId. */
+  readonly metadata: string;
+  readonly userId: string;
+  readonly context?: ContextRow;
+  /** @param recordedAt microseconds since 1970 */
+  readonly decide: (decision: Decision, recordedAt: number) => Success;
+  /** How the unit ends; called once, after its outcome is durable. */
+  readonly settle: Settle;
+  /** Milliseconds (Date.now) after which it is given up while the database cannot be reached. */
+  readonly deadline: number;
+}
+
+export interface Settle {
+  done(outcome: Receipt, fresh: boolean): void;
+  /**
+   * The key has an outcome already; the caller compares fingerprints and touches the receipt (rule 10).
+   * @param own whether this very command may have left it, by an append whose answer was lost
+   */
+  known(receipt: Receipt, own: boolean): void;
+  failed(error: unknown): void;
+}
+
+/** A unit with what the queue has learnt about it. */
+interface Queued {
+  readonly unit: Unit;
+  /** Units with the same key that arrived while this one was under way. */
+  followers: Unit[];
+  /** Sent at least once with unknown outcome: an outcome found in the receipts is its own first answer. */
+  sent: boolean;
+  /** After an error of unknown cause: the largest batch that it may be part of (rule 3). */
+  limit: number;
+}
+
+interface Batch {
+  readonly queued: readonly Queued[];
+  readonly receipts: readonly Receipt[];
+  readonly changes: BatchChanges;
+  readonly contexts: readonly ContextRow[];
+  readonly headAfter: Head;
+  settled: boolean;
+}
+
+type Failure =
+  | { readonly batch: Batch; readonly outcome: Exclude<AppendOutcome, { kind: 'appended' }> }
+  | { readonly batch: Batch; readonly error: unknown };
+
+const unitsMax = 500;
+const eventsMax = 3_000;
+const bytesMax = 2 * 1024 * 1024;
+/** Canonical text of a command becomes about three times as many bytes of events, heads and receipts. */
+const bytesPerCommandByte = 3;
+/** After another process was faster, speculation is pointless for a while. */
+const calmAppends = 20;
+const backoffMsMin = 50;
+const backoffMsMax = 500;
+
+export interface WriteQueueOptions {
+  /** Opens a pipelining connection for appends. */
+  readonly connect: () => Promise<Client>;
+  readonly stateCacheBytes: number;
+  readonly writerConnections: number;
+  readonly queuePerBook: number;
+  readonly queueTotal: number;
+  readonly onAppended?: (bookId: string, position: number) => void;
+  /** Milliseconds since 1970; Date.now unless a test turns the clock. */
+  readonly clock?: () => number;
+}
+
+/** All books of a process: one queue each, a few connections for all. */
+export class WriteQueue {
+  private readonly books = new Map<string, BookWriter>();
+  private readonly budget: StateBudget;
+  private readonly connections: Connections;
+  private waiting = 0;
+  private closing = false;
+  /** What must be added to the process clock to come near the database's, in microseconds (rule 5). */
+  private clockOffset = 0;
+
+  constructor(
+    readonly store: EventStore,
+    readonly options: WriteQueueOptions,
+  ) {
+    this.budget = new StateBudget(options.stateCacheBytes);
+    this.connections = new Connections(options.connect, options.writerConnections);
+  }
+
+  /** Commands that wait or are under way. */
+  get length(): number {
+    return this.waiting;
+  }
+
+  /** @throws LedgerError queue_full | database_unavailable (shutting down) */
+  push(bookId: string, units: readonly Unit[]): void {
+    if (this.closing)
+      throw new LedgerError('database_unavailable', 'the service is shutting down; repeat with the same key', { retryAfter: 1 });
+    let book = this.books.get(bookId);
+    if (book === undefined) {
+      book = new BookWriter(this, bookId, new BookMemory(bookId, this.store, this.budget), this.connections);
+      this.books.set(bookId, book);
+    }
+    const { queuePerBook, queueTotal } = this.options;
+    if (book.length + units.length > queuePerBook || this.waiting + units.length > queueTotal) {
+      throw new LedgerError(
+        'queue_full',
+        `${book.length} commands wait for book ${bookId}, ${this.waiting} in all; repeat with the same key`,
+        { retryAfter: 1 },
+      );
+    }
+    this.waiting += units.length;
+    book.push(units);
+  }
+
+  /** Waits until every command has its outcome, then closes the connections. */
+  async close(): Promise<void> {
+    this.closing = true;
+    await Promise.all([...this.books.values()].map((book) => book.idle()));
+    await this.connections.close();
+  }
+
+  /** For tests and idle books: forgets a book's memory as if the process had just started. */
+  forget(bookId: string): void {
+    this.books.get(bookId)?.forget();
+  }
+
+  settledOne(): void {
+    this.waiting--;
+  }
+
+  dropBook(book: BookWriter): void {
+    if (this.books.get(book.bookId) === book) this.books.delete(book.bookId);
+    this.budget.leave(book.memory);
+  }
+
+  /** Microseconds since 1970 by the process clock, corrected by what the database has said of its own. */
+  now(): number {
+    return Math.floor((this.options.clock ?? Date.now)() * 1_000) + this.clockOffset;
+  }
+
+  correctClock(databaseMicros: number): void {
+    this.clockOffset += databaseMicros - this.now();
+  }
+}
+
+/** Connections for appends: one book at a time each, books that are ready wait first in first out (rule 7). */
+class Connections {
+  private readonly free: Client[] = [];
+  private readonly queue: (() => void)[] = [];
+  private open = 0;
+
+  constructor(
+    private readonly connect: () => Promise<Client>,
+    private readonly max: number,
+  ) {}
+
+  /** Books that are ready and have no connection. */
+  get wanted(): number {
+    return this.queue.length;
+  }
+
+  async take(): Promise<Client> {
+    while (this.free.length === 0 && this.open >= this.max) await new Promise<void>((resolve) => this.queue.push(resolve));
+    const client = this.free.pop();
+    if (client !== undefined) return client;
+    this.open++;
+    try {
+      return await this.connect();
+    } catch (error) {
+      this.open--;
+      this.queue.shift()?.();
+      throw error;
+    }
+  }
+
+  /** @param usable false after any failure: such a connection is never used again */
+  giveBack(client: Client, usable: boolean): void {
+    if (usable) this.free.push(client);
+    else {
+      this.open--;
+      client.end().catch(() => {}); // it is broken already; there is nobody to tell
+    }
+    this.queue.shift()?.();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.free.splice(0).map((client) => client.end()));
+  }
+}
+
+/** The queue of one book. One loop decides, sends and recovers; outcomes of batches under way only set flags for it. */
+class BookWriter {
+  private readonly waiting: Queued[] = [];
+  private readonly byKey = new Map<string, Queued>();
+  private readonly underWay: Batch[] = [];
+  private failure: Failure | undefined;
+  private running: Promise<void> | undefined;
+  private wakeUp: (() => void) | undefined;
+  private client: Client | undefined;
+  private calm = calmAppends;
+  private backoffMs = 0;
+
+  constructor(
+    private readonly owner: WriteQueue,
+    readonly bookId: string,
+    readonly memory: BookMemory,
+    private readonly connections: Connections,
+  ) {}
+
+  get length(): number {
+    return this.waiting.length;
+  }
+
+  push(units: readonly Unit[]): void {
+    for (const unit of units) {
+      const name = nameOf(unit);
+      const leader = this.byKey.get(name);
+      if (leader !== undefined) {
+        leader.followers.push(unit);
+        continue;
+      }
+      const queued: Queued = { unit, followers: [], sent: false, limit: unitsMax };
+      this.byKey.set(name, queued);
+      this.waiting.push(queued);
+    }
+    this.signal();
+    this.running ??= this.drive().finally(() => {
+      this.running = undefined;
+    });
+  }
+
+  async idle(): Promise<void> {
+    while (this.running !== undefined) await this.running;
+  }
+
+  forget(): void {
+    if (this.underWay.length === 0) this.memory.drop();
+  }
+
+  private signal(): void {
+    this.wakeUp?.();
+    this.wakeUp = undefined;
+  }
+
+  private changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.wakeUp = resolve;
+    });
+  }
+
+  private async drive(): Promise<void> {
+    await turn(); // callers of the same moment share the first batch
+    while (this.waiting.length > 0 || this.underWay.length > 0 || this.failure !== undefined) {
+      try {
+        await this.step();
+      } catch (error) {
+        // States could not be read. What is under way has its own connection and its own outcome, which comes first.
+        while (this.underWay.some(({ settled }) => !settled)) await this.changed();
+        if (this.failure === undefined) await this.recoverFrom(error);
+      }
+    }
+    this.release(true);
+    if (this.memory.book() === undefined) this.owner.dropBook(this);
+  }
+
+  /** One turn of the loop: recover, wait, or send one more batch. */
+  private async step(): Promise<void> {
+    if (this.failure !== undefined) {
+      // Batches share one connection, so the one behind a failed one is refused too, and its refusal comes after.
+      while (this.underWay.some(({ settled }) => !settled)) await this.changed();
+      return this.recover(this.failure);
+    }
+    const othersWait = this.connections.wanted > 0;
+    if (othersWait && this.underWay.length === 0 && this.client !== undefined) this.release(true);
+    const suspect = this.waiting[0] !== undefined && this.waiting[0].limit < unitsMax;
+    const depth = othersWait || suspect || this.calm < calmAppends ? 1 : 2;
+    if (this.waiting.length === 0 || this.underWay.length >= depth) {
+      await this.changed();
+      return turn();
+    }
+    this.client ??= await this.connections.take();
+    await this.memory.takeUp();
+    const taken = this.take(depth);
+    const needs = taken.map(({ unit }) => unit.needs);
+    let letGo: (() => void) | undefined;
+    if (!this.memory.has(needs)) {
+      try {
+        letGo = await this.memory.load(needs);
+      } catch (error) {
+        this.waiting.unshift(...taken);
+        throw error;
+      }
+    }
+    if (this.failure !== undefined) {
+      // What was under way failed while we read: the states are to be rolled back before anything is decided on them.
+      letGo?.();
+      this.waiting.unshift(...taken);
+      return;
+    }
+    const batch = this.decide(taken);
+    letGo?.();
+    if (batch !== undefined) this.send(batch);
+  }
+
+  /** At most half of those waiting, so that the next batch has something to overlap with; all of them when nothing may overlap. */
+  private take(depth: number): Queued[] {
+    const share = depth === 1 ? this.waiting.length : Math.ceil(this.waiting.length / 2);
+    let count = 0;
+    let events = 0;
+    let bytes = 0;
+    let limit = Math.min(unitsMax, share);
+    while (count < this.waiting.length) {
+      const { unit, limit: own } = this.waiting[count] as Queued;
+      limit = Math.min(limit, own);
+      if (count >= limit) break;
+      events += unit.events;
+      bytes += unit.bytes * bytesPerCommandByte;
+      if (count > 0 && (events > eventsMax || bytes > bytesMax)) break;
+      count++;
+    }
+    return this.waiting.splice(0, Math.max(1, count));
+  }
+
+  /** Decides units in memory, one after the other; refused ones leave a receipt only. */
+  private decide(taken: readonly Queued[]): (Batch & { readonly events: NewEvent[] }) | undefined {
+    const changes = new BatchChanges(this.memory.head);
+    const { head, floor } = this.memory;
+    const recordedAt = Math.max(this.owner.now(), head.recordedAt + 1, floor + 1);
+    const events: NewEvent[] = [];
+    const receipts: Receipt[] = [];
+    const decided: Queued[] = [];
+    const contexts = new Map<string, ContextRow>();
+    for (const queued of taken) {
+      const { unit } = queued;
+      if (this.memory.book() === undefined && !unit.opensBook) {
+        this.fail(queued, new LedgerError('book_unknown', `there is no book ${this.bookId}`, { book: this.bookId }));
+        continue;
+      }
+      const decision = new Decision(this.memory);
+      let receipt: Receipt;
+      try {
+        const { status, body } = unit.decide(decision, recordedAt);
+        const members = unit.toldByEvents ? undefined : unit.members();
+        const position = decision.uncommitted.length > 0 ? this.memory.head.position + 1 : undefined;
+        receipt = {
+          key: unit.key,
+          item: unit.item,
+          command: unit.command,
+          fingerprint: Buffer.from(unit.fingerprint, 'hex'),
+          status,
+          answer: body,
+          position,
+          members,
+        };
+        this.memory.apply(decision, changes);
+        collect(decision, unit, events);
+        this.memory.head = { ...this.memory.head, position: head.position + events.length };
+      } catch (error) {
+        if (!isRemembered(error)) {
+          this.fail(queued, error);
+          continue;
+        }
+        receipt = {
+          key: unit.key,
+          item: unit.item,
+          command: unit.command,
+          fingerprint: Buffer.from(unit.fingerprint, 'hex'),
+          status: statusOf(error.kind),
+          answer: problemBody(error),
+          members: unit.members(),
+        };
+      }
+      receipts.push(receipt);
+      decided.push(queued);
+      if (unit.context !== undefined) contexts.set(unit.context.hash.toString('latin1'), unit.context);
+    }
+    if (decided.length === 0) {
+      this.memory.head = head;
+      return undefined;
+    }
+    const headAfter: Head = { position: head.position + events.length, tail: randomUUID(), recordedAt };
+    this.memory.head = headAfter;
+    return { queued: decided, receipts, changes, contexts: [...contexts.values()], headAfter, settled: false, events };
+  }
+
+  private send(batch: Batch & { readonly events: NewEvent[] }): void {
+    const { changes, headAfter, receipts, contexts, events } = batch;
+    this.underWay.push(batch);
+    const { client } = this;
+    if (client === undefined) throw new Error('a batch is sent without a connection');
+    let sent: Promise<AppendOutcome>;
+    try {
+      const streams = this.memory.expectations(changes);
+      sent = this.owner.store.append(client, {
+        bookId: this.bookId,
+        head: changes.headBefore,
+        newTail: headAfter.tail,
+        recordedAt: headAfter.recordedAt,
+        events,
+        streams,
+        receipts,
+        contexts,
+        names: namesOf(changes),
+      });
+    } catch (error) {
+      sent = Promise.reject(error);
+    }
+    sent.then(
+      (outcome) => this.arrived(batch, outcome),
+      (error) => this.broke(batch, error),
+    );
+  }
+
+  private arrived(batch: Batch, outcome: AppendOutcome): void {
+    batch.settled = true;
+    if (outcome.kind !== 'appended') {
+      this.failure ??= { batch, outcome };
+      return this.signal();
+    }
+    this.underWay.splice(this.underWay.indexOf(batch), 1);
+    this.memory.acknowledge(batch.changes);
+    this.backoffMs = 0;
+    if (this.calm < calmAppends) this.calm++;
+    batch.queued.forEach((queued, index) => {
+      this.finish(queued, batch.receipts[index] as Receipt);
+    });
+    if (batch.headAfter.position > batch.changes.headBefore.position)
+      this.owner.options.onAppended?.(this.bookId, batch.headAfter.position);
+    this.signal();
+  }
+
+  private broke(batch: Batch, error: unknown): void {
+    batch.settled = true;
+    this.failure ??= { batch, error };
+    this.signal();
+  }
+
+  private finish(queued: Queued, receipt: Receipt): void {
+    this.byKey.delete(nameOf(queued.unit));
+    this.owner.settledOne();
+    queued.unit.settle.done(receipt, true);
+    for (const follower of queued.followers) {
+      this.owner.settledOne();
+      follower.settle.done(receipt, false);
+    }
+  }
+
+  private fail(queued: Queued, error: unknown): void {
+    this.byKey.delete(nameOf(queued.unit));
+    this.owner.settledOne();
+    queued.unit.settle.failed(error);
+    // Those behind it are commands in their own right: they try for themselves.
+    const [next, ...rest] = queued.followers;
+    if (next === undefined) return;
+    const heir: Queued = { unit: next, followers: rest, sent: false, limit: queued.limit };
+    this.byKey.set(nameOf(next), heir);
+    this.waiting.push(heir);
+  }
+
+  /** Takes back everything under way, in memory, and puts its units in front of the queue again, in order (rule 3). */
+  private requeue(): readonly Queued[] {
+    const batches = this.underWay.splice(0);
+    for (const batch of [...batches].reverse()) this.memory.rollBack(batch.changes);
+    const units = batches.flatMap(({ queued }) => queued);
+    this.waiting.unshift(...units);
+    return units;
+  }
+
+  private async recover(failure: Failure): Promise<void> {
+    const requeued = this.requeue();
+    this.failure = undefined;
+    if (!('outcome' in failure)) return this.recoverFrom(failure.error, failure.batch, requeued);
+    const { outcome } = failure;
+    switch (outcome.kind) {
+      case 'head_moved':
+        this.calm = 0;
+        return this.memory.catchUp(outcome.head);
+      case 'clock_refused':
+        this.memory.floor = Math.max(this.memory.floor, outcome.above);
+        if (this.owner.now() > outcome.clock) this.owner.correctClock(outcome.clock);
+        return;
+      case 'keys_known':
+        for (const receipt of outcome.receipts) this.answerKnown(receipt);
+    }
+  }
+
+  private answerKnown(receipt: Receipt): void {
+    const queued = this.byKey.get(nameOf(receipt));
+    if (queued === undefined) return;
+    const index = this.waiting.indexOf(queued);
+    if (index >= 0) this.waiting.splice(index, 1);
+    this.byKey.delete(nameOf(receipt));
+    this.owner.settledOne();
+    queued.unit.settle.known(receipt, queued.sent);
+    for (const follower of queued.followers) {
+      this.owner.settledOne();
+      follower.settle.known(receipt, false);
+    }
+  }
+
+  /** An error that no outcome stands for: a lost connection, a busy server, or something about one command. */
+  private async recoverFrom(error: unknown, batch?: Batch, requeued: readonly Queued[] = []): Promise<void> {
+    this.memory.drop();
+    if (isConnectionLost(error) || isTransient(error) || isOutOfResources(error)) {
+      for (const queued of requeued) queued.sent = true;
+      this.release(false);
+      return this.backOff(error);
+    }
+    if (batch === undefined) {
+      // Not about a batch: reading states failed in a way that will not pass. Whoever waits is told.
+      for (const queued of this.waiting.splice(0)) this.fail(queued, error);
+      return;
+    }
+    if (batch.queued.length === 1) {
+      const [culprit] = batch.queued as [Queued];
+      this.waiting.splice(this.waiting.indexOf(culprit), 1);
+      return this.fail(culprit, error);
+    }
+    const half = Math.ceil(batch.queued.length / 2);
+    for (const queued of batch.queued) queued.limit = Math.min(queued.limit, half);
+  }
+
+  private async backOff(error: unknown): Promise<void> {
+    const now = Date.now();
+    for (const queued of this.waiting.splice(0)) {
+      if (queued.unit.deadline > now) this.waiting.push(queued);
+      else
+        this.fail(
+          queued,
+          new LedgerError(
+            'database_unavailable',
+            `the database cannot be reached (${messageOf(error)}); the outcome is unknown, repeat with the same key`,
+            { retryAfter: 1 },
+          ),
+        );
+    }
+    this.backoffMs = Math.min(backoffMsMax, Math.max(backoffMsMin, this.backoffMs * 2));
+    await new Promise((resolve) => setTimeout(resolve, this.backoffMs * (0.5 + Math.random() / 2)));
+  }
+
+  private release(usable: boolean): void {
+    if (this.client !== undefined) this.connections.giveBack(this.client, usable);
+    this.client = undefined;
+  }
+}
+
+const nameOf = ({ key, item }: { readonly key: string; readonly item: number }): string => `${item}/${key}`;
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Class 53: disk full, out of memory, too many connections; 58: system error. Mended from outside, so worth a repeat. */
+function isOutOfResources(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' && (code.startsWith('53') || code.startsWith('58'));
+}
+
+function namesOf(changes: BatchChanges): { category: string; name: string; streamId: string }[] {
+  return [...changes.newCodes].map(([name, streamId]) => ({ category: accountCodes, name, streamId }));
+}
+
+/** The decision's events with ids and metadata; a leg names the event that caused it and inherits the rest (I12). */
+function collect(decision: Decision, unit: Unit, events: NewEvent[]): void {
+  const first = events.length;
+  for (const { streamId, version, type, data, causedBy } of decision.uncommitted) {
+    const cause = causedBy === undefined ? undefined : events[first + causedBy];
+    if (cause === undefined)
+      events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: unit.metadata, userId: unit.userId });
+    else events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: `{"causationId":"${cause.eventId}"}` });
+  }
+}
