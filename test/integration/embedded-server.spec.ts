@@ -1,0 +1,247 @@
+/** The embedded server: whoever starts, adopts, kills or stops it, and in whatever order. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '#postgres';
+import { runScript, type Script } from '../support/processes';
+
+const linux = process.platform === 'linux' ? it : it.skip;
+const asRoot = process.getuid?.() === 0 ? it : it.skip;
+
+describe('startEmbeddedPostgres', () => {
+  let dir: string;
+  let users: EmbeddedPostgres[];
+  let scripts: Script[];
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), `book-keeper-test-${process.pid}-`));
+    users = [];
+    scripts = [];
+  });
+  afterEach(async () => {
+    for (const { process: child } of scripts) child.kill('SIGKILL');
+    for (const user of users) await user.stop();
+    if (existsSync(postmasterPid())) await (await startEmbeddedPostgres({ dir, durable: false })).stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const postmasterPid = () => join(dir, 'cluster', 'data', 'postmaster.pid');
+  const start = async (durable = false) => {
+    const server = await startEmbeddedPostgres({ dir, durable });
+    users.push(server);
+    return server;
+  };
+  const startElsewhere = async (durable = false) => {
+    const script = runScript('test/support/server-user.ts', [dir, durable ? 'durable' : 'fast']);
+    scripts.push(script);
+    const got = JSON.parse(await script.nextLine()) as Pick<EmbeddedPostgres, 'url' | 'adopted' | 'pid'>;
+    const letGo = async () => {
+      script.process.stdin?.write('stop\n');
+      return script.nextLine();
+    };
+    return { ...got, script, letGo };
+  };
+  const ask = async <T extends object>(url: string, sql: string): Promise<T[]> => {
+    const client = await connect(url);
+    try {
+      return (await client.query<T>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const gone = async (pid: number) => {
+    const alive = () => spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
+    for (let i = 0; i < 500 && alive() !== '' && !alive().startsWith('Z'); i++) await sleep(10);
+  };
+
+  it('starts a server on 127.0.0.1 with a password, UTF-8 and the builtin C.UTF-8 order, and stops it', async () => {
+    const server = await start();
+    expect(server.adopted).toBe(false);
+    const rows = await ask(
+      server.url,
+      `SELECT current_setting('server_encoding') AS encoding, current_setting('listen_addresses') AS addresses, current_setting('fsync') AS fsync,
+              (SELECT datlocprovider::text || ' ' || datlocale FROM pg_database WHERE datname = 'template1') AS locale,
+              current_setting('unix_socket_directories') AS sockets, current_setting('password_encryption') AS passwords`,
+    );
+    expect(rows).toEqual([
+      { encoding: 'UTF8', addresses: '127.0.0.1', fsync: 'off', locale: 'b C.UTF-8', sockets: '', passwords: 'scram-sha-256' },
+    ]);
+    expect(statSync(join(dir, 'cluster', 'password')).mode & 0o777).toBe(0o600);
+    await expect(connect(server.url.replace(/:[^:@]+@/, ':wrong@'))).rejects.toMatchObject({ code: '28P01' });
+    await expect(server.stop()).resolves.toBe('stopped');
+    await expect(connect(server.url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    expect(existsSync(postmasterPid())).toBe(false);
+  });
+
+  it('keeps its data, its password and its port over a restart', async () => {
+    const first = await start();
+    await ask(first.url, 'CREATE TABLE kept AS SELECT 42 AS n');
+    await first.stop();
+    const second = await start(true);
+    expect(new URL(second.url).port).toBe(new URL(first.url).port);
+    expect(new URL(second.url).password).toBe(new URL(first.url).password);
+    await expect(ask(second.url, `SELECT n, current_setting('fsync') AS fsync FROM kept`)).resolves.toEqual([{ n: 42, fsync: 'on' }]);
+  });
+
+  it('takes another port when the last one is taken', async () => {
+    const first = await start();
+    await first.stop();
+    const squatter: Server = await new Promise((done) => {
+      const server = createServer().listen(Number(new URL(first.url).port), '127.0.0.1', () => done(server));
+    });
+    try {
+      const second = await start();
+      expect(new URL(second.url).port).not.toBe(new URL(first.url).port);
+    } finally {
+      squatter.close();
+    }
+  });
+
+  it('lets processes that start at once share one server, which the last one stops', async () => {
+    const started = await Promise.all([startElsewhere(), startElsewhere(), startElsewhere()]);
+    expect(new Set(started.map(({ pid }) => pid)).size).toBe(1);
+    expect(started.filter(({ adopted }) => !adopted)).toHaveLength(1);
+    expect(readdirSync(dir).filter((entry) => entry.startsWith('init-'))).toEqual([]);
+    const [first, second, third] = started as [(typeof started)[0], (typeof started)[0], (typeof started)[0]];
+    await expect(first.letGo()).resolves.toBe('still in use');
+    await expect(second.letGo()).resolves.toBe('still in use');
+    await expect(ask(third.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+    await expect(third.letGo()).resolves.toBe('stopped');
+    expect(existsSync(postmasterPid())).toBe(false);
+  });
+
+  it('is stopped exactly once when all its users stop at once', async () => {
+    const started = await Promise.all([startElsewhere(), startElsewhere(), startElsewhere()]);
+    const results = await Promise.all(started.map(({ letGo }) => letGo()));
+    expect(results.filter((result) => result === 'stopped')).toHaveLength(1);
+    expect(existsSync(postmasterPid())).toBe(false);
+  });
+
+  it('survives users that come while others go', async () => {
+    for (let round = 0; round < 5; round++) {
+      const leaving = await start();
+      const [arrived] = await Promise.all([start(), leaving.stop()]);
+      await expect(ask(arrived.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+      await arrived.stop();
+    }
+  });
+
+  it('is not stopped by a command that adopted the server of a running service', async () => {
+    const service = await startElsewhere();
+    const command = await start();
+    expect(command).toMatchObject({ adopted: true, pid: service.pid });
+    await expect(command.stop()).resolves.toBe('still in use');
+    await expect(ask(service.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+  });
+
+  it('is not stopped under a session of somebody else, such as psql', async () => {
+    const server = await start();
+    const url = new URL(server.url);
+    url.searchParams.set('application_name', 'psql');
+    const psql = await connect(url.href);
+    await expect(server.stop()).resolves.toBe('still in use');
+    await psql.query('SELECT 1');
+    await psql.end();
+  });
+
+  it('is stopped although connections of its own process are still open', async () => {
+    const server = await start();
+    const forgotten = await connect(server.url);
+    await expect(server.stop()).resolves.toBe('stopped');
+    await expect(forgotten.query('SELECT 1')).rejects.toThrow();
+  });
+
+  it('is adopted, and then stopped, after its service was killed', async () => {
+    const service = await startElsewhere(true);
+    await ask(service.url, 'CREATE TABLE kept AS SELECT 42 AS n');
+    service.script.process.kill('SIGKILL');
+    await service.script.ended;
+    const next = await start(true);
+    expect(next).toMatchObject({ adopted: true, pid: service.pid });
+    await expect(ask(next.url, 'SELECT n FROM kept')).resolves.toEqual([{ n: 42 }]);
+    await expect(next.stop()).resolves.toBe('stopped');
+  });
+
+  it('recovers after the server itself was killed, with all that was committed', async () => {
+    const first = await start(true);
+    await ask(first.url, 'CREATE TABLE kept AS SELECT 42 AS n');
+    process.kill(first.pid, 'SIGKILL');
+    await gone(first.pid);
+    await expect(first.stop()).resolves.toBe('was not running');
+    const second = await start(true);
+    expect(second.adopted).toBe(false);
+    await expect(ask(second.url, 'SELECT n FROM kept')).resolves.toEqual([{ n: 42 }]);
+  });
+
+  it('recovers after server and service were killed at once', async () => {
+    const service = await startElsewhere(true);
+    await ask(service.url, 'CREATE TABLE kept AS SELECT 42 AS n');
+    service.script.process.kill('SIGKILL');
+    process.kill(service.pid, 'SIGKILL');
+    const next = await start(true);
+    await expect(ask(next.url, 'SELECT n FROM kept')).resolves.toEqual([{ n: 42 }]);
+  });
+
+  it('keeps its hold on the server when a crashed session makes the server restart its sessions', async () => {
+    const service = await start(true);
+    const victim = await connect(service.url);
+    const pid = (await victim.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid ?? 0;
+    process.kill(pid, 'SIGKILL');
+    await expect(victim.query('SELECT 1')).rejects.toThrow();
+    const command = await start(true);
+    await sleep(500);
+    await expect(command.stop()).resolves.toBe('still in use');
+    await expect(ask(service.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+  });
+
+  linux('believes no lock file whose process id belongs to somebody else [needs: Linux, for /proc]', async () => {
+    const first = await start();
+    await first.stop();
+    const stranger = runScript('test/support/server-user.ts', [join(dir, 'other')]);
+    scripts.push(stranger);
+    await stranger.nextLine();
+    // What a reboot leaves behind: the file still says ready, and its process id now belongs to another program.
+    const file = `${stranger.process.pid}\n${join(dir, 'cluster', 'data')}\n1700000000\n1\n\n127.0.0.1\n  1  1\nready   \n`;
+    writeFileSync(postmasterPid(), file, { mode: 0o600 });
+    const owner = statSync(join(dir, 'cluster', 'data'));
+    if (process.getuid?.() === 0) execFileSync('chown', [`${owner.uid}:${owner.gid}`, postmasterPid()]);
+    const second = await start();
+    expect(second.adopted).toBe(false);
+    stranger.process.stdin?.write('stop\n');
+    await stranger.ended;
+  });
+
+  it('throws away a cluster that was killed in the middle of initdb', async () => {
+    const half = join(dir, 'init-999999999-abc');
+    mkdirSync(join(half, 'data'), { recursive: true });
+    await start();
+    expect(existsSync(half)).toBe(false);
+  });
+
+  it('says what PostgreSQL said when it cannot start', async () => {
+    await expect(startEmbeddedPostgres({ dir, durable: false, settings: { shared_buffers: 'plenty' } })).rejects.toThrow(
+      /invalid value for parameter "shared_buffers"/,
+    );
+  });
+
+  asRoot('runs as another user for root, also where that user cannot reach the directory or the packages [needs: root]', async () => {
+    const home = join(dir, 'home');
+    mkdirSync(home, { mode: 0o700 });
+    chmodSync(home, 0o700);
+    const server = await startEmbeddedPostgres({ dir: join(home, 'data'), durable: false });
+    users.push(server);
+    try {
+      const owner = spawnSync('ps', ['-o', 'user=', '-p', String(server.pid)], { encoding: 'utf8' }).stdout.trim();
+      expect(owner).not.toBe('root');
+      expect(server.dataDirectory.startsWith(home)).toBe(false);
+      expect(readFileSync(join(home, 'data', 'location'), 'utf8').trim()).toBe(dirname(dirname(server.dataDirectory)));
+      await expect(ask(server.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+    } finally {
+      await server.stop();
+      rmSync(dirname(dirname(server.dataDirectory)), { recursive: true });
+    }
+  });
+});
