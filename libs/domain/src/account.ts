@@ -294,20 +294,24 @@ export function changeAccount(decision: Decision, command: ChangeAccount): void 
   if (account.status === 'closed') throw new LedgerError('account_closed', `account ${account.code} is closed`, details);
   switch (command.type) {
     case 'RenameAccount':
-      return decision.recordAccount(account.id, { type: 'AccountRenamed', data: { name: command.name } });
+      decision.recordAccount(account.id, { type: 'AccountRenamed', data: { name: command.name } });
+      return;
     case 'ChangeAccountCode': {
       const owner = decision.accountIdByCode(command.code);
       if (owner !== undefined && (owner !== account.id || command.code === account.code)) {
         throw new LedgerError('account_exists', codeTaken(command.code), { account: command.code });
       }
-      return decision.recordAccount(account.id, { type: 'AccountCodeChanged', data: { code: command.code } });
+      decision.recordAccount(account.id, { type: 'AccountCodeChanged', data: { code: command.code } });
+      return;
     }
     case 'FreezeAccount':
       if (account.status === 'frozen') throw new LedgerError('account_frozen', `account ${account.code} is frozen already`, details);
-      return decision.recordAccount(account.id, { type: 'AccountFrozen', data: {} });
+      decision.recordAccount(account.id, { type: 'AccountFrozen', data: {} });
+      return;
     case 'UnfreezeAccount':
       if (account.status !== 'frozen') throw new LedgerError('account_not_frozen', `account ${account.code} is not frozen`, details);
-      return decision.recordAccount(account.id, { type: 'AccountUnfrozen', data: {} });
+      decision.recordAccount(account.id, { type: 'AccountUnfrozen', data: {} });
+      return;
     case 'CloseAccount': {
       const open = account.totals.find(({ debit, credit }) => debit !== credit);
       if (open !== undefined) {
@@ -317,7 +321,8 @@ export function changeAccount(decision: Decision, command: ChangeAccount): void 
           details,
         );
       }
-      return decision.recordAccount(account.id, { type: 'AccountClosed', data: {} });
+      decision.recordAccount(account.id, { type: 'AccountClosed', data: {} });
+      return;
     }
   }
 }

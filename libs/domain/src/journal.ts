@@ -526,28 +526,19 @@ function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Re
   const scale = scaleOf(book, book.baseCurrency) ?? 2;
   const sum: Sum = { currency: book.baseCurrency, scale, debit: 0n, credit: 0n };
   for (const { line, currency, baseAmount, side, minor } of lines) {
-    const base =
-      baseAmount === undefined
-        ? currency === book.baseCurrency
-          ? minor
-          : undefined
-        : isPlainDecimal(baseAmount)
-          ? toMinor(baseAmount, scale)
-          : undefined;
-    if (base === undefined && baseAmount === undefined) {
-      return refusals.note(
+    const given = baseAmount !== undefined && isPlainDecimal(baseAmount) ? toMinor(baseAmount, scale) : undefined;
+    if (baseAmount === undefined && currency !== book.baseCurrency) {
+      refusals.note(
         'base_amount_required',
-        () => `line ${line}: book ${book.name} tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency}`,
+        () =>
+          `line ${line}: the book tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency} (baseAmount)`,
         { line },
       );
+    } else if (baseAmount !== undefined && given === undefined) {
+      const details = { currency: book.baseCurrency, scale, line };
+      refusals.note('scale_exceeded', () => `line ${line}: baseAmount ${baseAmount} is no amount with ${scale} decimals`, details);
     }
-    if (base === undefined)
-      return refusals.note(
-        'scale_exceeded',
-        () => `line ${line}: baseAmount ${baseAmount} has more decimals than ${book.baseCurrency} (${scale})`,
-        { currency: book.baseCurrency, scale, line },
-      );
-    sum[side] += base;
+    sum[side] += given ?? minor;
   }
   if (sum.debit !== sum.credit) noteUnbalanced(sum, 'in base currency ', refusals);
 }

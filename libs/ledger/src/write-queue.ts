@@ -461,7 +461,8 @@ class BookWriter {
     batch.settled = true;
     if (outcome.kind !== 'appended') {
       this.failure ??= { batch, outcome };
-      return this.signal();
+      this.signal();
+      return;
     }
     this.underWay.splice(this.underWay.indexOf(batch), 1);
     this.memory.acknowledge(batch.changes);

@@ -33,6 +33,7 @@ const OID = {
 } as const;
 
 const HEADER_BYTES = 20;
+const SCRATCH_BYTES = 1 << 16;
 /** A scratch buffer that grew beyond this for one huge batch is given back to the garbage collector. */
 const SCRATCH_KEPT_BYTES = 8 << 20;
 
@@ -45,14 +46,17 @@ const POSTGRES_EPOCH_DAYS = 10_957;
  * One growable buffer for all encoders: they run to their end without yielding, so none can see another's bytes, and the
  * result is copied out once at its exact size.
  */
-let scratch = Buffer.allocUnsafe(1 << 16);
+let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+/** The same bytes. A DataView's methods are single instructions where Buffer's are checked JavaScript: half the time. */
+let view = new DataView(scratch.buffer);
 let offset = 0;
 
 function reserve(bytes: number): void {
   if (offset + bytes <= scratch.length) return;
-  const grown = Buffer.allocUnsafe(Math.max(scratch.length * 2, offset + bytes));
+  const grown = Buffer.allocUnsafeSlow(Math.max(scratch.length * 2, offset + bytes));
   scratch.copy(grown, 0, 0, offset);
   scratch = grown;
+  view = new DataView(scratch.buffer);
 }
 
 /** Writes one element, its size included, at `offset` in `scratch`. */
@@ -65,20 +69,33 @@ function encode<T>(oid: number, values: Elements<T>, write: Write<T>): Buffer {
     if (value === undefined || value === null) {
       nulls = 1;
       reserve(4);
-      offset = scratch.writeInt32BE(-1, offset);
+      putInt4(-1);
     } else {
       write(value);
     }
   }
-  scratch.writeInt32BE(1, 0);
-  scratch.writeInt32BE(nulls, 4);
-  scratch.writeInt32BE(oid, 8);
-  scratch.writeInt32BE(values.length, 12);
-  scratch.writeInt32BE(1, 16);
+  view.setInt32(0, 1);
+  view.setInt32(4, nulls);
+  view.setInt32(8, oid);
+  view.setInt32(12, values.length);
+  view.setInt32(16, 1);
   const result = Buffer.allocUnsafeSlow(offset);
   scratch.copy(result, 0, 0, offset);
-  if (scratch.length > SCRATCH_KEPT_BYTES) scratch = Buffer.allocUnsafe(1 << 16);
+  if (scratch.length > SCRATCH_KEPT_BYTES) {
+    scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+    view = new DataView(scratch.buffer);
+  }
   return result;
+}
+
+function putInt2(value: number): void {
+  view.setInt16(offset, value);
+  offset += 2;
+}
+
+function putInt4(value: number): void {
+  view.setInt32(offset, value);
+  offset += 4;
 }
 
 /** `bool[]`. */
@@ -138,67 +155,70 @@ export function dateArray(values: Elements<string>): Buffer {
 
 function writeBool(value: boolean): void {
   reserve(5);
-  offset = scratch.writeInt32BE(1, offset);
+  putInt4(1);
   scratch[offset++] = value ? 1 : 0;
 }
 
 function writeInt2(value: number): void {
-  if (!Number.isInteger(value)) throw new RangeError(`not an integer: ${value}`);
+  if ((value << 16) >> 16 !== value) throw new RangeError(`not an int2: ${value}`);
   reserve(6);
-  offset = scratch.writeInt32BE(2, offset);
-  offset = scratch.writeInt16BE(value, offset);
+  putInt4(2);
+  putInt2(value);
 }
 
 function writeInt4(value: number): void {
-  if (!Number.isInteger(value)) throw new RangeError(`not an integer: ${value}`);
+  if ((value | 0) !== value) throw new RangeError(`not an int4: ${value}`);
   reserve(8);
-  offset = scratch.writeInt32BE(4, offset);
-  offset = scratch.writeInt32BE(value, offset);
+  putInt4(4);
+  putInt4(value);
 }
 
 function writeInt8(value: number | bigint): void {
   reserve(12);
-  offset = scratch.writeInt32BE(8, offset);
+  putInt4(8);
   if (typeof value === 'bigint') {
-    offset = scratch.writeBigInt64BE(value, offset);
+    if (BigInt.asIntN(64, value) !== value) throw new RangeError(`not an int8: ${value}`);
+    view.setBigInt64(offset, value);
+    offset += 8;
   } else {
     if (!Number.isSafeInteger(value)) throw new RangeError(`not a safe integer: ${value}`);
-    writeHalves(value);
+    putHalves(value);
   }
 }
 
 /** A safe integer as eight bytes in two's complement; BigInt would allocate. */
-function writeHalves(value: number): void {
-  offset = scratch.writeInt32BE(Math.floor(value / 4_294_967_296), offset);
-  offset = scratch.writeUInt32BE(value >>> 0, offset);
+function putHalves(value: number): void {
+  putInt4(Math.floor(value / 4_294_967_296));
+  // DataView takes the lowest 32 bits, which for a safe integer are exact.
+  putInt4(value);
 }
 
 function writeTimestamptz(unixMicroseconds: number): void {
   if (!Number.isSafeInteger(unixMicroseconds)) throw new RangeError(`not whole microseconds: ${unixMicroseconds}`);
   reserve(12);
-  offset = scratch.writeInt32BE(8, offset);
-  writeHalves(unixMicroseconds - POSTGRES_EPOCH_US);
+  putInt4(8);
+  putHalves(unixMicroseconds - POSTGRES_EPOCH_US);
 }
 
 function writeText(value: string): void {
   // Three bytes hold any UTF-16 unit in UTF-8, so the string is measured only by being written.
   reserve(4 + value.length * 3);
   const bytes = scratch.write(value, offset + 4, 'utf8');
-  scratch.writeInt32BE(bytes, offset);
-  offset += 4 + bytes;
+  putInt4(bytes);
+  offset += bytes;
 }
 
 function writeJsonb(json: string): void {
   reserve(5 + json.length * 3);
   const bytes = scratch.write(json, offset + 5, 'utf8');
-  scratch.writeInt32BE(bytes + 1, offset);
-  scratch[offset + 4] = 1; // the version of jsonb's binary form, the only one there is
-  offset += 5 + bytes;
+  putInt4(bytes + 1);
+  scratch[offset++] = 1; // the version of jsonb's binary form, the only one there is
+  offset += bytes;
 }
 
 function writeBytea(value: Uint8Array): void {
   reserve(4 + value.length);
-  offset = scratch.writeInt32BE(value.length, offset);
+  putInt4(value.length);
   scratch.set(value, offset);
   offset += value.length;
 }
@@ -212,23 +232,24 @@ for (let digit = 0; digit < 16; digit++) {
 const HYPHEN = 45;
 
 function writeUuid(value: string): void {
-  if (value.length !== 36) throw new TypeError(`not a UUID: ${value}`);
+  if (value.length !== 36) throw notUuid(value);
   reserve(20);
-  const start = offset;
-  offset = scratch.writeInt32BE(16, offset);
-  for (let i = 0; i < 36; ) {
+  putInt4(16);
+  const bytes = scratch;
+  let at = offset;
+  for (let i = 0; i < 36; i += 2) {
     if (i === 8 || i === 13 || i === 18 || i === 23) {
-      if (value.charCodeAt(i++) !== HYPHEN) throw notUuid(value, start);
+      if (value.charCodeAt(i++) !== HYPHEN) throw notUuid(value);
     }
-    const high = HEX[value.charCodeAt(i++)] ?? 16;
-    const low = HEX[value.charCodeAt(i++)] ?? 16;
-    if (high === 16 || low === 16) throw notUuid(value, start);
-    scratch[offset++] = (high << 4) | low;
+    const high = HEX[value.charCodeAt(i)] ?? 16;
+    const low = HEX[value.charCodeAt(i + 1)] ?? 16;
+    if (high === 16 || low === 16) throw notUuid(value);
+    bytes[at++] = (high << 4) | low;
   }
+  offset = at;
 }
 
-function notUuid(value: string, start: number): TypeError {
-  offset = start;
+function notUuid(value: string): TypeError {
   return new TypeError(`not a UUID: ${value}`);
 }
 
@@ -270,12 +291,12 @@ function writeNumeric(value: number | bigint): void {
     }
   }
   reserve(12 + count * 2);
-  offset = scratch.writeInt32BE(8 + count * 2, offset);
-  offset = scratch.writeInt16BE(count, offset);
-  offset = scratch.writeInt16BE(count > 0 ? count - 1 : 0, offset);
-  offset = scratch.writeInt16BE(negative ? NUMERIC_NEGATIVE : NUMERIC_POSITIVE, offset);
-  offset = scratch.writeInt16BE(0, offset);
-  for (let i = count - 1; i >= 0; i--) offset = scratch.writeUInt16BE(digits[i] as number, offset);
+  putInt4(8 + count * 2);
+  putInt2(count);
+  putInt2(count > 0 ? count - 1 : 0);
+  putInt2(negative ? NUMERIC_NEGATIVE : NUMERIC_POSITIVE);
+  putInt2(0);
+  for (let i = count - 1; i >= 0; i--) putInt2(digits[i] as number);
 }
 
 const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -283,8 +304,8 @@ const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 function writeDate(value: string): void {
   const days = unixDays(value);
   reserve(8);
-  offset = scratch.writeInt32BE(4, offset);
-  offset = scratch.writeInt32BE(days - POSTGRES_EPOCH_DAYS, offset);
+  putInt4(4);
+  putInt4(days - POSTGRES_EPOCH_DAYS);
 }
 
 /**

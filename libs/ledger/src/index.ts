@@ -1,0 +1,7 @@
+/** Commands to aggregates to events, projections with their queries, configuration: what applications are built on. */
+export * from './answer';
+export * from './api-keys';
+export * from './catalogue';
+export * from './commands';
+export * from './config';
+export * from './ledger';
