@@ -111,7 +111,10 @@ export function leafHashOfParts(
 }
 
 /** The event's data as the newest version of its type has it. */
-export function upcast(catalogue: EventCatalogue, event: StoredEvent): Readonly<Record<string, unknown>> {
+export function upcast(
+  catalogue: EventCatalogue,
+  event: Pick<StoredEvent, 'bookId' | 'position' | 'eventType' | 'eventVersion' | 'data'>,
+): Readonly<Record<string, unknown>> {
   const { version, upcasters } = definitionOf(catalogue, event.eventType);
   if (event.eventVersion === version) return event.data;
   if (event.eventVersion > version) {

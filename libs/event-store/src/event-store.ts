@@ -97,6 +97,9 @@ export interface RecordedEvent extends StoredEvent {
   readonly current: Readonly<Record<string, unknown>>;
 }
 
+/** What a fold needs of an event: its place, its type, and its data in the newest version of the type. */
+export type RecordedFact = Pick<RecordedEvent, 'position' | 'streamId' | 'version' | 'eventType' | 'current'>;
+
 /** How an aggregate is folded and kept as a head or snapshot. */
 export interface Reducer<S> {
   readonly aggregateType: string;
@@ -305,6 +308,41 @@ export class EventStore {
       values: [bookId, after, limit],
     });
     return answer.rows.map((event) => this.current(event));
+  }
+
+  /**
+   * What readers that fold need of a book's events in (after, upTo], in position order: without metadata and hash, and
+   * without the types that they never look at, which costs a third of reading everything. Give batch ends as bounds.
+   */
+  async readFacts(bookId: string, after: number, upTo: number, without: readonly string[] = []): Promise<RecordedFact[]> {
+    const answer = await this.pool.query<Pick<StoredEvent, 'position' | 'streamId' | 'version' | 'eventType' | 'eventVersion' | 'data'>>({
+      name: 'read-facts',
+      text: `SELECT position, stream_id AS "streamId", version, event_type AS "eventType", event_version AS "eventVersion", data FROM log.events
+              WHERE book_id = $1 AND position > $2 AND position <= $3 AND event_type <> ALL ($4::text[]) ORDER BY position`,
+      values: [bookId, after, upTo, textArray(without)],
+    });
+    return answer.rows.map((event) => Object.assign(event, { current: upcast(this.catalogue, { ...event, bookId }) }));
+  }
+
+  /** All events of several streams, stream by stream in version order. */
+  async readStreams(bookId: string, streamIds: readonly string[]): Promise<RecordedEvent[]> {
+    const answer = await this.pool.query<StoredEvent>({
+      name: 'read-streams',
+      text: `SELECT ${eventColumns} FROM unnest($2::uuid[]) WITH ORDINALITY AS wanted (id, n),
+             LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id ORDER BY t.version OFFSET 0) AS e ORDER BY n, version`,
+      values: [bookId, uuidArray(streamIds)],
+    });
+    return answer.rows.map((event) => this.current(event));
+  }
+
+  /** Where the commit batches after a position end, at most `limit` of them: positions between which a fold may stop (I7). */
+  async batchEnds(bookId: string, after: number, limit: number): Promise<number[]> {
+    const answer = await this.pool.query<{ last_position: number }>({
+      name: 'batch-ends',
+      text: 'SELECT last_position FROM log.batches WHERE book_id = $1 AND last_position > $2 ORDER BY last_position LIMIT $3',
+      values: [bookId, after, limit],
+    });
+    return answer.rows.map(({ last_position }) => last_position);
   }
 
   private current(event: StoredEvent): RecordedEvent {
