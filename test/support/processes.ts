@@ -16,9 +16,14 @@ export interface Script {
  * Runs a TypeScript file of this repository in a process of its own.
  *
  * @param file relative to the repository
+ * @param root another clone of the repository
  */
-export function runScript(file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Script {
-  const root = join(__dirname, '..', '..');
+export function runScript(
+  file: string,
+  args: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+  root: string = join(__dirname, '..', '..'),
+): Script {
   const hook = join(root, 'test', 'support', 'typescript.cjs');
   const child = spawn(process.execPath, ['--conditions=source', '--require', hook, join(root, file), ...args], {
     cwd: root,

@@ -228,25 +228,30 @@ class UserSession {
       const { rows } = await client.query<{ alone: boolean }>('SELECT pg_try_advisory_lock($1) AS alone', [USERS_LOCK]);
       if (!rows[0]?.alone) return false;
       const deadline = Date.now() + GRACE_MS;
-      while (await this.othersConnected(client)) {
-        if (Date.now() > deadline) return false;
+      for (;;) {
+        const { arriving, connected } = await this.others(client);
+        if (arriving || (connected && Date.now() > deadline)) return false;
+        if (!connected) return true;
         await sleep(POLL_MS * 5);
       }
-      return true;
     } catch (error) {
       if (isConnectionLost(error)) return false;
       throw error;
     }
   }
 
-  /** Sessions without the users' lock, such as psql or another service given this server's URL. */
-  private async othersConnected(client: Client): Promise<boolean> {
-    const { rows } = await client.query<{ others: boolean }>(
-      `SELECT EXISTS (SELECT FROM pg_stat_activity
-                      WHERE backend_type = 'client backend' AND application_name <> $1 AND pid <> pg_backend_pid()) AS others`,
+  /**
+   * `arriving`: somebody waits for the users' lock, which we hold alone at this moment. `connected`: sessions that never
+   * ask for it, such as psql or another service given this server's URL.
+   */
+  private async others(client: Client): Promise<{ arriving: boolean; connected: boolean }> {
+    const { rows } = await client.query<{ arriving: boolean; connected: boolean }>(
+      `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted) AS arriving,
+              EXISTS (SELECT FROM pg_stat_activity
+                      WHERE backend_type = 'client backend' AND application_name <> $1 AND pid <> pg_backend_pid()) AS connected`,
       [this.tag],
     );
-    return rows[0]?.others ?? false;
+    return rows[0] ?? { arriving: false, connected: false };
   }
 
   async close(): Promise<void> {
