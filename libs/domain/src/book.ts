@@ -44,7 +44,8 @@ export interface BookOpened {
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
-export type JournalType = 'general' | 'sales' | 'purchases' | 'cash' | 'bank' | 'payroll' | 'other';
+export const journalTypes = ['general', 'sales', 'purchases', 'cash', 'bank', 'payroll', 'other'] as const;
+export type JournalType = (typeof journalTypes)[number];
 
 /** The events of the Book stream. */
 export type BookEvent =

@@ -1,4 +1,5 @@
 /** Commands to aggregates to events, projections with their queries, configuration: what applications are built on. */
+export { instantMicros } from '#event-store';
 export * from './answer';
 export * from './api-keys';
 export * from './catalogue';

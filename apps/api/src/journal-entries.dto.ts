@@ -1,0 +1,341 @@
+/**
+ * Bodies of commands on journal entries, and what they answer. A body that has passed is the command but for the names that
+ * have several spellings: account codes become NFC, ids lower case.
+ */
+import { ApiProperty } from '@nestjs/swagger';
+import {
+  type CorrectEntry,
+  type EntryContent,
+  type EntryMethod,
+  type EntryType,
+  entryMethods,
+  entryTypes,
+  linkRelations,
+  type PostEntry,
+  type Refusals,
+  type linkRelations as Relations,
+  type ReverseEntry,
+  type Side,
+} from '#domain';
+import type { Config, PostEntries } from '#ledger';
+import { Recorded } from './books.dto';
+import {
+  Amount,
+  Code,
+  Currency,
+  EffectiveDate,
+  Flag,
+  Instant,
+  JournalCode,
+  Listed,
+  Metadata,
+  Nested,
+  OneOf,
+  Prose,
+  Sha256,
+  Text,
+  Token,
+  Uuid,
+} from './members';
+import type { JsonBody } from './strict-json';
+
+export class RateBody {
+  @Amount({ description: 'Units of base currency for one unit of the line’s currency.', example: '1.0875' })
+  value!: string;
+
+  @EffectiveDate({ description: 'Day of the rate.', example: '2026-01-15' })
+  date!: string;
+
+  @Text(100, { description: 'Who published it.', example: 'ECB' })
+  source!: string;
+}
+
+export class PartyBody {
+  @Text(100, { description: 'Opaque id of the customer, supplier or other party; never a name.', example: 'C-1042' })
+  id!: string;
+
+  @Token({ description: 'What the party is.', example: 'customer' })
+  kind!: string;
+}
+
+export class DimensionBody {
+  @Text(60, { description: 'Name of the dimension.', example: 'costCentre' })
+  key!: string;
+
+  @Text(200, { description: 'Value of the dimension.', example: '4711' })
+  value!: string;
+}
+
+export class TaxBody {
+  @Text(60, { description: 'Tax code.', example: 'DE-19' })
+  code!: string;
+
+  @Amount({ description: 'Amount that the tax is computed on.', example: '100.00' })
+  base!: string;
+
+  @Amount({ description: 'The tax.', example: '19.00' })
+  amount!: string;
+}
+
+export class QuantityBody {
+  @Amount({ description: 'How many.', example: '12.5' })
+  value!: string;
+
+  @Text(30, { description: 'Of what unit.', example: 'kg' })
+  unit!: string;
+}
+
+export class LineBody {
+  @Code({ description: 'Code of the account.', example: 'Assets:Cash' })
+  account!: string;
+
+  @OneOf(['debit', 'credit'], { description: 'The side of the account that the amount goes to.', example: 'debit' })
+  side!: Side;
+
+  @Amount({
+    description: 'Plain decimal above 0 with at most the decimals of the currency (0 is allowed beside a base amount, tax or a quantity).',
+    example: '100.00',
+  })
+  amount!: string;
+
+  @Currency({ description: 'ISO 4217, or declared in the book.', example: 'EUR' })
+  currency!: string;
+
+  @Amount({
+    optional: true,
+    description: 'The amount in base currency; needed for other currencies where the book has fx=tracked.',
+    example: '108.75',
+  })
+  baseAmount?: string;
+
+  @Nested(() => RateBody, { optional: true, description: 'The exchange rate behind the base amount.' })
+  rate?: RateBody;
+
+  @Prose(1000, { optional: true, description: 'Text of the line.', example: 'Invoice 42' })
+  description?: string;
+
+  @Nested(() => PartyBody, { optional: true, description: 'Customer, supplier or other party.' })
+  party?: PartyBody;
+
+  @Listed(() => DimensionBody, 50, { optional: true, description: 'Cost centre, project and the like.' })
+  dimensions?: DimensionBody[];
+
+  @Listed(() => TaxBody, 20, { optional: true, description: 'Taxes that the line is about.' })
+  tax?: TaxBody[];
+
+  @Nested(() => QuantityBody, { optional: true, description: 'How many of what.' })
+  quantity?: QuantityBody;
+
+  @EffectiveDate({ optional: true, description: 'When it is due.', example: '2026-02-14' })
+  dueDate?: string;
+
+  @EffectiveDate({ optional: true, description: 'When the bank counts it.', example: '2026-01-16' })
+  valueDate?: string;
+
+  @Text(200, { optional: true, description: 'Reference of the line.', example: 'INV-42' })
+  reference?: string;
+
+  @Text(200, { optional: true, description: 'Where the line comes from, when it was computed.', example: 'allocation-7' })
+  origin?: string;
+}
+
+export class DocumentBody {
+  @Text(60, { description: 'Kind of document.', example: 'invoice' })
+  type!: string;
+
+  @Text(100, { description: 'Its number.', example: 'INV-42' })
+  number!: string;
+
+  @EffectiveDate({ description: 'The date on it.', example: '2026-01-14' })
+  date!: string;
+
+  @Text(1000, { optional: true, description: 'Where it is kept.', example: 'https://example.org/invoices/42.pdf' })
+  uri?: string;
+
+  @Sha256({ optional: true, description: 'Its SHA-256.', example: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' })
+  sha256?: string;
+}
+
+export class OriginalBody {
+  @Text(100, { optional: true, description: 'Its journal in the other system.' })
+  journal?: string;
+
+  @Text(100, { optional: true, description: 'Its number in the other system.' })
+  number?: string;
+
+  @Text(100, { optional: true, description: 'Opaque id of who entered it.' })
+  enteredBy?: string;
+
+  @Instant({ optional: true, description: 'When it was entered.', example: '2026-01-15T09:30:00Z' })
+  enteredAt?: string;
+
+  @Text(100, { optional: true, description: 'Opaque id of who approved it.' })
+  approvedBy?: string;
+
+  @Instant({ optional: true, description: 'When it was approved.', example: '2026-01-15T10:00:00Z' })
+  approvedAt?: string;
+}
+
+export class SourceBody {
+  @Text(100, { description: 'The system that the entry comes from.', example: 'shop' })
+  system!: string;
+
+  @Text(200, { description: 'Its id there.', example: 'order-1042' })
+  id!: string;
+
+  @Nested(() => OriginalBody, { optional: true, description: 'What the other system recorded about it.' })
+  original?: OriginalBody;
+}
+
+export class LinkBody {
+  @OneOf(linkRelations, { description: 'What this entry is to the other.', example: 'settles' })
+  rel!: (typeof Relations)[number];
+
+  @Uuid({ description: 'Id of the other entry.', example: '0198c0de-0000-7000-8000-000000000002' })
+  entryId!: string;
+}
+
+const optional = true;
+
+/** What an entry has beside date, text and lines; the same in every command that posts one. */
+class EntryMembers {
+  @JournalCode({ optional, description: 'Day book.', example: 'GENERAL', default: 'GENERAL' })
+  journalCode?: string;
+
+  @Text(200, { optional, description: 'Reference of the entry.', example: 'INV-42' })
+  reference?: string;
+
+  @Nested(() => DocumentBody, { optional, description: 'The source document.' })
+  document?: DocumentBody;
+
+  @OneOf(entryTypes, { optional, description: 'What kind of entry it is.', default: 'normal' })
+  entryType?: EntryType;
+
+  @OneOf(entryMethods, { optional, description: 'How it came to be.', default: 'interface' })
+  entryMethod?: EntryMethod;
+
+  @Nested(() => SourceBody, { optional, description: 'The system that it comes from.' })
+  source?: SourceBody;
+
+  @EffectiveDate({ optional, description: 'The date that was asked for, when effectiveDate had to be another.' })
+  requestedDate?: string;
+
+  @Listed(() => LinkBody, 100, { optional, description: 'Other entries that it has to do with.' })
+  links?: LinkBody[];
+
+  @Listed(() => LineBody, 0, { description: 'Two or more; debits and credits are equal per currency (I1).' })
+  lines!: LineBody[];
+
+  @Metadata({
+    optional,
+    description: "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB.",
+  })
+  metadata?: Record<string, unknown>;
+}
+
+export class EntryBody extends EntryMembers {
+  @EffectiveDate({
+    description: 'Posting date, chosen by the caller; earlier ones are welcome as long as their period is open.',
+    example: '2026-01-15',
+  })
+  effectiveDate!: string;
+
+  @Prose(1000, { description: 'Text of the entry.', example: 'Sale of goods, invoice 42' })
+  description!: string;
+
+  @Prose(500, { optional, description: 'Why: stands in every event of the command.' })
+  reason?: string;
+}
+
+export class BatchBody {
+  @Flag({ description: 'true: all entries or none. false: each on its own.', example: false })
+  atomic!: boolean;
+
+  @Listed(() => EntryBody, 0, { description: 'The entries, in the order in which they are to be posted.' })
+  entries!: EntryBody[];
+}
+
+export class ReverseBody {
+  @EffectiveDate({
+    optional,
+    description: 'Date of the reversal; else the later of the original date and today, moved to the first open day.',
+  })
+  effectiveDate?: string;
+
+  @Prose(500, { description: 'Why it is reversed.', example: 'Entered twice' })
+  reason!: string;
+
+  @Prose(1000, { optional, description: 'Text of the reversal; else it names the original.' })
+  description?: string;
+}
+
+export class CorrectBody extends EntryMembers {
+  @EffectiveDate({
+    optional,
+    description: 'Date of reversal and replacement; else the later of the original date and today, moved to the first open day.',
+  })
+  effectiveDate?: string;
+
+  @Prose(1000, { optional, description: 'Text of the replacement; else that of the original.' })
+  description?: string;
+
+  @Prose(500, { description: 'Why it is corrected.', example: 'Wrong account' })
+  reason!: string;
+}
+
+// --- From bodies to commands ---
+
+function content<T extends EntryMembers>(body: T): T {
+  const lines = body.lines.map((line) => {
+    const account = line.account.normalize('NFC');
+    return account === line.account ? line : { ...line, account };
+  });
+  const links = body.links?.map(({ rel, entryId }) => ({ rel, entryId: entryId.toLowerCase() }));
+  return links === undefined ? { ...body, lines } : { ...body, lines, links };
+}
+
+export const postEntry = (body: EntryBody): PostEntry => ({ ...content(body), type: 'PostEntry' });
+export const postEntries = ({ atomic, entries }: BatchBody): PostEntries => ({
+  type: 'PostEntries',
+  atomic,
+  entries: entries.map((entry): EntryContent => content(entry)),
+});
+export const reverseEntry = (body: ReverseBody, entryId: string): ReverseEntry => ({ ...body, type: 'ReverseEntry', entryId });
+export const correctEntry = (body: CorrectBody, entryId: string): CorrectEntry => ({ ...content(body), type: 'CorrectEntry', entryId });
+
+// --- Limits that configuration sets ---
+
+type Limits = Pick<Config, 'LINES_PER_ENTRY' | 'ENTRIES_PER_BATCH' | 'ENTRY_BYTES'>;
+
+export function limitEntry({ lines }: EntryMembers, limits: Limits, refusals: Refusals, at = ''): void {
+  if (lines.length > limits.LINES_PER_ENTRY) tooLarge(refusals, `${at}lines`, `${lines.length} lines`, limits.LINES_PER_ENTRY);
+}
+
+export function limitBatch({ entries }: BatchBody, limits: Limits, refusals: Refusals, { bytes }: JsonBody): void {
+  if (entries.length > limits.ENTRIES_PER_BATCH) tooLarge(refusals, 'entries', `${entries.length} entries`, limits.ENTRIES_PER_BATCH);
+  for (const [index, entry] of entries.entries()) {
+    limitEntry(entry, limits, refusals, `entries.${index}.`);
+    // Only a body of more bytes than one entry may have can hold such an entry.
+    const size = bytes > limits.ENTRY_BYTES ? Buffer.byteLength(JSON.stringify(entry)) : 0;
+    if (size > limits.ENTRY_BYTES) tooLarge(refusals, `entries.${index}`, `${size} bytes`, limits.ENTRY_BYTES);
+  }
+}
+
+function tooLarge(refusals: Refusals, member: string, what: string, limit: number): void {
+  refusals.note('too_large', () => `${member} has ${what}; ${limit} are allowed`, { member, limit });
+}
+
+// --- Answers ---
+
+export class EntryPosted extends Recorded {
+  @ApiProperty({ description: 'Names the stream of the entry.', example: '0198c0de-0000-7000-8000-000000000003' })
+  id!: string;
+
+  @ApiProperty({ description: 'Gap-free per day book and fiscal year.', example: 17 })
+  number!: number;
+}
+
+export class EntryCorrected extends EntryPosted {
+  @ApiProperty({ type: () => EntryPosted, description: 'The reversal of the original; the answer itself is about the replacement.' })
+  reversal!: EntryPosted;
+}

@@ -1,0 +1,405 @@
+/**
+ * What a member of a body or query may be. Each kind of value (amount, date, code, text …) is declared once: its check, which
+ * knows the error code of everything that can be wrong with it, and its schema for OpenAPI. The decorators below tie a kind
+ * to a member for class-validator and for the OpenAPI document together, so that the two cannot differ; the same checks serve
+ * as formats of the compiled schema of the batch path.
+ */
+import { applyDecorators } from '@nestjs/common';
+import { ApiProperty } from '@nestjs/swagger';
+import { plainToInstance, Type } from 'class-transformer';
+import { ValidateBy, ValidateNested, type ValidationError, validateSync } from 'class-validator';
+import {
+  accountTypes,
+  bookIdForm,
+  currencyForm,
+  type ErrorCode,
+  isDate,
+  isMonthDay,
+  isPlainDecimal,
+  journalCodeForm,
+  LedgerError,
+  Refusals,
+} from '#domain';
+import { instantMicros } from '#ledger';
+import { join } from './strict-json';
+
+/** Something wrong with a value: a code of the error table, and what to say after the member's path. */
+export interface Finding {
+  readonly code: ErrorCode;
+  readonly text: string;
+  /** Path below the member, when the fault lies inside it. */
+  readonly at?: string;
+  readonly limit?: number;
+}
+
+/** A kind of value. */
+export interface Kind {
+  readonly name: string;
+  /** What is wrong with a value that is not undefined. */
+  check(value: unknown): Finding | undefined;
+  /** OpenAPI 3.0 schema. */
+  readonly schema: Readonly<Record<string, unknown>>;
+}
+
+// --- Kinds ---
+
+const wrong = (text: string): Finding => ({ code: 'malformed', text });
+
+function shownValue(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= 60 ? text : `${text.slice(0, 60)}…`;
+}
+
+/** A text that is checked further once it is one. */
+function textual(name: string, schema: Kind['schema'], check: (text: string) => Finding | undefined): Kind {
+  return {
+    name,
+    schema: { type: 'string', ...schema },
+    check: (value) => (typeof value === 'string' ? check(value) : wrong(`must be a text, not ${shownValue(value)}`)),
+  };
+}
+
+/** Characters as people count them, which is also how JSON Schema counts: code points. */
+function lengthOf(text: string, max: number): number {
+  return text.length <= max ? text.length : [...text].length;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them
+const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them; tab and line ends are text here
+const controlsButLines = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/;
+
+function checkText(text: string, max: number, forbidden: RegExp): Finding | undefined {
+  const length = lengthOf(text, max);
+  if (length > max) return { code: 'too_large', text: `has ${length} characters; ${max} are allowed`, limit: max };
+  if (forbidden.test(text)) return { code: 'text_invalid', text: 'holds a control character' };
+  return text.trim() === '' ? wrong('must not be blank') : undefined;
+}
+
+const text = (max: number): Kind => textual(`text${max}`, { minLength: 1, maxLength: max }, (value) => checkText(value, max, controls));
+const prose = (max: number): Kind =>
+  textual(`prose${max}`, { minLength: 1, maxLength: max }, (value) => checkText(value, max, controlsButLines));
+
+/** A text with a form of its own, such as a code. */
+function formed(name: string, form: RegExp, says: string): Kind {
+  return textual(name, { pattern: form.source, format: name }, (value) =>
+    form.test(value) ? undefined : { code: 'text_invalid', text: `must be ${says}, not ${shownValue(value)}` },
+  );
+}
+
+const codeLength = 120;
+const accountCode = textual('account-code', { minLength: 1, maxLength: codeLength, format: 'account-code' }, (given) => {
+  const code = given.normalize('NFC');
+  const length = lengthOf(code, codeLength);
+  if (length > codeLength)
+    return { code: 'too_large', text: `has ${length} characters; an account code has ${codeLength} at most`, limit: codeLength };
+  if (code === '') return wrong('must not be empty');
+  if (controls.test(code)) return { code: 'text_invalid', text: 'holds a control character' };
+  return code.trim() === code ? undefined : { code: 'text_invalid', text: 'begins or ends with a blank' };
+});
+
+function decimal(name: string, isDecimal: (text: string) => boolean, says: string, pattern: string): Kind {
+  return {
+    name,
+    schema: { type: 'string', format: name, pattern },
+    check(value) {
+      if (typeof value === 'string')
+        return isDecimal(value) ? undefined : { code: 'amount_format', text: `must be ${says}, not ${shownValue(value)}` };
+      if (typeof value === 'number') return { code: 'amount_not_string', text: `must be a text like "${value}": JSON numbers lose digits` };
+      return wrong(`must be a text like "100.00", not ${shownValue(value)}`);
+    },
+  };
+}
+
+const plain = '(0|[1-9][0-9]*)(\\.[0-9]+)?';
+const amount = decimal('amount', isPlainDecimal, 'a plain decimal like 1234.50', `^${plain}$`);
+const signedAmount = decimal(
+  'signed-amount',
+  (value) => isPlainDecimal(value.startsWith('-') ? value.slice(1) : value),
+  'a plain decimal like 1234.50 or -1234.50',
+  `^-?${plain}$`,
+);
+
+const effectiveDate = textual('calendar-date', { format: 'calendar-date', pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' }, (value) =>
+  isDate(value)
+    ? undefined
+    : { code: 'date_invalid', text: `must be a date YYYY-MM-DD that exists, from 1900-01-01 to 2199-12-31, not ${shownValue(value)}` },
+);
+const instant = textual('instant', { format: 'instant' }, (value) =>
+  instantMicros(value) === undefined
+    ? { code: 'date_invalid', text: `must be an instant like 2026-07-02T12:00:00Z (RFC 3339), not ${shownValue(value)}` }
+    : undefined,
+);
+const knownAt = textual('known-at', {}, (value) =>
+  /^(0|[1-9]\d{0,15})$/.test(value) || instantMicros(value) !== undefined
+    ? undefined
+    : { code: 'date_invalid', text: `must be a position or an instant like 2026-07-02T12:00:00Z (RFC 3339), not ${shownValue(value)}` },
+);
+const monthDay = textual('month-day', { format: 'month-day', pattern: '^[0-9]{2}-[0-9]{2}$' }, (value) =>
+  isMonthDay(value) ? undefined : wrong(`must be a month and day that every year has, like 01-01, not ${shownValue(value)}`),
+);
+const timeZone = textual('time-zone', { minLength: 1, maxLength: 64 }, (value) =>
+  /^[A-Za-z0-9_+/-]{1,64}$/.test(value)
+    ? undefined
+    : wrong(`must be a name of the IANA time zone database, like Europe/Berlin, not ${shownValue(value)}`),
+);
+
+const currency = formed('currency', currencyForm, '1 to 24 of A-Z a-z 0-9 . _ -, beginning with a letter or digit');
+const bookId = formed('book-id', bookIdForm, '1 to 40 of a-z 0-9 -, beginning with a letter or digit');
+const journalCode = formed('journal-code', journalCodeForm, '1 to 24 of A-Z 0-9 _ -, beginning with a letter or digit');
+const yearLabel = formed(
+  'fiscal-year',
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$/,
+  '1 to 20 of A-Z a-z 0-9 . _ -, beginning with a letter or digit',
+);
+const country = formed('country', /^[A-Z]{2}$/, 'two letters A-Z (ISO 3166-1 alpha-2)');
+const token = formed('token', /^[a-z][a-z0-9_]{0,39}$/, '1 to 40 of a-z 0-9 _, beginning with a letter');
+const sha256 = formed('sha256', /^[0-9a-f]{64}$/, '64 hexadecimal digits in lower case');
+const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const uuid = formed('uuid', uuidForm, 'a UUID');
+
+/** Whether text is a UUID in any case; ids are compared and stored in lower case. */
+export const isUuid = (value: string): boolean => uuidForm.test(value);
+
+function oneOf(values: readonly string[]): Kind {
+  return textual(`one of ${values.join(' ')}`, { enum: values }, (value) =>
+    values.includes(value) ? undefined : wrong(`must be one of ${values.join(', ')}, not ${shownValue(value)}`),
+  );
+}
+
+function integer(min: number, max: number): Kind {
+  return {
+    name: `integer ${min} ${max}`,
+    schema: { type: 'integer', minimum: min, maximum: max },
+    check: (value) =>
+      typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+        ? undefined
+        : wrong(`must be a whole number from ${min} to ${max}, not ${shownValue(value)}`),
+  };
+}
+
+/** The same in a query, where everything is text. */
+function integerText(min: number, max: number): Kind {
+  const { schema, check } = integer(min, max);
+  return {
+    name: `integer text ${min} ${max}`,
+    schema,
+    check: (value) => check(typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value),
+  };
+}
+
+const flag: Kind = {
+  name: 'boolean',
+  schema: { type: 'boolean' },
+  check: (value) => (typeof value === 'boolean' ? undefined : wrong(`must be true or false, not ${shownValue(value)}`)),
+};
+const flagText: Kind = {
+  name: 'boolean text',
+  schema: { type: 'boolean' },
+  check: (value) => flag.check(value === 'true' ? true : value === 'false' ? false : value),
+};
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** An object whose members are checked by its own class. */
+const object: Kind = {
+  name: 'object',
+  schema: {},
+  check: (value) => (isObject(value) ? undefined : wrong(`must be an object, not ${shownValue(value)}`)),
+};
+
+/** A list; `each` says what is wrong with an element. */
+function list(name: string, max: number, each: (element: unknown) => Finding | undefined, items: Kind['schema']): Kind {
+  return {
+    name,
+    schema: { type: 'array', items, ...(max === Number.MAX_SAFE_INTEGER ? {} : { maxItems: max }) },
+    check(value) {
+      if (!Array.isArray(value)) return wrong(`must be a list, not ${shownValue(value)}`);
+      for (const [index, element] of value.entries()) {
+        const found = each(element);
+        if (found !== undefined) return { ...found, at: found.at === undefined ? String(index) : `${index}.${found.at}` };
+      }
+      return value.length > max ? { code: 'too_large', text: `has ${value.length} elements; ${max} are allowed`, limit: max } : undefined;
+    },
+  };
+}
+
+/** Bounds of a caller's own data (DESIGN section 4). */
+export const metadataLimits = { depth: 8, bytes: 8192 };
+
+/** Strings, booleans, arrays, objects, safe integers: what every JSON reader reads alike. */
+export const metadata: Kind = {
+  name: 'metadata',
+  schema: { type: 'object', additionalProperties: true, 'x-limits': metadataLimits },
+  check(value) {
+    if (!isObject(value)) return wrong(`must be an object, not ${shownValue(value)}`);
+    const found = checkMetadata(value, '', 1);
+    if (found?.code === 'malformed') return found;
+    const bytes = Buffer.byteLength(JSON.stringify(value));
+    if (bytes > metadataLimits.bytes)
+      return { code: 'too_large', text: `has ${bytes} bytes; ${metadataLimits.bytes} are allowed`, limit: metadataLimits.bytes };
+    return found;
+  },
+};
+
+function checkMetadata(value: unknown, at: string, depth: number): Finding | undefined {
+  if (typeof value === 'string' || typeof value === 'boolean') return undefined;
+  if (typeof value === 'number')
+    return Number.isSafeInteger(value)
+      ? undefined
+      : { ...wrong(`must not be ${value}: numbers are whole and below 2^53, others are given as texts`), at };
+  if (value === null) return { ...wrong('must not be null: leave it out'), at };
+  let first: Finding | undefined =
+    depth > metadataLimits.depth
+      ? { code: 'too_large', text: `nests more than ${metadataLimits.depth} levels deep`, at, limit: metadataLimits.depth }
+      : undefined;
+  for (const [key, member] of Object.entries(value as object)) {
+    const found = checkMetadata(member, join(at, key), depth + 1);
+    if (found?.code === 'malformed') return found;
+    first ??= found;
+  }
+  return first;
+}
+
+/** Kinds that the compiled schema of the batch path knows by name. */
+export const formats: readonly Kind[] = [
+  accountCode,
+  amount,
+  signedAmount,
+  effectiveDate,
+  instant,
+  monthDay,
+  currency,
+  bookId,
+  journalCode,
+  yearLabel,
+  token,
+  sha256,
+  uuid,
+];
+
+// --- Decorators ---
+
+export interface MemberOptions {
+  readonly description: string;
+  readonly example?: unknown;
+  /** May be left out. A member is never null. */
+  readonly optional?: true;
+  readonly default?: unknown;
+}
+
+type MemberDecorator<A extends unknown[] = []> = (...options: [...A, MemberOptions]) => PropertyDecorator;
+
+function check(kind: Kind, optional: boolean): PropertyDecorator {
+  const validate = optional
+    ? (value: unknown) => value === undefined || kind.check(value) === undefined
+    : (value: unknown) => value !== undefined && kind.check(value) === undefined;
+  return ValidateBy({ name: kind.name, validator: { validate } }, { context: { kind } });
+}
+
+function documented({ optional, ...options }: MemberOptions, schema: object): PropertyDecorator {
+  return ApiProperty({ ...options, required: optional !== true, ...schema });
+}
+
+function member(kind: Kind, options: MemberOptions): PropertyDecorator {
+  return applyDecorators(check(kind, options.optional === true), documented(options, kind.schema));
+}
+
+const of =
+  (kind: Kind): MemberDecorator =>
+  (options) =>
+    member(kind, options);
+
+/** One line of text, 1 to `max` characters, not blank. */
+export const Text: MemberDecorator<[max: number]> = (max, options) => member(text(max), options);
+/** Text with line ends, 1 to `max` characters, not blank. */
+export const Prose: MemberDecorator<[max: number]> = (max, options) => member(prose(max), options);
+/** Account code: NFC, 1 to 120 characters, no control character, no blank at its ends. */
+export const Code = of(accountCode);
+/** Plain decimal as a string, not negative. */
+export const Amount = of(amount);
+export const SignedAmount = of(signedAmount);
+/** Calendar date without zone. */
+export const EffectiveDate = of(effectiveDate);
+/** RFC 3339 instant. */
+export const Instant = of(instant);
+/** Position or instant on the recorded axis. */
+export const KnownAt = of(knownAt);
+export const MonthDay = of(monthDay);
+export const TimeZone = of(timeZone);
+export const Currency = of(currency);
+export const BookId = of(bookId);
+export const Country = of(country);
+export const JournalCode = of(journalCode);
+export const YearLabel = of(yearLabel);
+/** A word of a closed or agreed vocabulary, like a sub-type. */
+export const Token = of(token);
+export const Sha256 = of(sha256);
+export const Uuid = of(uuid);
+export const Flag = of(flag);
+export const FlagText = of(flagText);
+export const Metadata = of(metadata);
+export const OneOf: MemberDecorator<[values: readonly string[]]> = (values, options) => member(oneOf(values), options);
+export const Whole: MemberDecorator<[min: number, max: number]> = (min, max, options) => member(integer(min, max), options);
+export const WholeText: MemberDecorator<[min: number, max: number]> = (min, max, options) => member(integerText(min, max), options);
+/** `revenue` is another word for income. */
+export const AccountTypeName: MemberDecorator = (options) => member(oneOf([...accountTypes, 'revenue']), options);
+export const Currencies: MemberDecorator = (options) => member(list('currencies', 100, currency.check, currency.schema), options);
+export const Texts: MemberDecorator<[max: number, each: number]> = (max, each, options) => {
+  const kind = text(each);
+  return member(list(`texts${max}`, max, kind.check, kind.schema), options);
+};
+
+type Class = new () => object;
+
+/** An object with a class of its own. */
+export function Nested(type: () => Class, options: MemberOptions): PropertyDecorator {
+  return applyDecorators(check(object, options.optional === true), ValidateNested(), Type(type), documented(options, { type }));
+}
+
+/** A list of objects of one class. @param max 0: bounded by configuration, see limits.ts */
+export function Listed(type: () => Class, max: number, options: MemberOptions): PropertyDecorator {
+  const kind = list('objects', max === 0 ? Number.MAX_SAFE_INTEGER : max, object.check, {});
+  return applyDecorators(
+    check(kind, options.optional === true),
+    ValidateNested(),
+    Type(type),
+    documented(options, { type, isArray: true, ...(max === 0 ? {} : { maxItems: max }) }),
+  );
+}
+
+// --- Validation ---
+
+/** Every fault of a body or query, noted for the order of precedence to choose from. */
+export function validate(type: Class, value: object, refusals: Refusals): void {
+  const errors = validateSync(plainToInstance(type, value), {
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    validationError: { target: false },
+  });
+  noteErrors(errors, '', refusals);
+}
+
+function noteErrors(errors: readonly ValidationError[], path: string, refusals: Refusals): void {
+  for (const { property, value, constraints, contexts, children } of errors) {
+    const at = join(path, property);
+    if (constraints?.whitelistValidation !== undefined) refusals.note('unknown_member', () => `there is no member ${at}`, { member: at });
+    for (const { kind } of Object.values(contexts ?? {}) as { kind: Kind }[]) {
+      const found = value === undefined ? wrong('is missing') : kind.check(value);
+      if (found !== undefined) noteFinding(refusals, found, at);
+    }
+    if (children !== undefined) noteErrors(children, at, refusals);
+  }
+}
+
+/** Notes a finding about the member at `path`. */
+export function noteFinding(refusals: Refusals, { code, text: says, at, limit }: Finding, path: string): void {
+  const place = at === undefined || at === '' ? path : `${path}.${at}`;
+  refusals.note(code, () => `${place} ${says}`, { member: place, ...(limit === undefined ? {} : { limit }) });
+}
+
+/** @throws LedgerError what is wrong with a value of the path or of a header */
+export function checkValue(kind: Kind, name: string, value: string): void {
+  const found = kind.check(value);
+  if (found !== undefined) throw new LedgerError(found.code, `${name} ${found.text}`, { member: name });
+}

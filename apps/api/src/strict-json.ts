@@ -1,0 +1,204 @@
+/**
+ * Strict JSON (RFC 8259, and I-JSON, RFC 7493, where it forbids what machines read differently): the only reader of request
+ * bodies. Guarantees that what it returns is what every other JSON reader would see: one meaning per member, whole Unicode
+ * text, and no name that JavaScript takes for something else. JSON.parse does the work; what it lets pass is looked for in
+ * one scan of the text and one walk of the result (about 1.5 µs for an entry of two lines).
+ */
+import { isUtf8 } from 'node:buffer';
+import { LedgerError } from '#domain';
+
+/** A body that was read. */
+export interface JsonBody {
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly bytes: number;
+  /** What is wrong with its texts or names and may still give way to an earlier code of the error table. */
+  readonly finding?: LedgerError;
+}
+
+/** Levels of objects and arrays in each other; the deepest body the service knows, a batch with metadata, needs 12. */
+export const depthMax = 32;
+
+/** The body of a request that has none. */
+export const emptyBody: JsonBody = { value: {}, bytes: 0 };
+
+/**
+ * @param bytes the body as it came; none is read as `{}`
+ * @throws LedgerError malformed | too_large
+ */
+export function readJson(bytes: Buffer): JsonBody {
+  if (bytes.length === 0) return emptyBody;
+  if (!isUtf8(bytes)) throw new LedgerError('malformed', 'the body is not UTF-8');
+  const text = bytes.toString('utf8');
+  const value = parse(text);
+  const { members, depth } = outline(text);
+  if (depth > depthMax)
+    throw new LedgerError('too_large', `the body nests ${depth} levels deep; ${depthMax} are allowed`, { limit: depthMax });
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new LedgerError('malformed', 'the body is not a JSON object');
+  const seen: Survey = { members: 0, inherited: false };
+  survey(value, seen);
+  if (seen.members !== members) {
+    const member = firstDuplicate(text) ?? '';
+    throw new LedgerError('malformed', `member ${member} is given twice`, { member });
+  }
+  // Valid UTF-8 holds no lone surrogate and JSON no bare control character, so only an escape can have made one.
+  const finding = (seen.inherited ? findName(value, '') : undefined) ?? (text.includes('\\u') ? findText(value, '') : undefined);
+  return { value: value as Record<string, unknown>, bytes: bytes.length, ...(finding === undefined ? {} : { finding }) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new LedgerError('malformed', `the body is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/** Members and deepest level of a text that is known to be JSON. */
+export function outline(text: string): { readonly members: number; readonly depth: number } {
+  let members = 0;
+  let depth = 0;
+  let deepest = 0;
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case 34: // "
+        at = endOfString(text, at) - 1;
+        break;
+      case 58: // :
+        members++;
+        break;
+      case 91: // [
+      case 123: // {
+        depth++;
+        if (depth > deepest) deepest = depth;
+        break;
+      case 93: // ]
+      case 125: // }
+        depth--;
+        break;
+    }
+  }
+  return { members, depth: deepest };
+}
+
+/** The place behind the string that begins at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let backslash = end;
+    while (text.charCodeAt(backslash - 1) === 92) backslash--;
+    if ((end - backslash) % 2 === 0) return end + 1;
+  }
+}
+
+interface Survey {
+  /** Fewer than in the text when a name stood twice in one object. */
+  members: number;
+  /** Whether a name is one of `inheritedNames`. */
+  inherited: boolean;
+}
+
+function survey(value: object, seen: Survey): void {
+  if (Array.isArray(value)) {
+    for (const element of value) if (typeof element === 'object' && element !== null) survey(element, seen);
+    return;
+  }
+  for (const key of Object.keys(value)) {
+    seen.members++;
+    if (inheritedNames.has(key)) seen.inherited = true;
+    const member = (value as Record<string, unknown>)[key];
+    if (typeof member === 'object' && member !== null) survey(member, seen);
+  }
+}
+
+/**
+ * The path of the member that stands twice, of the first such object to end.
+ * @param text JSON
+ */
+export function firstDuplicate(text: string): string | undefined {
+  const levels: { readonly names: Set<string> | undefined; name: string; index: number }[] = [];
+  let key: string | undefined;
+  for (let at = 0; at < text.length; at++) {
+    const level = levels.at(-1);
+    switch (text.charCodeAt(at)) {
+      case 34: {
+        const end = endOfString(text, at);
+        key = JSON.parse(text.slice(at, end)) as string;
+        at = end - 1;
+        break;
+      }
+      case 58:
+        if (level !== undefined && key !== undefined) {
+          level.name = key;
+          if (level.names?.has(key))
+            return levels.map(({ names, name, index }) => (names === undefined ? String(index) : shown(name))).join('.');
+          level.names?.add(key);
+        }
+        break;
+      case 44: // ,
+        if (level !== undefined) level.index++;
+        break;
+      case 91:
+        levels.push({ names: undefined, name: '', index: 0 });
+        break;
+      case 123:
+        levels.push({ names: new Set(), name: '', index: 0 });
+        break;
+      case 93:
+      case 125:
+        levels.pop();
+        break;
+    }
+  }
+  return undefined;
+}
+
+/** What every JavaScript object has; class-transformer and class-validator take such members for their own or for known. */
+const inheritedNames = new Set(Object.getOwnPropertyNames(Object.prototype));
+
+/**
+ * A name that no operation knows and that would slip through validation. The caller's metadata may use any but __proto__.
+ * @throws LedgerError malformed for __proto__
+ */
+function findName(value: object, path: string, free = false): LedgerError | undefined {
+  let found: LedgerError | undefined;
+  for (const key of Object.keys(value)) {
+    if (inheritedNames.has(key)) {
+      if (key === '__proto__')
+        throw new LedgerError('malformed', `member ${join(path, key)}: no member may be called __proto__`, { member: join(path, key) });
+      if (!free) found ??= new LedgerError('unknown_member', `there is no member ${join(path, key)}`, { member: join(path, key) });
+    }
+    const member = (value as Record<string, unknown>)[key];
+    if (typeof member === 'object' && member !== null) {
+      const inside = findName(member, join(path, key), free || key === 'metadata');
+      found ??= inside;
+    }
+  }
+  return found;
+}
+
+/** The first text, or name of a member, that PostgreSQL or a reader of UTF-8 could not hold (I2). */
+function findText(value: unknown, path: string): LedgerError | undefined {
+  if (typeof value === 'string') return textProblem(value, path);
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [key, member] of Object.entries(value)) {
+    const found = textProblem(key, join(path, key)) ?? findText(member, join(path, key));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** What is wrong with a text whatever it is for: U+0000 or half a surrogate pair (I2). */
+export function textProblem(text: string, member: string): LedgerError | undefined {
+  const what = text.includes('\0') ? 'U+0000' : text.isWellFormed() ? undefined : 'half of a surrogate pair';
+  return what === undefined ? undefined : new LedgerError('text_invalid', `${member} holds ${what}`, { member });
+}
+
+/** The path of a member; a caller's own names are shown in part and without what a log could not hold. */
+export function join(path: string, name: string): string {
+  return path === '' ? shown(name) : `${path}.${shown(name)}`;
+}
+
+const shown = (name: string): string => {
+  const text = name.replaceAll('\0', '␀').toWellFormed();
+  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
+};
