@@ -1,0 +1,590 @@
+/** The write path on a real server: the rules 1 to 10 of DESIGN section 5, each the way in which it once went wrong. */
+import type { Client } from 'pg';
+import type { PostEntry } from '#domain';
+import { LedgerError } from '#domain';
+import { connect } from '#postgres';
+import { type TestDatabase, testDatabase } from '../support/database';
+import { balanceIn, checkBook, contextOf, openBookWith, run, startLedger, type TestLedger, transfer } from '../support/ledgers';
+import { tcpProxy } from '../support/tcp-proxy';
+
+let database: TestDatabase;
+let admin: Client;
+const started: TestLedger[] = [];
+
+function start(...args: [url?: string, options?: Parameters<typeof startLedger>[1]]): TestLedger {
+  const ledger = startLedger(args[0] ?? database.appUrl, args[1]);
+  started.push(ledger);
+  return ledger;
+}
+
+beforeAll(async () => {
+  database = await testDatabase();
+  admin = await connect(database.adminUrl);
+});
+
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((ledger) => ledger.close()));
+});
+
+afterAll(async () => {
+  await admin.end();
+  await database.drop();
+});
+
+const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let tries = 0; !(await condition()); tries++) {
+    if (tries > 2_000) throw new Error(`waited in vain for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+
+/** Whether an append waits for a lock in this test's database. */
+const appendWaits = async (): Promise<boolean> => {
+  const { rows } = await admin.query(
+    "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%log.append%'",
+    [database.name],
+  );
+  return rows.length > 0;
+};
+
+const turns = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Holds the head row of a book, as a slow writer would, until `release` or COMMIT. */
+async function holdHead(bookId: string): Promise<Client> {
+  const holder = await connect(database.adminUrl);
+  await holder.query('BEGIN');
+  await holder.query('SELECT 1 FROM log.book_heads WHERE book_id = $1 FOR UPDATE', [bookId]);
+  return holder;
+}
+
+const idOf = ({ body }: { body: string }): string => JSON.parse(body).id;
+
+describe('rule 1: the guard compares position and tail', () => {
+  test('another process moves the head by the same number of events: the batch decided on the state that never was is refused', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'tail', ['bank', { code: 'cash', limits: [{ currency: 'EUR', min: '0' }] }]);
+    await run(a.ledger, 'tail', transfer('cash', 'bank', '100'));
+    const holder = await holdHead('tail');
+    const first = run(a.ledger, 'tail', transfer('bank', 'cash', '60'));
+    await until(appendWaits);
+    const second = run(a.ledger, 'tail', transfer('bank', 'cash', '40'));
+    await turns(20); // decided on the 40 that the first would leave, and sent behind it
+    const b = start(database.adminUrl, { connect: () => Promise.resolve(holder) });
+    const other = await run(b.ledger, 'tail', transfer('bank', 'cash', '50'));
+    await holder.query('COMMIT');
+    expect(other.status).toBe(201);
+    expect(JSON.parse((await first).body)).toMatchObject({ code: 'limit_exceeded', balance: '-10.00' });
+    expect((await second).status).toBe(201);
+    const { accounts } = await checkBook(admin, 'tail');
+    expect(balanceIn(accounts, 'cash')).toBe(1_000n);
+  });
+
+  test('a refusal of another process moves the tail alone: nothing is lost and nothing doubled', async () => {
+    const a = start();
+    const b = start();
+    await openBookWith(a.ledger, 'refusals', ['bank', 'cash']);
+    await run(b.ledger, 'refusals', transfer('cash', 'bank', '1'));
+    for (let round = 0; round < 5; round++) {
+      expect((await run(a.ledger, 'refusals', transfer('cash', 'nowhere', '1'))).status).toBe(422);
+      expect((await run(b.ledger, 'refusals', transfer('cash', 'bank', '1'))).status).toBe(201);
+    }
+    const { accounts } = await checkBook(admin, 'refusals');
+    expect(balanceIn(accounts, 'cash')).toBe(600n);
+  });
+});
+
+describe('rule 2: both batches of a book go down one connection', () => {
+  test('the second batch waits behind the first and is not refused', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'pipeline', ['bank', 'cash']);
+    await admin.query("SELECT set_config('track_functions', 'all', false)");
+    const backends = async (): Promise<number> => {
+      const { rows } = await admin.query(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%log.append%' AND pid <> pg_backend_pid()",
+        [database.name],
+      );
+      return rows.length;
+    };
+    const holder = await holdHead('pipeline');
+    const first = run(ledger, 'pipeline', transfer('cash', 'bank', '1'));
+    await until(appendWaits);
+    const second = run(ledger, 'pipeline', transfer('cash', 'bank', '2'));
+    await turns(20);
+    expect(await backends()).toBe(1);
+    await holder.query('ROLLBACK');
+    await holder.end();
+    const positions = [await first, await second].map(({ body }) => JSON.parse(body).position);
+    expect(positions[1]).toBe(positions[0] + 3);
+    const { events } = await checkBook(admin, 'pipeline');
+    const [one, two] = events.filter(({ eventType }) => eventType === 'JournalEntryPosted').slice(-2);
+    expect(one?.recordedAt).not.toBe(two?.recordedAt);
+  });
+});
+
+describe('rule 3: an outcome that must be expected costs nobody anything', () => {
+  test('a poison command is found by halving and takes none of its 499 neighbours with it', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'poison', ['bank', 'cash']);
+    await admin.query(
+      "ALTER TABLE log.events ADD CONSTRAINT poison CHECK (book_id <> 'poison' OR data ->> 'description' IS DISTINCT FROM 'poison') NOT VALID",
+    );
+    try {
+      const commands = Array.from({ length: 500 }, (_, index) =>
+        transfer('cash', 'bank', '1', { description: index === 311 ? 'poison' : `number ${index}` }),
+      );
+      const outcomes = await Promise.allSettled(commands.map((command) => run(ledger, 'poison', command)));
+      const failed = outcomes.flatMap((outcome, index) => (outcome.status === 'rejected' ? [{ index, reason: outcome.reason }] : []));
+      expect(failed.map(({ index }) => index)).toEqual([311]);
+      expect(failed[0]?.reason).toBeInstanceOf(LedgerError);
+      expect(failed[0]?.reason.code).toBe('internal');
+      const { accounts } = await checkBook(admin, 'poison');
+      expect(balanceIn(accounts, 'cash')).toBe(49_900n);
+    } finally {
+      await admin.query('ALTER TABLE log.events DROP CONSTRAINT poison');
+    }
+  });
+
+  test('known keys in the middle of new ones: each gets its own answer', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'known', ['bank', 'cash']);
+    const firsts = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => run(a.ledger, 'known', transfer('cash', 'bank', '1'), `known-${index}`)),
+    );
+    const b = start(); // a process that has not seen these acknowledged
+    const again = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => run(b.ledger, 'known', transfer('cash', 'bank', '1'), `known-${index}`)),
+    );
+    expect(again.slice(0, 50)).toEqual(firsts.map(({ status, body }) => ({ status, body, replayed: true })));
+    expect(again.slice(50).every(({ status, replayed }) => status === 201 && !replayed)).toBe(true);
+    const { accounts } = await checkBook(admin, 'known');
+    expect(balanceIn(accounts, 'cash')).toBe(10_000n);
+  });
+});
+
+describe('rule 4: a lost connection leaves the outcome unknown, and the key tells it', () => {
+  test('cut after COMMIT and before the answer: one effect, the first answer', async () => {
+    const proxy = await tcpProxy(database.appUrl);
+    const a = start(database.appUrl, { connect: () => connect(proxy.url, { pipeline: true }) });
+    await openBookWith(a.ledger, 'cut', ['bank', 'cash']);
+    const committed = async (): Promise<boolean> =>
+      (await admin.query("SELECT 1 FROM log.receipts WHERE book_id = 'cut' AND key = 'after-commit-2'")).rows.length > 0;
+    proxy.swallowAnswers();
+    const one = run(a.ledger, 'cut', transfer('cash', 'bank', '7'), 'after-commit-1');
+    await turns(20);
+    const two = run(a.ledger, 'cut', transfer('cash', 'bank', '5'), 'after-commit-2');
+    await until(committed);
+    proxy.cut();
+    const answers = [await one, await two];
+    expect(answers.map(({ status, replayed }) => ({ status, replayed }))).toEqual([
+      { status: 201, replayed: false },
+      { status: 201, replayed: false },
+    ]);
+    const { accounts, events } = await checkBook(admin, 'cut');
+    expect(balanceIn(accounts, 'cash')).toBe(1_200n);
+    expect(events.map(({ streamId }) => streamId)).toContain(idOf(answers[0] as { body: string }));
+    await proxy.close();
+  });
+
+  test('the backend is terminated before COMMIT: decided again, once', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'killed', ['bank', 'cash']);
+    const holder = await holdHead('killed');
+    const answers = Promise.all([1, 2, 3].map((amount) => run(ledger, 'killed', transfer('cash', 'bank', String(amount)))));
+    await until(appendWaits);
+    await admin.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%log.append%'",
+      [database.name],
+    );
+    await holder.query('ROLLBACK');
+    await holder.end();
+    expect((await answers).map(({ status }) => status)).toEqual([201, 201, 201]);
+    const { accounts } = await checkBook(admin, 'killed');
+    expect(balanceIn(accounts, 'cash')).toBe(600n);
+  });
+
+  test('a database that stays away: a clear 503 after the deadline, and the queue lives on', async () => {
+    const proxy = await tcpProxy(database.appUrl);
+    const a = start(database.appUrl, {
+      connect: () => connect(proxy.url, { pipeline: true }),
+      config: { COMMAND_DEADLINE_MS: 300 } as never,
+    });
+    await openBookWith(a.ledger, 'away', ['bank', 'cash']);
+    proxy.swallowAnswers();
+    const lost = run(a.ledger, 'away', transfer('cash', 'bank', '1'), 'away-1');
+    const outcome = lost.then(
+      () => 'answered',
+      (error: LedgerError) => error.code,
+    );
+    await turns(20);
+    const gone = setInterval(() => {
+      proxy.cut();
+      proxy.swallowAnswers();
+    }, 20);
+    expect(await outcome).toBe('database_unavailable');
+    clearInterval(gone);
+    proxy.cut();
+    expect((await run(a.ledger, 'away', transfer('cash', 'bank', '1'), 'away-1')).status).toBe(201);
+    const { accounts } = await checkBook(admin, 'away');
+    expect(balanceIn(accounts, 'cash')).toBe(100n);
+    await proxy.close();
+  });
+});
+
+describe('rule 5: recordedAt grows with position whatever the clocks do', () => {
+  const hour = 3_600_000;
+
+  test.each([
+    ['an hour ahead', hour],
+    ['an hour behind', -hour],
+  ])('a process whose clock is %s blocks nobody', async (_, offset) => {
+    const bookId = offset > 0 ? 'ahead' : 'behind';
+    const right = start();
+    await openBookWith(right.ledger, bookId, ['bank', 'cash']);
+    const wrong = start(database.appUrl, { clock: () => Date.now() + offset });
+    for (let round = 0; round < 3; round++) {
+      expect((await run(wrong.ledger, bookId, transfer('cash', 'bank', '1'))).status).toBe(201);
+      expect((await run(right.ledger, bookId, transfer('cash', 'bank', '1'))).status).toBe(201);
+    }
+    const { events } = await checkBook(admin, bookId);
+    const last = Date.parse(events.at(-1)?.recordedAt ?? '');
+    expect(Math.abs(last - Date.now())).toBeLessThan(10_000);
+  });
+
+  test('a clock that steps back while the process runs', async () => {
+    let offset = 0;
+    const { ledger } = start(database.appUrl, { clock: () => Date.now() + offset });
+    await openBookWith(ledger, 'steps', ['bank', 'cash']);
+    for (const step of [0, -hour, 1_500, -2 * hour, 0]) {
+      offset = step;
+      await run(ledger, 'steps', transfer('cash', 'bank', '1'));
+    }
+    await checkBook(admin, 'steps');
+  });
+
+  test('what was known at an instant is final once it was asked for', async () => {
+    const { ledger, store } = start();
+    await openBookWith(ledger, 'floor', ['bank', 'cash']);
+    const asked = Date.now() * 1_000;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    const position = await store.positionAt('floor', asked + 1_000);
+    const slow = start(database.appUrl, { clock: () => Date.now() - hour });
+    await run(slow.ledger, 'floor', transfer('cash', 'bank', '1'));
+    expect(await store.positionAt('floor', asked + 1_000)).toBe(position);
+    expect(await store.positionAt('floor', Date.now() * 1_000 + 60_000_000)).toBeUndefined();
+  });
+});
+
+describe('rule 6: heads are the snapshots, and a missing one is folded from events', () => {
+  test('a process that finds no head of an account, of the numbers or of the book goes on where the events end', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'heads', ['bank', 'cash']);
+    await Promise.all(Array.from({ length: 20 }, () => run(a.ledger, 'heads', transfer('cash', 'bank', '1'))));
+    await admin.query("DELETE FROM log.heads WHERE book_id = 'heads'");
+    const b = start();
+    const next = await run(b.ledger, 'heads', transfer('cash', 'bank', '1'));
+    expect(JSON.parse(next.body).number).toBe(21);
+    const { accounts } = await checkBook(admin, 'heads');
+    expect(balanceIn(accounts, 'cash')).toBe(2_100n);
+    const heads = await admin.query("SELECT count(*) FROM log.heads WHERE book_id = 'heads'");
+    expect(heads.rows[0].count).toBeGreaterThanOrEqual(3);
+  });
+
+  test('a head of another reducer version is ignored', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'reducer', ['bank', 'cash']);
+    await run(a.ledger, 'reducer', transfer('cash', 'bank', '5'));
+    await admin.query("UPDATE log.heads SET reducer_version = 99, state = '{}' WHERE book_id = 'reducer'");
+    const b = start();
+    await run(b.ledger, 'reducer', transfer('cash', 'bank', '5'));
+    const { accounts } = await checkBook(admin, 'reducer');
+    expect(balanceIn(accounts, 'cash')).toBe(1_000n);
+  });
+});
+
+describe('rule 7: memory and queues are bounded, books share connections', () => {
+  test('more accounts than memory has room for: the same books', async () => {
+    const { ledger } = start(database.appUrl, { config: { STATE_CACHE_MB: 0.05 } as never });
+    const codes = Array.from({ length: 400 }, (_, index) => `a${index}`);
+    await openBookWith(ledger, 'small', []);
+    await Promise.all(codes.map((code) => run(ledger, 'small', { type: 'OpenAccount', code, name: code, accountType: 'asset' })));
+    const posts = Array.from({ length: 1_500 }, (_, index) =>
+      transfer(codes[(index * 7) % 400] as string, codes[(index * 13 + 1) % 400] as string, '1'),
+    );
+    const answers = await Promise.all(posts.map((post) => run(ledger, 'small', post)));
+    expect(answers.filter(({ status }) => status !== 201)).toEqual([]);
+    await checkBook(admin, 'small');
+  });
+
+  test('one connection for three books: all are served, in the order in which they became ready', async () => {
+    const { ledger } = start(database.appUrl, { config: { WRITER_CONNECTIONS: 1 } as never });
+    const books = ['one', 'two', 'three'];
+    for (const bookId of books) await openBookWith(ledger, bookId, ['bank', 'cash']);
+    const done: string[] = [];
+    await Promise.all(
+      Array.from({ length: 1_200 }, (_, index) => books[index < 1_000 ? 0 : 1 + (index % 2)] as string).map(async (bookId) => {
+        await run(ledger, bookId, transfer('cash', 'bank', '1'));
+        done.push(bookId);
+      }),
+    );
+    expect(done.lastIndexOf('two')).toBeLessThan(done.lastIndexOf('one'));
+    for (const bookId of books) await checkBook(admin, bookId);
+  });
+
+  test('a full queue says so, and takes what comes later', async () => {
+    const { ledger } = start(database.appUrl, { config: { QUEUE_PER_BOOK: 10 } as never });
+    await openBookWith(ledger, 'full', ['bank', 'cash']);
+    const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => run(ledger, 'full', transfer('cash', 'bank', '1'))));
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+    expect(refused.length).toBe(40);
+    expect(refused.every(({ reason }) => reason.code === 'queue_full' && reason.details.retryAfter > 0)).toBe(true);
+    expect((await run(ledger, 'full', transfer('cash', 'bank', '1'))).status).toBe(201);
+    const { accounts } = await checkBook(admin, 'full');
+    expect(balanceIn(accounts, 'cash')).toBe(1_100n);
+  });
+});
+
+describe('rule 9: batches of entries', () => {
+  const entries = (count: number): Omit<PostEntry, 'type'>[] =>
+    Array.from({ length: count }, (_, index) => transfer('cash', 'bank', String(index + 1), { description: `entry ${index}` }));
+
+  test('each on its own: a refused entry stands beside the posted ones, and the repeat is the same answer', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'each', ['bank', 'cash']);
+    const command = { type: 'PostEntries', atomic: false, entries: [...entries(3), transfer('cash', 'nowhere', '1')] } as const;
+    const first = await run(ledger, 'each', command, 'each');
+    const { results } = JSON.parse(first.body);
+    expect(results.map((result: { number?: number; problem?: { code: string } }) => result.number ?? result.problem?.code)).toEqual([
+      1,
+      2,
+      3,
+      'account_unknown',
+    ]);
+    const again = start();
+    expect(await run(again.ledger, 'each', command, 'each')).toEqual({ ...first, replayed: true });
+    const other = { ...command, entries: entries(4) };
+    await expect(run(again.ledger, 'each', other, 'each')).rejects.toMatchObject({
+      code: 'idempotency_key_reused',
+      details: { members: ['entries'] },
+    });
+    const { accounts } = await checkBook(admin, 'each');
+    expect(balanceIn(accounts, 'cash')).toBe(600n);
+  });
+
+  test('a repeat resumes what is missing', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'resume', ['bank', 'cash']);
+    await admin.query(
+      "ALTER TABLE log.events ADD CONSTRAINT poison CHECK (book_id <> 'resume' OR data ->> 'description' IS DISTINCT FROM 'entry 2') NOT VALID",
+    );
+    const command = { type: 'PostEntries', atomic: false, entries: entries(5) } as const;
+    const first = JSON.parse((await run(ledger, 'resume', command, 'resume')).body).results;
+    await admin.query('ALTER TABLE log.events DROP CONSTRAINT poison');
+    expect(first[2].problem.code).toBe('internal');
+    const second = JSON.parse((await run(ledger, 'resume', command, 'resume')).body).results;
+    expect(second.filter((_: unknown, index: number) => index !== 2)).toEqual(first.filter((_: unknown, index: number) => index !== 2));
+    expect(second[2].number).toBe(5);
+    const { accounts } = await checkBook(admin, 'resume');
+    expect(balanceIn(accounts, 'cash')).toBe(1_500n);
+  });
+
+  test('atomic: all or none, also in memory', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'atomic', ['bank', { code: 'cash', limits: [{ currency: 'EUR', max: '10' }] }]);
+    const refused = await run(ledger, 'atomic', { type: 'PostEntries', atomic: true, entries: entries(5) }, 'atomic-5');
+    expect(refused.status).toBe(422);
+    expect(JSON.parse(refused.body)).toMatchObject({ code: 'limit_exceeded', member: 'entries.4' });
+    const posted = await run(ledger, 'atomic', { type: 'PostEntries', atomic: true, entries: entries(4) }, 'atomic-4');
+    expect(JSON.parse(posted.body).results).toHaveLength(4);
+    expect(JSON.parse(posted.body).results[0].number).toBe(1);
+    const { accounts } = await checkBook(admin, 'atomic');
+    expect(balanceIn(accounts, 'cash')).toBe(1_000n);
+  });
+
+  test('a unit bigger than a batch goes alone', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'big', ['bank', 'cash']);
+    const small = Array.from({ length: 20 }, () => run(ledger, 'big', transfer('cash', 'bank', '1')));
+    const big = run(ledger, 'big', { type: 'PostEntries', atomic: true, entries: entries(1_000).concat(entries(200)) });
+    await Promise.all(small);
+    expect((await big).status).toBe(200);
+    await checkBook(admin, 'big');
+  });
+});
+
+describe('rule 10: a remembered answer is durable before it is given again', () => {
+  test('a process that has not seen the commit acknowledged touches the receipt first; one that has does not', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'touch', ['bank', 'cash']);
+    const replays = async (): Promise<number> =>
+      (await admin.query("SELECT replays FROM log.receipts WHERE book_id = 'touch' AND key = 'touched'")).rows[0].replays;
+    const first = await run(a.ledger, 'touch', transfer('cash', 'bank', '1'), 'touched');
+    expect(await run(a.ledger, 'touch', transfer('cash', 'bank', '1.00'), 'touched')).toEqual({ ...first, replayed: true });
+    expect(await replays()).toBe(0);
+    const b = start();
+    expect(await run(b.ledger, 'touch', transfer('cash', 'bank', '1.0'), 'touched')).toEqual({ ...first, replayed: true });
+    expect(await replays()).toBe(1);
+    const holder = await connect(database.adminUrl);
+    await holder.query('BEGIN');
+    await holder.query("SELECT 1 FROM log.receipts WHERE book_id = 'touch' AND key = 'touched' FOR UPDATE");
+    const c = start();
+    let answered = false;
+    const third = run(c.ledger, 'touch', transfer('cash', 'bank', '1'), 'touched').then((answer) => {
+      answered = true;
+      return answer;
+    });
+    await until(
+      async () =>
+        (
+          await admin.query(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%touch_receipt%'",
+            [database.name],
+          )
+        ).rows.length > 0,
+    );
+    expect(answered).toBe(false);
+    await holder.query('COMMIT');
+    await holder.end();
+    expect(await third).toEqual({ ...first, replayed: true });
+  });
+});
+
+describe('I6: one key, one effect', () => {
+  test('50 at once in one process, and in two', async () => {
+    const a = start();
+    const b = start();
+    await openBookWith(a.ledger, 'fifty', ['bank', 'cash']);
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => run(index % 2 ? a.ledger : b.ledger, 'fifty', transfer('cash', 'bank', '3'), 'fifty')),
+    );
+    expect(new Set(answers.map(({ body }) => body)).size).toBe(1);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    const { accounts } = await checkBook(admin, 'fifty');
+    expect(balanceIn(accounts, 'cash')).toBe(300n);
+  });
+
+  test.each<[string, Partial<PostEntry>, string[]]>([
+    ['effectiveDate', { effectiveDate: '2026-03-02' }, ['effectiveDate']],
+    ['description', { description: 'another' }, ['description']],
+    ['reference', { reference: 'R-2' }, ['reference']],
+    ['an amount', transfer('cash', 'bank', '2'), ['lines.0.amount', 'lines.1.amount']],
+    ['an account', transfer('cash', 'till', '1'), ['lines.1.account']],
+    ['metadata', { metadata: { a: 1 } }, ['metadata']],
+    ['reason', { reason: 'because' }, ['reason']],
+    ['a default that is stated', { journalCode: 'GENERAL' }, ['journalCode', 'entryType', 'entryMethod']],
+  ])('the same key with another %s is refused and named, in memory and from the database', async (_, change, members) => {
+    const a = start();
+    await openBookWith(a.ledger, `reuse-${members.length}-${members[0]?.toLowerCase().replaceAll('.', '-')}`.slice(0, 40), [
+      'bank',
+      'cash',
+      'till',
+    ]).catch(() => {});
+    const bookId = `reuse-${members.length}-${members[0]?.toLowerCase().replaceAll('.', '-')}`.slice(0, 40);
+    await run(a.ledger, bookId, transfer('cash', 'bank', '1'), 'reused');
+    for (const { ledger } of [a, start()]) {
+      await expect(run(ledger, bookId, { ...transfer('cash', 'bank', '1'), ...change }, 'reused')).rejects.toMatchObject({
+        code: 'idempotency_key_reused',
+        details: { members },
+      });
+    }
+    await checkBook(admin, bookId);
+  });
+
+  test('refusals are remembered: the account that is opened later changes nothing for the old key', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'refused', ['bank']);
+    const refused = await run(a.ledger, 'refused', transfer('cash', 'bank', '1'), 'refused');
+    expect(refused.status).toBe(422);
+    await run(a.ledger, 'refused', { type: 'OpenAccount', code: 'cash', name: 'Cash', accountType: 'asset' });
+    expect(await run(a.ledger, 'refused', transfer('cash', 'bank', '1'), 'refused')).toEqual({ ...refused, replayed: true });
+    expect(await run(start().ledger, 'refused', transfer('cash', 'bank', '1'), 'refused')).toEqual({ ...refused, replayed: true });
+    await expect(run(start().ledger, 'refused', transfer('cash', 'bank', '2'), 'refused')).rejects.toMatchObject({
+      details: { members: ['lines'] },
+    });
+    expect((await run(a.ledger, 'refused', transfer('cash', 'bank', '1'), 'new key')).status).toBe(201);
+  });
+
+  test('a book is opened once; its key stands for that book', async () => {
+    const { ledger } = start();
+    const open = (id: string) => ({ type: 'OpenBook', id, name: id, baseCurrency: 'EUR', fiscalYearStart: '01-01' }) as const;
+    const first = await run(ledger, 'opened', open('opened'), 'open-key');
+    expect(first.status).toBe(201);
+    const other = start();
+    expect(await run(other.ledger, 'opened', open('opened'), 'open-key')).toEqual({ ...first, replayed: true });
+    await expect(run(other.ledger, 'opened-2', open('opened-2'), 'open-key')).rejects.toMatchObject({ code: 'idempotency_key_reused' });
+    const taken = await run(other.ledger, 'opened', open('opened'), 'another key');
+    expect({ ...JSON.parse(taken.body), status: taken.status }).toMatchObject({ code: 'book_exists', status: 409 });
+    expect((await run(ledger, 'opened', { type: 'OpenAccount', code: 'x', name: 'x', accountType: 'asset' }, 'open-key')).status).toBe(201);
+    await expect(run(ledger, 'unopened', transfer('a', 'b', '1'))).rejects.toMatchObject({ code: 'book_unknown' });
+    const heads = await admin.query("SELECT 1 FROM log.book_heads WHERE book_id = 'unopened'");
+    expect(heads.rows).toEqual([]);
+  });
+});
+
+describe('two processes on one book with hot accounts and limits', () => {
+  test('no overdraft, no lost update, no number twice', async () => {
+    const a = start();
+    const b = start();
+    await openBookWith(a.ledger, 'hot', ['bank', { code: 'cash', limits: [{ currency: 'EUR', min: '0' }] }]);
+    await run(a.ledger, 'hot', transfer('cash', 'bank', '100'));
+    const answers = await Promise.all(
+      Array.from({ length: 400 }, (_, index) => run(index % 2 ? a.ledger : b.ledger, 'hot', transfer('bank', 'cash', '1'))),
+    );
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(100);
+    expect(answers.filter(({ body }) => body.includes('limit_exceeded'))).toHaveLength(300);
+    const { accounts } = await checkBook(admin, 'hot');
+    expect(balanceIn(accounts, 'cash')).toBe(0n);
+  });
+
+  test('reversals race: one wins, the other is told', async () => {
+    const a = start();
+    const b = start();
+    await openBookWith(a.ledger, 'reversals', ['bank', 'cash']);
+    const entry = idOf(await run(a.ledger, 'reversals', transfer('cash', 'bank', '5')));
+    const answers = await Promise.all(
+      [a, b, a, b].map(({ ledger }) => run(ledger, 'reversals', { type: 'ReverseEntry', entryId: entry, reason: 'twice' })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 422, 422, 422]);
+    const corrected = idOf(await run(a.ledger, 'reversals', transfer('cash', 'bank', '8')));
+    const correction = await run(b.ledger, 'reversals', {
+      type: 'CorrectEntry',
+      entryId: corrected,
+      reason: 'typo',
+      lines: transfer('cash', 'bank', '9').lines,
+    });
+    expect(JSON.parse(correction.body)).toMatchObject({ number: 5, reversal: { number: 4 } });
+    const { accounts } = await checkBook(admin, 'reversals');
+    expect(balanceIn(accounts, 'cash')).toBe(900n);
+  });
+});
+
+describe('who, why, from where (I12)', () => {
+  test('events tell user, key, reason and release; the place stands apart as a salted hash', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'who', ['bank', 'cash']);
+    const context = contextOf('who-key', {
+      onBehalfOf: 'someone',
+      ip: '192.0.2.7',
+      userAgent: 'curl/8',
+      correlationId: 'request-1',
+      source: 'REST',
+    });
+    await ledger.execute('who', transfer('cash', 'bank', '1', { reason: 'quarterly' }), context);
+    const { events } = await checkBook(admin, 'who');
+    const [posted, debited, credited] = events.slice(-3);
+    expect(posted?.metadata).toMatchObject({
+      commandKey: 'who-key',
+      userId: context.userId,
+      onBehalfOf: 'someone',
+      reason: 'quarterly',
+      release: 'test',
+      source: 'REST',
+      correlationId: 'request-1',
+    });
+    expect([debited?.metadata, credited?.metadata]).toEqual([{ causationId: posted?.eventId }, { causationId: posted?.eventId }]);
+    expect(JSON.stringify(events)).not.toContain('192.0.2.7');
+    const { rows } = await admin.query("SELECT encode(context_hash, 'hex') AS hash, ip FROM log.command_contexts WHERE book_id = 'who'");
+    expect(rows).toEqual([{ hash: posted?.metadata.contextHash, ip: '192.0.2.7' }]);
+  });
+});
