@@ -71,7 +71,8 @@ describe('rule 1: the guard compares position and tail', () => {
     await until(appendWaits);
     const second = run(a.ledger, 'tail', transfer('bank', 'cash', '40'));
     await turns(20); // decided on the 40 that the first would leave, and sent behind it
-    const b = start(database.adminUrl, { connect: () => Promise.resolve(holder) });
+    // A clock far behind: only the tail can tell this head from the one that the second batch expects.
+    const b = start(database.adminUrl, { connect: () => Promise.resolve(holder), clock: () => 0 });
     const other = await run(b.ledger, 'tail', transfer('bank', 'cash', '50'));
     await holder.query('COMMIT');
     expect(other.status).toBe(201);

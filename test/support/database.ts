@@ -25,7 +25,7 @@ export interface DurableServer {
   /** A migrated database of the server, as superuser and as the service's login. They stay right after a restart. */
   readonly adminUrl: string;
   readonly appUrl: string;
-  /** Starts the server again after it was killed or stopped, on the same port. */
+  /** Starts the server again, on the same port, whether it was killed, stopped or still runs. */
   restart(): Promise<void>;
   /** Stops the server and removes its files. */
   destroy(): Promise<void>;
@@ -75,6 +75,7 @@ export async function durableServer(settings: Record<string, string | number> = 
     adminUrl: server.url,
     appUrl: urlOf(server.url, 'postgres', login),
     async restart() {
+      await server.stop();
       server = await start();
     },
     destroy: () => removeServer(dir, server),

@@ -104,6 +104,7 @@ export async function checkBook(
   const versions = new Map<string, number>();
   const accounts = new Map<string, AccountState>();
   const numbers = new Map<string, number>();
+  const sums = new Map<string, { debit: bigint; credit: bigint }>();
   let book: ReturnType<typeof bookReducer.evolve> | undefined;
   events.forEach((event, index) => {
     if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);
@@ -118,6 +119,14 @@ export async function checkBook(
       accounts.set(event.streamId, accountReducer.evolve(accounts.get(event.streamId), folded, event.streamId));
     if (['BookOpened', 'FiscalYearDefined', 'JournalDefined', 'CurrencyEnabled'].includes(event.eventType))
       book = bookReducer.evolve(book, folded);
+    if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
+      const { amount, currency, totalDebit, totalCredit } = event.data as Record<string, string>;
+      const sum = sums.get(event.streamId + currency) ?? { debit: 0n, credit: 0n };
+      sum[event.eventType === 'AccountDebited' ? 'debit' : 'credit'] += digits(amount);
+      sums.set(event.streamId + currency, sum);
+      if (digits(totalDebit) !== sum.debit || digits(totalCredit) !== sum.credit)
+        throw new Error(`I15: totals at position ${event.position}`);
+    }
     if (event.eventType === 'JournalEntryPosted') {
       const { journalCode, fiscalYear, number } = event.data as { journalCode: string; fiscalYear: string; number: number };
       const address = `${journalCode}/${fiscalYear}`;
@@ -142,6 +151,8 @@ export async function checkBook(
   if ((head.rows[0]?.position ?? 0) !== events.length) throw new Error(`head at ${head.rows[0]?.position}, ${events.length} events`);
   return { events, accounts };
 }
+
+const digits = (amount = ''): bigint => BigInt(amount.replace('.', ''));
 
 /** Balance of an account in EUR minor units, debits minus credits, from what checkBook folded. */
 export function balanceIn(accounts: Map<string, AccountState>, code: string): bigint {

@@ -60,9 +60,8 @@ export interface EmbeddedPostgres {
 /** How long a server may take to start or to shut down, recovery included, before it is an error. */
 const PATIENCE_MS = 120_000;
 const POLL_MS = 10;
-/** How a lost session of ours is taken up again: for a minute, which covers the recovery after a crash. */
-const REGISTER_ATTEMPTS = 300;
-const REGISTER_PAUSE_MS = 200;
+/** How often a lost session of ours tries to come back while the server recovers. */
+const REGISTER_PAUSE_MS = 100;
 /** How long sessions of processes that have just ended may need to disappear before they count as somebody's. */
 const GRACE_MS = 1_000;
 const LOG_KEPT_BYTES = 16 << 20;
@@ -89,7 +88,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   for (;;) {
     const running = readLockFile(data);
     if (running?.ready) {
-      const users = await UserSession.open(cluster, running.port, data);
+      const users = await UserSession.open(cluster, running, data);
       if (users) return handle(users, running.pid, true, data);
     }
     if (running && isOccupied(running.pid, data)) {
@@ -103,7 +102,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     if (!fs.existsSync(join(data, 'PG_VERSION'))) await initialise(cluster, binaries, account, options.durable);
     const started = await launch(data, binaries, account, options, join(dir, 'server.log'), deadline);
     if (started) {
-      const users = await UserSession.open(cluster, started.port, data);
+      const users = await UserSession.open(cluster, started, data);
       if (users) return handle(users, started.pid, false, data);
     }
     if (Date.now() > deadline) throw new Error(stuck(data, started?.pid, join(dir, 'server.log')));
@@ -156,6 +155,7 @@ class UserSession {
   private constructor(
     readonly url: string,
     private readonly tag: string,
+    private readonly pid: number,
     private readonly data: string,
     client: Client,
   ) {
@@ -163,12 +163,12 @@ class UserSession {
   }
 
   /** @returns undefined when what answers on the port is not (or not yet, or not any more) the server of this directory */
-  static async open(cluster: string, port: number, data: string): Promise<UserSession | undefined> {
+  static async open(cluster: string, { pid, port }: { pid: number; port: number }, data: string): Promise<UserSession | undefined> {
     const tag = `book-keeper/${process.pid}-${randomBytes(3).toString('hex')}`;
     const password = fs.readFileSync(join(cluster, 'password'), 'utf8').trim();
     const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres?application_name=${encodeURIComponent(tag)}`;
     const client = await UserSession.register(url, data);
-    return client && new UserSession(url, tag, data, client);
+    return client && new UserSession(url, tag, pid, data, client);
   }
 
   private static async register(url: string, data: string): Promise<Client | undefined> {
@@ -202,13 +202,16 @@ class UserSession {
     });
   }
 
-  /** When one session crashes, PostgreSQL ends them all and recovers by itself; the lock is then free for a stopper. */
+  /**
+   * When one session crashes, PostgreSQL ends them all and recovers by itself; the lock is then free for a stopper. A
+   * server that was started anew is not ours to hold: whoever wants it asks for it again.
+   */
   private async registerAgain(): Promise<void> {
-    for (let attempt = 0; attempt < REGISTER_ATTEMPTS && !this.closed && !this.client; attempt++) {
-      await sleep(REGISTER_PAUSE_MS, undefined, { ref: false });
+    while (!this.closed && !this.client && serverRuns(this.pid, this.data)) {
       const client = await UserSession.register(this.url, this.data).catch(() => undefined);
       if (client && (this.closed || this.client)) await client.end();
       else if (client) this.keep(client);
+      await sleep(REGISTER_PAUSE_MS, undefined, { ref: false });
     }
   }
 
