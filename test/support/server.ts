@@ -10,7 +10,8 @@ import * as fs from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, migrate, startEmbeddedPostgres } from '../../libs/postgres/src/index';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '../../libs/postgres/src/index';
 
 /** What global-setup hands to the spec files, by way of the environment. */
 export interface TestRun {
@@ -89,9 +90,12 @@ export function makeServerDirectory(): string {
   return fs.mkdtempSync(join(tmpdir(), `book-keeper-test-${process.pid}-`));
 }
 
-/** Stops a throw-away server and removes its files. */
-export async function removeServer(dir: string, server: { stop(): Promise<unknown>; dataDirectory: string }): Promise<void> {
-  await server.stop();
+/** Stops a throw-away server, whoever still has a session there, and removes its files. */
+export async function removeServer(dir: string, server: Pick<EmbeddedPostgres, 'stop' | 'pid' | 'dataDirectory'>): Promise<void> {
+  if ((await server.stop()) === 'still in use') {
+    process.kill(server.pid, 'SIGQUIT'); // immediate shutdown
+    while (fs.existsSync(join(server.dataDirectory, 'postmaster.pid'))) await sleep(10);
+  }
   fs.rmSync(server.dataDirectory, { recursive: true, force: true });
   fs.rmSync(dir, { recursive: true, force: true });
 }
