@@ -57,7 +57,27 @@ function installKey() {
 }
 
 function isInstalled() {
-  return readStamp(installStamp) === installKey();
+  const stamp = readStamp(installStamp);
+  const key = installKey();
+  if (stamp === key) return true;
+  // Another Node or another machine: what is installed may hold binaries that do not fit.
+  if (stamp !== undefined && stamp.split(' ')[0] !== key.split(' ')[0]) return false;
+  if (!isInstalledByNpm()) return false;
+  writeFileSync(installStamp, key);
+  return true;
+}
+
+/** Whether somebody used npm himself, say `npm install something`: npm keeps a list of what it installed, written last. */
+function isInstalledByNpm() {
+  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  const list = readStamp(join(root, 'node_modules', '.package-lock.json'));
+  if (list === undefined || wanted === undefined) return false;
+  const installed = JSON.parse(list).packages ?? {};
+  const count = Object.keys(wanted).length;
+  return Object.entries(wanted).every(([path, { version, optional }]) => {
+    if (path === '') return count > 1;
+    return installed[path] === undefined ? optional === true : installed[path].version === version;
+  });
 }
 
 function install() {

@@ -74,6 +74,20 @@ describe('bootstrap', () => {
     expect(log()).toEqual([INSTALLED, INSTALLED]);
   });
 
+  it('accepts what npm itself installed, unless something of the lock file is missing', () => {
+    const lock = { packages: { '': {}, 'node_modules/a': { version: '1.0.0' }, 'node_modules/b': { version: '2.0.0', optional: true } } };
+    writeFileSync(join(clone, 'package-lock.json'), JSON.stringify(lock));
+    mkdirSync(join(clone, 'node_modules'));
+    const installed = (packages: object) => writeFileSync(join(clone, 'node_modules', '.package-lock.json'), JSON.stringify({ packages }));
+    installed({ 'node_modules/a': { version: '1.0.0' } });
+    expect(bootstrap()).toMatchObject({ status: 0, stderr: '' });
+    expect(log()).toEqual([]);
+    lock.packages['node_modules/a'].version = '1.0.1';
+    writeFileSync(join(clone, 'package-lock.json'), JSON.stringify(lock));
+    bootstrap();
+    expect(log()).toEqual([INSTALLED]);
+  });
+
   it('builds again when a source was added, edited or removed, but not for a spec', () => {
     bootstrap('--build');
     const built = () => log().filter((line) => line === BUILT).length;
