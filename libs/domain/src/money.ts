@@ -23,9 +23,13 @@ export function isPlainDecimal(text: unknown): text is string {
   return typeof text === 'string' && text.length <= digitsMax && plainDecimal.test(text);
 }
 
-/** The shortest way to write a plain decimal: `1.00` and `1.0` become `1`. Equal amounts become equal text (I6). */
+/**
+ * The shortest way to write a plain decimal: `1.00` and `1.0` become `1`. Equal amounts become equal text (I6).
+ * Text that is no plain decimal (`5.`, `1.0.0`) stays as it is, or cutting zeros could turn it into one before it is refused.
+ */
 export function canonicalDecimal(text: string): string {
-  if (text.indexOf('.') < 0) return text;
+  const point = text.indexOf('.');
+  if (point < 0 || point === text.length - 1 || text.length > digitsMax || text.indexOf('.', point + 1) > 0) return text;
   let end = text.length;
   while (text.charCodeAt(end - 1) === 48) end--;
   return text.slice(0, text.charCodeAt(end - 1) === 46 ? end - 1 : end);
@@ -53,7 +57,7 @@ export function fromMinor(minor: bigint, scale: number): string {
   return negative ? `-${text}` : text;
 }
 
-const zeroRun = '0'.repeat(64);
+const zeroRun = '0'.repeat(digitsMax);
 const zeros = (count: number): string => zeroRun.slice(0, count);
 
 export class Money {
@@ -102,9 +106,12 @@ export class Money {
 
   /**
    * The amount times a decimal factor (a rate, a percentage), rounded to this currency's scale in the named mode.
-   * @param factor decimal text, may be negative; computed exactly before rounding
+   * @param factor plain decimal, a leading `-` is allowed; computed exactly before rounding
+   * @throws RangeError when the factor is not a plain decimal
    */
   times(factor: string, rounding: Rounding): Money {
+    if (!isPlainDecimal(factor.startsWith('-') ? factor.slice(1) : factor))
+      throw new RangeError(`factor "${factor}" is not a plain decimal`);
     const product = new Exact(this.minor.toString()).times(new Exact(factor));
     const rounded = product.toDecimalPlaces(0, rounding === 'half_even' ? Decimal.ROUND_HALF_EVEN : Decimal.ROUND_HALF_UP);
     return new Money(BigInt(rounded.toFixed(0)), this.currency, this.scale);
