@@ -52,5 +52,8 @@ export function addMonths(date: CalendarDate, months: number): CalendarDate {
 
 /** The date in an IANA time zone at an instant given in microseconds since 1970-01-01T00:00:00Z. */
 export function dateInZone(micros: number, timeZone: string): CalendarDate {
-  return new Intl.DateTimeFormat('en-CA', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' }).format(micros / 1000);
+  // By parts: in which order a locale writes them has changed between releases of ICU.
+  const format = new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' });
+  const parts = new Map(format.formatToParts(Math.floor(micros / 1_000)).map(({ type, value }) => [type, value]));
+  return `${parts.get('year')}-${parts.get('month')}-${parts.get('day')}`;
 }
