@@ -476,7 +476,7 @@ function reachableHome(dir: string, account: Account): string {
   if (account.uid === undefined) return dir;
   fs.chmodSync(dir, fs.statSync(dir).mode | 0o011);
   if (spawnSync('ls', ['-d', `${dir}/.`], { ...account, cwd: '/' }).status === 0) return dir;
-  const home = join(publicDirectory(), createHash('sha256').update(dir).digest('hex').slice(0, 16));
+  const home = join(fs.realpathSync(publicDirectory()), createHash('sha256').update(dir).digest('hex').slice(0, 16));
   fs.mkdirSync(home, { recursive: true });
   fs.chmodSync(home, 0o711);
   fs.writeFileSync(join(dir, 'location'), `${home}\n`);
