@@ -302,6 +302,9 @@ export function defineFiscalYear(decision: Decision, command: DefineFiscalYear):
   });
 }
 
+/** Enough for a year of days. A book's state holds every period of every year, so there must be some limit. */
+const periodsMax = 400;
+
 function monthsOf(from: CalendarDate, to: CalendarDate): Period[] {
   const periods: Period[] = [];
   for (let start = from; start <= to; start = addMonths(from, periods.length)) {
@@ -314,6 +317,7 @@ function monthsOf(from: CalendarDate, to: CalendarDate): Period[] {
 function periodsProblem(periods: readonly Period[], from: CalendarDate, to: CalendarDate): string | undefined {
   const normal = periods.filter(({ kind }) => kind === 'normal');
   if (normal.length === 0) return 'it needs at least one normal period';
+  if (periods.length > periodsMax) return `it has ${periods.length} periods; at most ${periodsMax} are allowed`;
   if (periods.some(({ no }, index) => no !== index + 1)) return 'periods are numbered 1, 2, 3 … in order';
   if (periods.some((period) => !isDate(period.from) || !isDate(period.to) || period.to < period.from))
     return 'a period ends before it begins';
@@ -392,7 +396,9 @@ export function checkDate(book: BookState, date: CalendarDate, refusals: Refusal
   }
 }
 
+/** Newer releases of Node.js take offsets like +01:00 too, which an older one that replays the book would not know. */
 function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false;
   try {
     return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone.length > 0;
   } catch {
