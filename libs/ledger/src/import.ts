@@ -1,0 +1,506 @@
+/**
+ * Import: brings the entries of a file into a book, each once, however often and with however many interruptions it is run.
+ * Hides formats, the order of rows, the declaration of currencies, the opening of accounts, batching and retries. Guarantees:
+ * - The file is read and checked as a whole before anything is written; with `onError: 'stop'` a file with a fault changes nothing.
+ * - An entry's idempotency key is made of the source's name and the entry's id there. What was posted is not posted again, and
+ *   an entry whose content has changed since is refused by name (I6).
+ * - Memory holds the ids of the file's entries and the rows of those that do not stand together, and no more than the limits
+ *   below, however large the file is.
+ *
+ * Two readings of the file: the first surveys (entries, accounts, currencies, dates, faults), the second posts. A file whose
+ * entries are scattered is surveyed twice, because where an entry ends is known only after the first time.
+ */
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BookState, bookReducer, type CalendarDate, type ErrorCode, isoScale, LedgerError } from '#domain';
+import type { Answer } from './answer';
+import { accountCodes, bookStreamId } from './catalogue';
+import type { Command } from './commands';
+import {
+  controls,
+  type Draft,
+  decimalsOf,
+  type EntryOptions,
+  EntryReader,
+  type ImportFormat,
+  type ImportRefusal,
+  isBlank,
+  type Reading,
+  type SourceEntry,
+  scaleIn,
+  sourceLengthMax,
+  textFault,
+} from './import/entries';
+import { readPostingsCsv } from './import/postings-csv';
+import type { Service } from './service';
+
+/** Formats by the name that `--format` knows them by. */
+export const importFormats: Readonly<Record<string, ImportFormat>> = { 'postings-csv': readPostingsCsv };
+
+type ImportService = Pick<Service, 'ledger' | 'store' | 'config'>;
+
+// --- What an import is told, and what it tells ---
+
+export interface ImportOptions extends EntryOptions {
+  /** Opens the book when there is none; without it an unknown book is an error. */
+  readonly create?: {
+    readonly name: string;
+    readonly baseCurrency: string;
+    readonly fiscalYearStart: string;
+    readonly timeZone?: string;
+  };
+  /** After a refusal: stop, or leave the entry out and go on. */
+  readonly onError: 'stop' | 'continue';
+  /** Checks only: reads file and book, writes nothing. */
+  readonly dryRun: boolean;
+  /** Who imports: opaque id, stands in every event (I12). */
+  readonly userId: string;
+  /** Ends the import between entries. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds without an answer of the database after which the import gives up; 120,000 when absent. */
+  readonly patienceMs?: number;
+}
+
+/** What the first reading found. Accounts, currencies and dates are those of entries without a fault. */
+export interface ImportSurvey {
+  readonly entries: number;
+  readonly lines: number;
+  /** Entries with a fault; they will not be posted. */
+  readonly refused: number;
+  readonly accounts: number;
+  readonly currencies: readonly string[];
+  readonly from?: CalendarDate;
+  readonly to?: CalendarDate;
+}
+
+export interface ImportProgress {
+  /** Entries with an outcome, of `total`. */
+  readonly done: number;
+  readonly total: number;
+  /** Seconds since posting began. */
+  readonly seconds: number;
+}
+
+/** Told while the import runs. */
+export interface ImportObserver {
+  surveyed?(survey: ImportSurvey, seconds: number): void;
+  refused?(refusal: ImportRefusal): void;
+  /** Called often; showing it is the caller's affair. */
+  progress?(progress: ImportProgress): void;
+  /** The database does not answer; the import goes on when it does. */
+  waiting?(reason: string): void;
+}
+
+export interface ImportSummary {
+  readonly survey: ImportSurvey;
+  readonly bookOpened: boolean;
+  readonly currenciesDeclared: readonly { readonly code: string; readonly scale: number }[];
+  readonly accountsOpened: number;
+  readonly posted: number;
+  /** Entries that an earlier import had posted. */
+  readonly alreadyThere: number;
+  /** Entries refused, in the survey and while posting. */
+  readonly refused: number;
+  /** Lines of quantity zero that were left out. */
+  readonly droppedLines: number;
+  /** Seconds from the start, and those of posting alone. */
+  readonly seconds: number;
+  readonly postingSeconds: number;
+  /** Why it ended before the end of the file. */
+  readonly ended?: 'refusal' | 'signal' | LedgerError;
+  readonly firstRefusal?: ImportRefusal;
+}
+
+// --- Limits ---
+
+/** Entries of one file: their ids are kept in memory. */
+const entriesMax = 5_000_000;
+/** Refusals of the survey, held until it is known where entries end. */
+const surveyRefusalsMax = 100_000;
+/** Commands under way; more would only wait in the write queue, whose batches hold 500. */
+const underWayMax = 2_000;
+const backoffMs = { first: 100, most: 5_000 } as const;
+const defaultPatienceMs = 120_000;
+/** Times that one entry was refused under its key, mended in the book, and imported again. */
+const attemptsMax = 1_000;
+/** Accounts opened in one go. */
+const accountsAtOnce = 1_000;
+
+/**
+ * Imports a file.
+ * @throws LedgerError when nothing could be begun: malformed (options, file), book_unknown, or what the book's rules or the
+ *   database say to opening the book, a currency or an account. A refused entry is no error: see the summary.
+ */
+export async function importFile(service: ImportService, options: ImportOptions, observer: ImportObserver = {}): Promise<ImportSummary> {
+  const started = performance.now();
+  const { book: bookId, create, source, onError, dryRun, signal } = options;
+  const fault = textFault(source, sourceLengthMax, controls);
+  if (fault !== undefined) throw new LedgerError('malformed', `the name of the source ${fault.text}`, { member: 'source' });
+  const book = (await service.store.load(bookId, bookStreamId(bookId), bookReducer))?.state;
+  if (book === undefined && create === undefined) {
+    throw new LedgerError('book_unknown', `there is no book ${bookId}; create it first, or let the import create it`, { book: bookId });
+  }
+  let refused = 0;
+  let firstRefusal: ImportRefusal | undefined;
+  const refuse = (refusal: ImportRefusal): void => {
+    refused++;
+    firstRefusal ??= refusal;
+    observer.refused?.(refusal);
+  };
+
+  const reader = new EntryReader(service, options, book);
+  const survey = await surveyFile(reader, options);
+  const { entries, lines, droppedLines, accounts, currencies, from, to, refusals } = survey;
+  for (const refusal of refusals) refuse(refusal);
+  const found: ImportSurvey = { entries, lines, refused, accounts: accounts.size, currencies: [...currencies.keys()], from, to };
+  observer.surveyed?.(found, secondsSince(started));
+
+  const summary = (outcome: Partial<ImportSummary>): ImportSummary => ({
+    survey: found,
+    bookOpened: false,
+    currenciesDeclared: [],
+    accountsOpened: 0,
+    posted: 0,
+    alreadyThere: 0,
+    refused,
+    droppedLines,
+    seconds: secondsSince(started),
+    postingSeconds: 0,
+    firstRefusal,
+    ...outcome,
+  });
+  if (refused > 0 && onError === 'stop') return summary({ ended: 'refusal' });
+  if (dryRun) return summary({});
+  if (signal?.aborted) return summary({ ended: 'signal' });
+
+  const sender = new Sender(service, options, observer);
+  const bookOpened = book === undefined && (await openBook(sender, options));
+  const currenciesDeclared = await declareCurrencies(sender, options, currencies, book);
+  const accountsOpened = await openAccounts(service, sender, options, accounts, reader);
+  const poster = new Poster(service.store, sender, options, entries - refusals.length, observer, refuse);
+  await poster.run(reader.read(survey.rowsOf));
+  const { posted, alreadyThere, ended, seconds } = poster;
+  return summary({ bookOpened, currenciesDeclared, accountsOpened, posted, alreadyThere, postingSeconds: seconds, ended });
+}
+
+const secondsSince = (start: number): number => (performance.now() - start) / 1_000;
+
+// --- The first reading ---
+
+interface Survey {
+  entries: number;
+  lines: number;
+  droppedLines: number;
+  from: CalendarDate | undefined;
+  to: CalendarDate | undefined;
+  /** Accounts in the order of their first use. */
+  readonly accounts: Set<string>;
+  /** Largest number of decimals by currency, in the order of first use. */
+  readonly currencies: Map<string, number>;
+  readonly refusals: ImportRefusal[];
+  /** Number of rows by txn, where rows of one entry do not stand together. */
+  rowsOf?: ReadonlyMap<string, number>;
+}
+
+/** @throws LedgerError too_large when the file has more entries, scattered rows or faults than the limits above */
+async function surveyFile(reader: EntryReader, options: ImportOptions): Promise<Survey> {
+  const { file } = options;
+  const rowsOf = new Map<string, number>();
+  let scattered = false;
+  const together = newSurvey();
+  for await (const batch of reader.read()) {
+    for (const { entry, reading } of batch) {
+      const known = rowsOf.get(entry.txn);
+      // A blank txn names no entry: its rows are refused one by one, wherever they stand.
+      scattered ||= known !== undefined && !isBlank(entry.txn);
+      rowsOf.set(entry.txn, (known ?? 0) + entry.rows.length);
+      if (rowsOf.size > entriesMax) {
+        throw new LedgerError('too_large', `${file} has more than ${entriesMax} entries; split it`, { limit: entriesMax });
+      }
+      if (!scattered) note(together, entry, reading, file);
+    }
+  }
+  if (!scattered) return together;
+  const survey = newSurvey();
+  survey.rowsOf = rowsOf;
+  for await (const batch of reader.read(rowsOf)) for (const { entry, reading } of batch) note(survey, entry, reading, file);
+  survey.refusals.sort((a, b) => a.line - b.line);
+  return survey;
+}
+
+function newSurvey(): Survey {
+  return {
+    entries: 0,
+    lines: 0,
+    droppedLines: 0,
+    from: undefined,
+    to: undefined,
+    accounts: new Set(),
+    currencies: new Map(),
+    refusals: [],
+  };
+}
+
+function note(survey: Survey, { rows }: SourceEntry, reading: Reading, file: string): void {
+  survey.entries++;
+  survey.lines += rows.length;
+  if ('refusal' in reading) {
+    if (survey.refusals.push(reading.refusal) <= surveyRefusalsMax) return;
+    const { line, reason } = survey.refusals[0] as ImportRefusal;
+    throw new LedgerError(
+      'too_large',
+      `${file}: more than ${surveyRefusalsMax} entries are faulty, beginning with line ${line}: ${reason}`,
+      { limit: surveyRefusalsMax },
+    );
+  }
+  const { command, dropped } = reading.draft;
+  survey.droppedLines += dropped;
+  if (survey.from === undefined || command.effectiveDate < survey.from) survey.from = command.effectiveDate;
+  if (survey.to === undefined || command.effectiveDate > survey.to) survey.to = command.effectiveDate;
+  for (const { account, currency, amount } of command.lines) {
+    survey.accounts.add(account);
+    const decimals = decimalsOf(amount);
+    if (decimals > (survey.currencies.get(currency) ?? -1)) survey.currencies.set(currency, decimals);
+  }
+}
+
+// --- Sending commands ---
+
+/** A command's outcome, and whether this very import brought it about. */
+interface Sent {
+  readonly answer: Answer;
+  readonly fresh: boolean;
+}
+
+/** Sends commands until they have an outcome: a full queue and an unreachable database are waited for, with the same key. */
+class Sender {
+  private answeredAt = performance.now();
+
+  constructor(
+    private readonly service: ImportService,
+    private readonly options: ImportOptions,
+    private readonly observer: ImportObserver,
+  ) {}
+
+  /** @throws LedgerError what is no outcome, or unavailable when patience is at its end or the import was told to stop */
+  async send(key: string, command: Command): Promise<Sent> {
+    const { book, userId, signal, patienceMs = defaultPatienceMs } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await this.service.ledger.execute(book, command, { key, userId, source: 'CLI' });
+        this.answeredAt = performance.now();
+        // The first sending may have been carried out although its answer was lost.
+        return { answer, fresh: !answer.replayed || attempt > 1 };
+      } catch (error) {
+        if (!(error instanceof LedgerError) || (error.kind !== 'unavailable' && error.kind !== 'limited')) throw error;
+        if (signal?.aborted || performance.now() - this.answeredAt > patienceMs) throw error;
+        this.observer.waiting?.(error.message);
+        await sleep(Math.min(backoffMs.first * 2 ** (attempt - 1), backoffMs.most) * (0.5 + Math.random()));
+      }
+    }
+  }
+
+  /** Sends a command that must be carried out, unless `done` says that somebody else did it. */
+  async carryOut(key: string, command: Command, done: ErrorCode): Promise<boolean> {
+    const { answer, fresh } = await this.send(key, command);
+    if (answer.status < 400) return fresh;
+    const { code, detail } = JSON.parse(answer.body) as { code: ErrorCode; detail: string };
+    if (code === done) return false;
+    throw new LedgerError(code, detail);
+  }
+}
+
+/**
+ * The idempotency key of an entry: printable ASCII whatever the names are, never the same for two pairs of names, at most 255
+ * characters.
+ * @param attempt from 2 on when the book had refused the entry under its keys before; refusals are remembered for ever (I6)
+ */
+export function importKey(kind: 'entry' | 'account' | 'currency' | 'book', source: string, id: string, attempt = 1): string {
+  const prefix = kind === 'entry' ? 'import' : `import-${kind}`;
+  const suffix = attempt === 1 ? '' : `#${attempt}`;
+  // What encodeURIComponent leaves is ASCII without ':' and '#', so the parts cannot be mistaken for each other.
+  const key = `${prefix}:${encodeURIComponent(source)}:${encodeURIComponent(id)}${suffix}`;
+  if (key.length <= 255) return key;
+  return `${prefix}-sha256:${sha256(JSON.stringify([source, id]))}${suffix}`;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
+
+// --- What entries need ---
+
+/** @returns false when somebody else opened it in the meantime */
+function openBook(sender: Sender, { book, create, source }: ImportOptions): Promise<boolean> {
+  if (create === undefined) return Promise.resolve(false);
+  const command: Command = { type: 'OpenBook', id: book, ...create };
+  // The key tells other settings apart: what was claimed by an import that died before the book was there binds nobody.
+  const settings = sha256(JSON.stringify([create.name, create.baseCurrency, create.fiscalYearStart, create.timeZone])).slice(0, 16);
+  return sender.carryOut(importKey('book', source, `${book}/${settings}`), command, 'book_exists');
+}
+
+/** Declares what ISO 4217 does not know, and a finer scale for what it knows too coarsely. */
+async function declareCurrencies(
+  sender: Sender,
+  { source }: ImportOptions,
+  currencies: ReadonlyMap<string, number>,
+  book: BookState | undefined,
+): Promise<{ code: string; scale: number }[]> {
+  const declared: { code: string; scale: number }[] = [];
+  for (const [code, scale] of currencies) {
+    const standard = isoScale(code);
+    if (scaleIn(book, code) !== undefined || (standard !== undefined && scale <= standard)) continue;
+    const fresh = await sender.carryOut(
+      importKey('currency', source, `${code}/${scale}`),
+      { type: 'EnableCurrency', code, scale },
+      'currency_exists',
+    );
+    if (fresh) declared.push({ code, scale });
+  }
+  return declared;
+}
+
+/** Opens the accounts that the book does not have. @returns how many */
+async function openAccounts(
+  { store }: ImportService,
+  sender: Sender,
+  { book, source }: ImportOptions,
+  accounts: ReadonlySet<string>,
+  reader: EntryReader,
+): Promise<number> {
+  let opened = 0;
+  const codes = [...accounts];
+  for (let from = 0; from < codes.length; from += accountsAtOnce) {
+    const some = codes.slice(from, from + accountsAtOnce);
+    const known = await store.streamsByName(book, accountCodes, some);
+    const outcomes = await Promise.all(
+      some.map((code) => {
+        const accountType = reader.typeOf(code);
+        if (known.has(code) || accountType === undefined) return false;
+        const name = code.slice(code.lastIndexOf(':') + 1).trim() || code;
+        const command: Command = { type: 'OpenAccount', code, name, accountType };
+        return sender.carryOut(importKey('account', source, `${code}/${accountType}`), command, 'account_exists');
+      }),
+    );
+    opened += outcomes.filter((fresh) => fresh).length;
+  }
+  return opened;
+}
+
+// --- The second reading ---
+
+/** Posts the entries of the file in its order, many under way at a time, so that the write queue can commit them in groups. */
+class Poster {
+  posted = 0;
+  alreadyThere = 0;
+  ended: ImportSummary['ended'];
+  private done = 0;
+  private underWay = 0;
+  private wake: (() => void) | undefined;
+  private readonly started = performance.now();
+
+  constructor(
+    private readonly store: ImportService['store'],
+    private readonly sender: Sender,
+    private readonly options: ImportOptions,
+    private readonly total: number,
+    private readonly observer: ImportObserver,
+    private readonly refuse: (refusal: ImportRefusal) => void,
+  ) {}
+
+  async run(batches: AsyncIterable<readonly { readonly reading: Reading }[]>): Promise<void> {
+    const { signal, file } = this.options;
+    let read = 0;
+    reading: for await (const batch of batches) {
+      for (const { reading } of batch) {
+        // A faulty one: the survey has refused it and said so.
+        if ('refusal' in reading) continue;
+        await this.until(underWayMax - 1);
+        if (signal?.aborted) this.ended ??= 'signal';
+        if (this.ended !== undefined) break reading;
+        read++;
+        this.begin(reading.draft);
+      }
+    }
+    await this.until(0);
+    if (read !== this.total && this.ended === undefined) {
+      this.ended = new LedgerError(
+        'malformed',
+        `${file} changed while it was imported: it had ${this.total} entries at first, then ${read}; import it again`,
+      );
+    }
+  }
+
+  get seconds(): number {
+    return secondsSince(this.started);
+  }
+
+  private begin(draft: Draft): void {
+    this.underWay++;
+    this.post(draft)
+      .catch((error: unknown) => {
+        this.ended ??= new LedgerError('internal', `entry ${draft.txn}: ${(error as Error).message}`, {}, 'internal', { cause: error });
+      })
+      .finally(() => {
+        this.underWay--;
+        this.done++;
+        this.observer.progress?.({ done: this.done, total: this.total, seconds: this.seconds });
+        this.wake?.();
+      });
+  }
+
+  /** Waits until at most `most` entries are under way. */
+  private async until(most: number): Promise<void> {
+    while (this.underWay > most) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  private async post(draft: Draft): Promise<void> {
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      const key = importKey('entry', this.options.source, draft.txn, attempt);
+      try {
+        const { answer, fresh } = await this.sender.send(key, draft.command);
+        if (answer.status < 400) {
+          if (fresh) this.posted++;
+          else this.alreadyThere++;
+          return;
+        }
+        // Refused by an earlier import, for reasons that may have been mended in the book since: the next key decides anew.
+        if (!fresh) continue;
+        const { code, detail, line } = JSON.parse(answer.body) as { code: ErrorCode; detail: string; line?: number };
+        return this.leaveOut(draft, code, detail, line);
+      } catch (error) {
+        if (!(error instanceof LedgerError)) throw error;
+        if (error.kind === 'unavailable' || error.kind === 'limited') {
+          this.ended ??= this.options.signal?.aborted ? 'signal' : error;
+          return;
+        }
+        if (error.code !== 'idempotency_key_reused') return this.leaveOut(draft, error.code, error.message);
+        const [receipt] = await this.store.receipts(this.options.book, [{ key, item: 0 }]);
+        if (receipt === undefined || receipt.status < 400) return this.leaveOutChanged(draft, error);
+        // The file was mended after the book had refused the entry: nothing was posted under this key, nor ever will be.
+      }
+    }
+    this.leaveOut(draft, 'internal', `refused under ${attemptsMax} keys`);
+  }
+
+  /** @param line of the entry, where the reason lies in one */
+  private leaveOut({ txn, at, lineAt }: Draft, code: ErrorCode, reason: string, line?: number): void {
+    const { file, onError } = this.options;
+    this.refuse({ file, line: (line === undefined ? undefined : lineAt[line - 1]) ?? at, txn, code, reason });
+    if (onError === 'stop') this.ended ??= 'refusal';
+  }
+
+  private leaveOutChanged(draft: Draft, { details }: LedgerError): void {
+    const members = (details.members ?? []) as readonly string[];
+    const index = members.map((member) => /^lines\.(\d+)\./.exec(member)?.[1]).find((found) => found !== undefined);
+    this.leaveOut(
+      draft,
+      'idempotency_key_reused',
+      `entry ${draft.txn} of source ${this.options.source} was imported with other content; what differs: ${members.join(', ')}. ` +
+        'Posted entries are not edited: correct or reverse it in the book; or, if this is another entry, import the file under another source name',
+      index === undefined ? undefined : Number(index) + 1,
+    );
+  }
+}
