@@ -1,0 +1,839 @@
+/**
+ * Queries: everything that the REST contract reads, as the objects that become its JSON. Hides where an answer comes from
+ * (heads, streams, projections, or the part of the log that no projection has folded yet). Guarantees that an answer includes
+ * every entry acknowledged before the question, or says `projection_behind` (I14); that it names the position it holds for;
+ * and that the same question at that position is answered the same way for ever.
+ *
+ * Amounts are strings with exactly the decimals of their currency. `net` is debit − credit, `balance` the same in the sign of
+ * the account's normal side. Accounts show the code that was valid at the position; any code they ever had finds them.
+ */
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool, PoolClient } from 'pg';
+import {
+  accountReducer,
+  addDays,
+  type BookOpened,
+  type BookState,
+  bookIdForm,
+  bookReducer,
+  type CalendarDate,
+  type FiscalYear,
+  firstDate,
+  fromMinor,
+  isDate,
+  type JournalEntryPosted,
+  LedgerError,
+  lastDate,
+  type Period,
+  type PostedLine,
+  type Side,
+} from '#domain';
+import { canonicalJson, definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
+import { accountCodes, bookStreamId } from './catalogue';
+import { type AccountBalance, addLine, asOf, balanceAt, balanceAtHead, sorted, type Totals, totalsOfAccounts } from './projections/as-of';
+import { type AccountView, accountsAt, accountsFrom, afterCode, chart } from './projections/chart';
+import {
+  type EntrySearch,
+  type EntrySort,
+  entrySorts,
+  findEntries,
+  type LineKey,
+  linesOf,
+  type RegisterLine,
+  register,
+} from './projections/register';
+import { foldedUpTo, type Projection } from './projector';
+
+/** The recorded axis: a position (number or digits), or an RFC 3339 instant. */
+export type KnownAt = string | number;
+
+/** What every list takes. */
+export interface Page {
+  /** Where the page before ended; goes with the same filters only. */
+  readonly cursor?: string;
+  /** Rows of a page, 1 to 1,000; 100 when absent. */
+  readonly limit?: number;
+}
+
+/** Amounts of one currency. */
+export interface CurrencyBalance {
+  readonly currency: string;
+  readonly debit: string;
+  readonly credit: string;
+  readonly net: string;
+  readonly balance: string;
+}
+
+/** What an answer about the past says about itself; asOf and knownAt as they were asked for. */
+interface AsKnown {
+  readonly asOf?: CalendarDate;
+  readonly knownAt?: KnownAt;
+  /** The position that the answer holds for. */
+  readonly position: number;
+}
+
+export interface BookAnswer extends BookOpened {
+  readonly id: string;
+  readonly fiscalYears: readonly FiscalYear[];
+  readonly position: number;
+}
+
+export interface FiscalYearAnswer extends Omit<FiscalYear, 'periods'> {
+  readonly periods: readonly (Period & { readonly status: 'open' | 'closed' })[];
+}
+
+/** An account without balances; `parent` is a code. */
+export interface AccountAnswer extends Omit<AccountView, 'parentId'> {
+  readonly parent?: string;
+}
+
+export interface BalanceAnswer extends AsKnown {
+  readonly account: string;
+  readonly balances: readonly CurrencyBalance[];
+}
+
+export interface BalancesAnswer extends AsKnown {
+  readonly balances: readonly (CurrencyBalance & { readonly account: string })[];
+  readonly nextCursor?: string;
+}
+
+export interface StatementLine {
+  readonly date: CalendarDate;
+  readonly position: number;
+  readonly entryId: string;
+  readonly line: number;
+  readonly journalCode: string;
+  readonly fiscalYear: string;
+  readonly number: number;
+  /** The line's own text where it has one, else the entry's. */
+  readonly description: string;
+  readonly reference?: string;
+  readonly side: Side;
+  readonly amount: string;
+  readonly currency: string;
+  /** Balance of the currency after this line, in the sign of the account's normal side. */
+  readonly runningBalance: string;
+}
+
+export interface StatementAnswer extends AsKnown {
+  readonly account: string;
+  readonly from: CalendarDate;
+  readonly to: CalendarDate;
+  /** At the end of the day before `from`; of the whole statement on every page, as is `closing`. */
+  readonly opening: readonly CurrencyBalance[];
+  readonly lines: readonly StatementLine[];
+  readonly closing: readonly CurrencyBalance[];
+  readonly nextCursor?: string;
+}
+
+/** A posted entry; each line says its account's code twice: `account` at the position asked for, `code` when it was posted. */
+export interface EntryAnswer extends Omit<JournalEntryPosted, 'lines'> {
+  readonly id: string;
+  readonly position: number;
+  readonly recordedAt: string;
+  readonly userId?: string;
+  readonly lines: readonly (PostedLine & { readonly account: string })[];
+  /** Id of the entry that reversed this one. */
+  readonly reversedBy?: string;
+}
+
+export interface EntryFilters {
+  readonly from?: CalendarDate;
+  readonly to?: CalendarDate;
+  /** Code of an account that at least one line is on. */
+  readonly account?: string;
+  readonly journalCode?: string;
+  readonly entryType?: string;
+  readonly reference?: string;
+  /** Needs fiscalYear; of every day book unless journalCode is given too. */
+  readonly number?: number;
+  readonly fiscalYear?: string;
+  readonly sort?: EntrySort;
+  readonly knownAt?: KnownAt;
+}
+
+export interface EventAnswer extends Envelope {
+  /** Hexadecimal. */
+  readonly leafHash: string;
+}
+
+const limitDefault = 100;
+const limitMax = 1_000;
+/** Accounts whose balances are read by one statement. */
+const accountsPerRead = 250;
+const cursorVersion = 1;
+const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export class Queries {
+  constructor(
+    private readonly store: EventStore,
+    private readonly pool: Pool,
+    private readonly options: {
+      /** Milliseconds that a list waits for its projections before projection_behind. */
+      readonly readWaitMs: number;
+    },
+  ) {}
+
+  // --- Books and what belongs to them: from the Book's head, always current ---
+
+  /** All books, in the order of their ids. */
+  async books(page: Page = {}): Promise<{ readonly books: readonly BookAnswer[]; readonly nextCursor?: string }> {
+    const limit = limitOf(page);
+    const filter = filterHash('books', {});
+    const after = readCursor(page, filter, ['string'])?.key[0] ?? '';
+    const books: BookAnswer[] = [];
+    const ids = await this.store.books(after, limit + 1);
+    for (const id of ids.slice(0, limit)) {
+      const book = await this.findBook(id);
+      // A book is entered into the directory before it is opened; until then there is nothing to show.
+      if (book !== undefined) books.push(bookAnswer(id, book));
+    }
+    return { books, nextCursor: ids.length > limit ? writeCursor(filter, 0, [ids[limit - 1] as string]) : undefined };
+  }
+
+  /** @throws LedgerError book_unknown */
+  async book(bookId: string): Promise<BookAnswer> {
+    return bookAnswer(bookId, await this.currentBook(bookId));
+  }
+
+  /** Currencies that were declared or used. */
+  async currencies(
+    bookId: string,
+  ): Promise<{ readonly position: number; readonly currencies: readonly { readonly code: string; readonly scale: number }[] }> {
+    const { state, position } = await this.currentBook(bookId);
+    const currencies = Object.entries(state.currencies).map(([code, scale]) => ({ code, scale }));
+    return { position, currencies: currencies.sort((a, b) => (a.code < b.code ? -1 : 1)) };
+  }
+
+  /** Day books. */
+  async journals(bookId: string): Promise<{ readonly position: number; readonly journals: BookState['journals'] }> {
+    const { state, position } = await this.currentBook(bookId);
+    return { position, journals: [...state.journals].sort((a, b) => (a.journalCode < b.journalCode ? -1 : 1)) };
+  }
+
+  async fiscalYears(bookId: string): Promise<{ readonly position: number; readonly fiscalYears: readonly FiscalYearAnswer[] }> {
+    const { state, position } = await this.currentBook(bookId);
+    const closed = new Set(state.closedPeriods);
+    const status = (label: string, no: number): 'open' | 'closed' => (closed.has(`${label}/${no}`) ? 'closed' : 'open');
+    const fiscalYears = state.fiscalYears.map((year) => ({
+      ...year,
+      periods: year.periods.map((period) => ({ ...period, status: status(year.label, period.no) })),
+    }));
+    return { position, fiscalYears };
+  }
+
+  private async currentBook(bookId: string): Promise<{ state: BookState; position: number }> {
+    const book = bookIdForm.test(bookId) ? await this.findBook(bookId) : undefined;
+    if (book === undefined) throw bookUnknown(bookId);
+    return book;
+  }
+
+  private async findBook(bookId: string): Promise<{ state: BookState; position: number } | undefined> {
+    const streamId = bookStreamId(bookId);
+    const { rows } = await this.pool.query<{ position: number; state: unknown }>({
+      name: 'book-at-head',
+      text: `SELECT h.position, (SELECT s.state FROM log.heads s WHERE s.book_id = $1 AND s.stream_id = $2 AND s.reducer_version = $3) AS state
+               FROM log.book_heads h WHERE h.book_id = $1 AND h.position > 0`,
+      values: [bookId, streamId, bookReducer.version],
+    });
+    const row = rows[0];
+    if (row === undefined) return undefined;
+    const state = row.state === null ? (await this.store.load(bookId, streamId, bookReducer))?.state : bookReducer.fromSnapshot(row.state);
+    return state === undefined ? undefined : { state, position: row.position };
+  }
+
+  // --- Accounts ---
+
+  /** The chart of accounts in the order of codes (bytes of UTF-8). */
+  async accounts(
+    bookId: string,
+    { knownAt, ...page }: Page & { readonly knownAt?: KnownAt } = {},
+  ): Promise<AsKnown & { readonly accounts: readonly AccountAnswer[]; readonly nextCursor?: string }> {
+    const limit = limitOf(page);
+    const filter = filterHash('accounts', { bookId, knownAt });
+    const cursor = readCursor(page, filter, ['string']);
+    const position = await this.pin(bookId, knownAt, cursor);
+    const from = cursor === undefined ? '' : afterCode(cursor.key[0]);
+    return this.folded(bookId, position, [chart], async (database) => {
+      const found = await accountsFrom(database, bookId, position, from, limit + 1);
+      const shown = found.slice(0, limit);
+      const parentIds = shown.flatMap(({ parentId }) => parentId ?? []);
+      const parents = await accountsAt(database, bookId, parentIds, position);
+      const nextCursor = found.length > limit ? writeCursor(filter, position, [shown.at(-1)?.code ?? '']) : undefined;
+      return { knownAt, position, accounts: shown.map((account) => accountAnswer(account, parents)), nextCursor };
+    });
+  }
+
+  /** @throws LedgerError account_unknown (not_found) when no code leads to an account that existed then */
+  async account(bookId: string, code: string, { knownAt }: { readonly knownAt?: KnownAt } = {}): Promise<AccountAnswer & AsKnown> {
+    const position = await this.pin(bookId, knownAt);
+    const id = await this.accountId(bookId, code);
+    return this.folded(bookId, position, [chart], async (database) => {
+      const account = await accountKnown(database, bookId, { id, code }, position);
+      const parents = await accountsAt(database, bookId, account.parentId === undefined ? [] : [account.parentId], position);
+      return { ...accountAnswer(account, parents), knownAt, position };
+    });
+  }
+
+  /** Codes are never given to another account, so the log's names lead to the account of any code that it ever has. */
+  private async accountId(bookId: string, code: string, inPath = true): Promise<string> {
+    const id = (await this.store.streamsByName(bookId, accountCodes, [code])).get(code);
+    if (id === undefined) throw accountUnknown(code, undefined, inPath);
+    return id;
+  }
+
+  // --- Balances ---
+
+  /**
+   * Balances of one account over lines with effective date ≤ asOf and position ≤ knownAt, per currency with such a line.
+   * Never waits: what no projection has folded is read from the account's stream. Without asOf and knownAt from its head.
+   * @throws LedgerError book_unknown | account_unknown (not_found) | date_invalid | malformed
+   */
+  async balance(
+    bookId: string,
+    code: string,
+    { asOf: date, knownAt }: { readonly asOf?: CalendarDate; readonly knownAt?: KnownAt } = {},
+  ): Promise<BalanceAnswer> {
+    checkDate(date, 'asOf');
+    const balance = await this.findBalance(bookId, code, date, knownAt);
+    if (balance === undefined) throw bookUnknown(bookId);
+    const { account, position, totals } = balance;
+    if (account === undefined) {
+      await this.accountId(bookId, code);
+      throw accountUnknown(code, position);
+    }
+    return { account: account.code, asOf: date, knownAt, position, balances: totals.map((total) => balanceOf(total, account.normalSide)) };
+  }
+
+  private async findBalance(bookId: string, code: string, date?: CalendarDate, knownAt?: KnownAt): Promise<AccountBalance | undefined> {
+    if (!bookIdForm.test(bookId)) return undefined;
+    if (date === undefined && knownAt === undefined) {
+      const current = await balanceAtHead(this.pool, bookId, code);
+      if (current !== undefined) return current;
+    }
+    const position = knownAt === undefined ? undefined : await this.pin(bookId, knownAt);
+    return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position });
+  }
+
+  /**
+   * Balances of all accounts, by account code, then currency. Accounts without a line up to asOf and knownAt are left out,
+   * and balances of zero unless includeZero. Headers have no balance of their own; nothing is rolled up.
+   */
+  async balances(
+    bookId: string,
+    {
+      asOf: date,
+      knownAt,
+      includeZero = false,
+      ...page
+    }: Page & { readonly asOf?: CalendarDate; readonly knownAt?: KnownAt; readonly includeZero?: boolean } = {},
+  ): Promise<BalancesAnswer> {
+    checkDate(date, 'asOf');
+    const limit = limitOf(page);
+    const filter = filterHash('balances', { bookId, date, knownAt, includeZero });
+    const cursor = readCursor(page, filter, ['string', 'string']);
+    const position = await this.pin(bookId, knownAt, cursor);
+    const { base, lines } = await this.splitBatch(bookId, position);
+    const balances: (CurrencyBalance & { account: string })[] = [];
+    await this.folded(bookId, position, [asOf, chart], async (database) => {
+      balances.length = 0;
+      let [from, done] = cursor?.key ?? ['', ''];
+      while (balances.length <= limit) {
+        const accounts = await accountsFrom(database, bookId, position, from, accountsPerRead);
+        const ids = accounts.map(({ id }) => id);
+        const totals = await totalsOfAccounts(database, bookId, ids, base, date);
+        for (const { id, code, normalSide } of accounts) {
+          for (const total of addLines(totals.get(id) ?? [], lines.get(id) ?? [], date)) {
+            const seen = code === from && total.currency <= done;
+            if (!seen && (includeZero || total.debit !== total.credit)) balances.push({ account: code, ...balanceOf(total, normalSide) });
+          }
+        }
+        if (accounts.length < accountsPerRead) break;
+        from = afterCode(accounts.at(-1)?.code ?? '');
+        done = '';
+      }
+    });
+    const shown = balances.slice(0, limit);
+    const last = shown.at(-1);
+    const nextCursor = balances.length > limit && last ? writeCursor(filter, position, [last.account, last.currency]) : undefined;
+    return { asOf: date, knownAt, position, balances: shown, nextCursor };
+  }
+
+  /** Where the last batch up to a position ends and, when the position lies inside a batch, the lines in between by account. */
+  private async splitBatch(bookId: string, position: number): Promise<{ base: number; lines: Map<string, DatedLine[]> }> {
+    const base = await this.store.batchEndBefore(bookId, position);
+    const lines = new Map<string, DatedLine[]>();
+    for (const { eventType, current } of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
+      if (eventType !== 'JournalEntryPosted') continue;
+      const { effectiveDate, lines: posted } = current as unknown as JournalEntryPosted;
+      for (const { accountId, currency, side, amount } of posted) {
+        const line = { date: effectiveDate, currency, side, amount };
+        const known = lines.get(accountId);
+        if (known === undefined) lines.set(accountId, [line]);
+        else known.push(line);
+      }
+    }
+    return { base, lines };
+  }
+
+  // --- Statements ---
+
+  /**
+   * Lines of one account by effective date, then position, then line, between an opening and a closing balance. Each page
+   * goes on with the running balance of the page before; opening and closing are those of the whole statement.
+   * @param options.from 1900-01-01 when absent
+   * @param options.to 2199-12-31 when absent: future-dated lines are lines
+   * @throws LedgerError as balance, and projection_behind
+   */
+  async statement(
+    bookId: string,
+    code: string,
+    {
+      from = firstDate,
+      to = lastDate,
+      knownAt,
+      currency,
+      ...page
+    }: Page & { readonly from?: CalendarDate; readonly to?: CalendarDate; readonly knownAt?: KnownAt; readonly currency?: string } = {},
+  ): Promise<StatementAnswer> {
+    checkRange(from, to);
+    const limit = limitOf(page);
+    const filter = filterHash('statement', { bookId, code, from, to, knownAt, currency });
+    const cursor = readCursor(page, filter, ['string', 'number', 'number']);
+    const position = await this.pin(bookId, knownAt, cursor);
+    const id = await this.accountId(bookId, code);
+    const { base, lines } = await this.splitBatch(bookId, position);
+    const late = lines.get(id) ?? [];
+
+    const read = await this.folded(bookId, position, [asOf, register, chart], async (database) => {
+      const totalsUpTo = async (date: CalendarDate): Promise<Totals[]> => {
+        const folded = (await totalsOfAccounts(database, bookId, [id], base, date)).get(id) ?? [];
+        return addLines(folded, late, date).filter((total) => currency === undefined || total.currency === currency);
+      };
+      const linesBetween = (after: LineKey, upTo: LineKey, max: number): Promise<RegisterLine[]> =>
+        linesOf(database, { bookId, accountId: id, position, currency, after, upTo, limit: max });
+      const account = await accountKnown(database, bookId, { id, code }, position);
+      const closing = await totalsUpTo(to);
+      const before = await totalsUpTo(addDays(from, -1));
+      const opening = closing.map(
+        (total) => before.find((known) => known.currency === total.currency) ?? { ...total, debit: 0n, credit: 0n },
+      );
+      if (cursor === undefined) {
+        const found = await linesBetween(endOf(addDays(from, -1)), endOf(to), limit + 1);
+        return { account, opening, closing, running: opening, found };
+      }
+      const [date, at, line] = cursor.key;
+      const last = { date, position: at, line };
+      const eve = addDays(date, -1);
+      const shown = (await linesBetween(endOf(eve), last, Number.MAX_SAFE_INTEGER)).map((row) => ({ ...row, date }));
+      return {
+        account,
+        opening,
+        closing,
+        running: addLines(await totalsUpTo(eve), shown),
+        found: await linesBetween(last, endOf(to), limit + 1),
+      };
+    });
+
+    const { account, found } = read;
+    const shown = found.slice(0, limit);
+    const entries = await this.postedEntries(bookId, [...new Set(shown.map(({ entryId }) => entryId))]);
+    const running = new Map(read.running.map((total) => [total.currency, total]));
+    const last = shown.at(-1);
+    return {
+      account: account.code,
+      from,
+      to,
+      knownAt,
+      position,
+      opening: read.opening.map((total) => balanceOf(total, account.normalSide)),
+      lines: shown.map(({ entryId, date, position: at, line, side, amount, currency: unit }): StatementLine => {
+        addLine(running, unit, side, amount);
+        const { journalCode, fiscalYear, number, description, reference, lines: posted } = entries.get(entryId) as JournalEntryPosted;
+        const own = posted.find((candidate) => candidate.line === line);
+        return {
+          date,
+          position: at,
+          entryId,
+          line,
+          journalCode,
+          fiscalYear,
+          number,
+          description: own?.description ?? description,
+          reference: own?.reference ?? reference,
+          side,
+          amount,
+          currency: unit,
+          runningBalance: balanceOf(running.get(unit) as Totals, account.normalSide).balance,
+        };
+      }),
+      closing: read.closing.map((total) => balanceOf(total, account.normalSide)),
+      nextCursor: found.length > limit && last ? writeCursor(filter, position, [last.date, last.position, last.line]) : undefined,
+    };
+  }
+
+  private async postedEntries(bookId: string, ids: readonly string[]): Promise<Map<string, JournalEntryPosted>> {
+    const events = await this.store.readStreams(bookId, ids);
+    const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted');
+    return new Map(posted.map(({ streamId, current }) => [streamId, current as unknown as JournalEntryPosted]));
+  }
+
+  // --- Entries ---
+
+  /**
+   * Posted entries by position, or by effective date and position. Every page shows the entries as they were at the position
+   * that the first page was answered at.
+   * @throws LedgerError account_unknown (rejected) for an unknown account in the filter, malformed for a cursor of other filters
+   */
+  async entries(
+    bookId: string,
+    { cursor: given, limit: wanted, ...filters }: EntryFilters & Page = {},
+  ): Promise<AsKnown & { readonly entries: readonly EntryAnswer[]; readonly nextCursor?: string }> {
+    const { from, to, account, journalCode, entryType, reference, number, fiscalYear, sort = 'position', knownAt } = filters;
+    checkRange(from ?? firstDate, to ?? lastDate);
+    if (!entrySorts.includes(sort)) throw malformed('sort', `sort "${sort}" is none of ${entrySorts.join(', ')}`);
+    if (number !== undefined && (!Number.isSafeInteger(number) || number < 1))
+      throw malformed('number', `number "${number}" is not a whole number from 1 on`);
+    if (number !== undefined && fiscalYear === undefined)
+      throw malformed('fiscalYear', 'number needs fiscalYear: numbers start again at 1 in each year');
+    const limit = limitOf({ limit: wanted });
+    const filter = filterHash('entries', { bookId, ...filters });
+    const cursor = readCursor({ cursor: given }, filter, ['string', 'number']);
+    const position = await this.pin(bookId, knownAt, cursor);
+    const search: EntrySearch = {
+      from,
+      to,
+      journalCodes: journalCode === undefined ? undefined : [journalCode],
+      entryType,
+      reference,
+      number,
+      fiscalYear,
+    };
+    if (number !== undefined && journalCode === undefined) {
+      const { state } = await this.currentBook(bookId);
+      Object.assign(search, { journalCodes: state.journals.map((journal) => journal.journalCode) });
+    }
+    if (account !== undefined) {
+      const accountId = await this.accountId(bookId, account, false);
+      const head = (await this.store.heads(bookId, [accountId], () => accountReducer.version)).get(accountId);
+      Object.assign(search, { accountId, accountEvents: head?.version });
+    }
+    const after = cursor === undefined ? undefined : { date: cursor.key[0], position: cursor.key[1] };
+    const found = await this.folded(bookId, position, [register, chart], (database) =>
+      findEntries(database, bookId, search, { sort, position, after, limit: limit + 1 }),
+    );
+    const shown = found.slice(0, limit);
+    const ids = shown.map(({ entryId }) => entryId);
+    const last = shown.at(-1);
+    return {
+      knownAt,
+      position,
+      entries: await this.entriesAt(bookId, ids, position),
+      nextCursor: found.length > limit && last ? writeCursor(filter, position, [last.date, last.position]) : undefined,
+    };
+  }
+
+  /**
+   * One entry with everything its event says; read from its stream, so always current and never waiting. With knownAt as it
+   * was then, once the chart of accounts is folded up to there.
+   * @throws LedgerError entry_unknown (also when it was not posted yet at knownAt) | projection_behind with knownAt only
+   */
+  async entry(bookId: string, id: string, { knownAt }: { readonly knownAt?: KnownAt } = {}): Promise<EntryAnswer> {
+    const position = await this.pin(bookId, knownAt);
+    const entryId = id.toLowerCase();
+    const unknown = new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${bookId}${known(knownAt, position)}`, {
+      entry: id,
+    });
+    if (!uuidForm.test(entryId)) throw unknown;
+    const [entry] =
+      knownAt === undefined ? await this.currentEntries(bookId, [entryId]) : await this.entriesAt(bookId, [entryId], position);
+    if (entry === undefined) throw unknown;
+    return entry;
+  }
+
+  private async entriesAt(bookId: string, ids: readonly string[], position: number): Promise<EntryAnswer[]> {
+    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
+    const accounts = await this.folded(bookId, position, [chart], (database) => accountsAt(database, bookId, accountsIn(events), position));
+    return entryAnswers(events, (accountId) => accounts.get(accountId)?.code);
+  }
+
+  private async currentEntries(bookId: string, ids: readonly string[]): Promise<EntryAnswer[]> {
+    const events = await this.store.readStreams(bookId, ids);
+    const accounts = accountsIn(events);
+    const heads = await this.store.heads(bookId, accounts, () => accountReducer.version);
+    const codes = new Map<string, string | undefined>();
+    for (const id of accounts) {
+      const head = heads.get(id);
+      const state =
+        head === undefined
+          ? (await this.store.load(bookId, id, accountReducer))?.state
+          : accountReducer.fromSnapshot(head.state, id, head.version);
+      codes.set(id, state?.code);
+    }
+    return entryAnswers(events, (accountId) => codes.get(accountId));
+  }
+
+  // --- The audit trail itself ---
+
+  /** Events of a book after a position, in order; go on with the position of the last one. */
+  async events(
+    bookId: string,
+    { after = 0, limit }: { readonly after?: number; readonly limit?: number } = {},
+  ): Promise<{ readonly position: number; readonly events: readonly EventAnswer[] }> {
+    checkAfter(after);
+    const count = limitOf({ limit });
+    const position = await this.pin(bookId, undefined);
+    const events = await this.store.readAll(bookId, after, count);
+    return { position: Math.max(position, events.at(-1)?.position ?? 0), events: events.map((event) => this.eventAnswer(event)) };
+  }
+
+  /**
+   * Events of one aggregate after a version, in order; go on with the version of the last one.
+   * @throws LedgerError stream_unknown, also for an id that belongs to an aggregate of another type
+   */
+  async stream(
+    bookId: string,
+    aggregateType: string,
+    aggregateId: string,
+    { after = 0, limit }: { readonly after?: number; readonly limit?: number } = {},
+  ): Promise<{ readonly aggregateType: string; readonly aggregateId: string; readonly events: readonly EventAnswer[] }> {
+    checkAfter(after);
+    const count = limitOf({ limit });
+    await this.pin(bookId, undefined);
+    const streamId = aggregateId.toLowerCase();
+    const [first] = uuidForm.test(streamId) ? await this.store.readStream(bookId, streamId, { limit: 1 }) : [];
+    if (first === undefined || definitionOf(this.store.catalogue, first.eventType).aggregateType !== aggregateType) {
+      throw new LedgerError('stream_unknown', `there is no ${aggregateType} ${aggregateId} in book ${bookId}`);
+    }
+    const events = await this.store.readStream(bookId, streamId, { after, limit: count });
+    return { aggregateType, aggregateId: streamId, events: events.map((event) => this.eventAnswer(event)) };
+  }
+
+  private eventAnswer(event: RecordedEvent): EventAnswer {
+    return { ...envelopeOf(this.store.catalogue, event), leafHash: event.leafHash.toString('hex') };
+  }
+
+  // --- At which position, and whether it is folded ---
+
+  /**
+   * The position that an answer holds for: the cursor's, that of knownAt, or the head.
+   * @throws LedgerError book_unknown | date_invalid for an instant or position that has not come or has another form | malformed
+   */
+  private async pin(bookId: string, knownAt: KnownAt | undefined, cursor?: { readonly position: number }): Promise<number> {
+    const head = bookIdForm.test(bookId) ? (await this.store.head(bookId)).position : 0;
+    if (head === 0) throw bookUnknown(bookId);
+    if (cursor !== undefined) {
+      if (cursor.position > head) throw malformed('cursor', 'the cursor is not one that this book gave');
+      return cursor.position;
+    }
+    if (knownAt === undefined) return head;
+    const text = String(knownAt);
+    if (/^-?\d+$/.test(text)) {
+      const position = Number(text);
+      if (position < 0) throw malformed('knownAt', `knownAt ${text} is below 0; positions count from 1, and 0 is before the first event`);
+      if (position > head) throw dateInvalid('knownAt', `knownAt ${text} has not come yet: the book's last position is ${head}`);
+      return position;
+    }
+    const micros = instantMicros(text);
+    if (micros === undefined) {
+      throw dateInvalid('knownAt', `knownAt "${text}" is neither a position nor an instant like 2026-07-05T12:00:00Z (RFC 3339)`);
+    }
+    const position = await this.store.positionAt(bookId, micros);
+    if (position === undefined)
+      throw dateInvalid('knownAt', `knownAt ${text} lies in the future; what will be known then is not known yet`);
+    return position;
+  }
+
+  /**
+   * Reads projections in one snapshot in which they are folded up to the position; waits for that if need be. Only the given
+   * connection may be used in `read`: a second one from the pool could wait for ever for those that wait for it.
+   * @throws LedgerError projection_behind after readWaitMs
+   */
+  private async folded<T>(
+    bookId: string,
+    position: number,
+    wanted: readonly Projection[],
+    read: (database: PoolClient) => Promise<T>,
+  ): Promise<T> {
+    const deadline = performance.now() + this.options.readWaitMs;
+    for (let pauseMs = 2; ; pauseMs = Math.min(50, pauseMs * 2)) {
+      const attempt = await this.attempt(bookId, position, wanted, read);
+      if ('answer' in attempt) return attempt.answer;
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        const { lag } = attempt;
+        throw new LedgerError(
+          'projection_behind',
+          `the projections of book ${bookId} are ${lag} events behind position ${position}; repeat after a second`,
+          { lag, retryAfter: 1 },
+        );
+      }
+      await sleep(Math.min(pauseMs, left));
+    }
+  }
+
+  private async attempt<T>(
+    bookId: string,
+    position: number,
+    wanted: readonly Projection[],
+    read: (database: PoolClient) => Promise<T>,
+  ): Promise<{ readonly answer: T } | { readonly lag: number }> {
+    const client = await this.pool.connect();
+    try {
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      const folded = await foldedUpTo(client, bookId, wanted);
+      const result = folded >= position ? { answer: await read(client) } : { lag: position - folded };
+      await client.query('COMMIT');
+      client.release();
+      return result;
+    } catch (error) {
+      // Whatever went wrong, the connection may be inside an SQL transaction: the pool opens another one.
+      client.release(true);
+      throw error;
+    }
+  }
+}
+
+// --- Answers ---
+
+const bookAnswer = (id: string, { state, position }: { readonly state: BookState; readonly position: number }): BookAnswer => {
+  const { version: _version, calendar: _calendar, closedPeriods: _closed, journals: _journals, currencies: _currencies, ...opened } = state;
+  return { id, ...opened, position };
+};
+
+function accountAnswer({ parentId, ...account }: AccountView, parents: ReadonlyMap<string, AccountView>): AccountAnswer {
+  return parentId === undefined ? account : { ...account, parent: parents.get(parentId)?.code };
+}
+
+function balanceOf({ currency, scale, debit, credit }: Totals, normalSide: Side): CurrencyBalance {
+  const net = debit - credit;
+  return {
+    currency,
+    debit: fromMinor(debit, scale),
+    credit: fromMinor(credit, scale),
+    net: fromMinor(net, scale),
+    balance: fromMinor(normalSide === 'debit' ? net : -net, scale),
+  };
+}
+
+interface DatedLine {
+  readonly date: CalendarDate;
+  readonly currency: string;
+  readonly side: Side;
+  readonly amount: string;
+}
+
+/** Totals with the lines up to a date added, sorted by currency. */
+function addLines(totals: readonly Totals[], lines: readonly DatedLine[], upTo?: CalendarDate): Totals[] {
+  const sum = new Map(totals.map((total) => [total.currency, total]));
+  for (const { date, currency, side, amount } of lines) if (upTo === undefined || date <= upTo) addLine(sum, currency, side, amount);
+  return sorted(sum.values());
+}
+
+/** After every line of a day. */
+const endOf = (date: CalendarDate): LineKey => ({ date, position: Number.MAX_SAFE_INTEGER, line: 2 ** 31 - 1 });
+
+async function accountKnown(
+  database: PoolClient,
+  bookId: string,
+  { id, code }: { readonly id: string; readonly code: string },
+  position: number,
+): Promise<AccountView> {
+  const account = (await accountsAt(database, bookId, [id], position)).get(id);
+  if (account === undefined) throw accountUnknown(code, position);
+  return account;
+}
+
+function accountsIn(events: readonly RecordedEvent[]): string[] {
+  const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted');
+  return [...new Set(posted.flatMap(({ current }) => (current as unknown as JournalEntryPosted).lines.map(({ accountId }) => accountId)))];
+}
+
+/** Entries from the events of their streams, in the order of these; a stream without JournalEntryPosted is no entry. */
+function entryAnswers(events: readonly RecordedEvent[], codeOf: (accountId: string) => string | undefined): EntryAnswer[] {
+  const answers = new Map<string, EntryAnswer>();
+  for (const { streamId, position, recordedAt, eventType, current, metadata } of events) {
+    const known = answers.get(streamId);
+    if (eventType === 'JournalEntryPosted') {
+      const { lines, ...posted } = current as unknown as JournalEntryPosted;
+      const userId = typeof metadata.userId === 'string' ? metadata.userId : undefined;
+      const shown = lines.map((line) => ({ ...line, account: codeOf(line.accountId) ?? line.code }));
+      answers.set(streamId, { id: streamId, position, recordedAt, userId, ...posted, lines: shown });
+    } else if (eventType === 'JournalEntryReversed' && known !== undefined) {
+      answers.set(streamId, { ...known, reversedBy: current.by as string });
+    }
+  }
+  return [...answers.values()];
+}
+
+// --- Refusals ---
+
+const malformed = (member: string, message: string): LedgerError => new LedgerError('malformed', message, { member });
+const dateInvalid = (member: string, message: string): LedgerError => new LedgerError('date_invalid', message, { member });
+const bookUnknown = (bookId: string): LedgerError => new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
+const known = (knownAt: KnownAt | undefined, position: number): string =>
+  knownAt === undefined ? '' : ` as known at position ${position}`;
+
+function accountUnknown(code: string, position: number | undefined, inPath = true): LedgerError {
+  const message = `there is no account ${code}${position === undefined ? '' : ` as known at position ${position}`}`;
+  return new LedgerError('account_unknown', message, { account: code }, inPath ? 'not_found' : 'rejected');
+}
+
+function checkDate(date: unknown, member: string): void {
+  if (date !== undefined && !isDate(date))
+    throw dateInvalid(member, `${member} "${date}" is no date YYYY-MM-DD from ${firstDate} to ${lastDate}`);
+}
+
+function checkRange(from: unknown, to: unknown): void {
+  checkDate(from, 'from');
+  checkDate(to, 'to');
+  if (String(to) < String(from)) throw dateInvalid('to', `to ${to} lies before from ${from}`);
+}
+
+function checkAfter(after: number): void {
+  if (!Number.isSafeInteger(after) || after < 0) throw malformed('after', `after "${after}" is not a whole number from 0 on`);
+}
+
+function limitOf({ limit = limitDefault }: Page): number {
+  if (!Number.isInteger(limit) || limit < 1 || limit > limitMax)
+    throw malformed('limit', `limit "${limit}" is not a whole number from 1 to ${limitMax}`);
+  return limit;
+}
+
+// --- Cursors: version, filter hash, pinned position, last sort key; opaque to callers, and worth nothing to a forger ---
+
+const filterHash = (list: string, filters: object): string =>
+  createHash('sha256').update(list).update(canonicalJson(filters)).digest('base64url').slice(0, 12);
+
+const writeCursor = (filter: string, position: number, key: readonly (string | number)[]): string =>
+  Buffer.from(JSON.stringify([cursorVersion, filter, position, ...key])).toString('base64url');
+
+type KeyOf<T extends readonly ('string' | 'number')[]> = { [I in keyof T]: T[I] extends 'string' ? string : number };
+
+/**
+ * @param form types of the sort key's parts
+ * @returns undefined when the page has no cursor
+ * @throws LedgerError malformed when it is none, or one of another list or other filters
+ */
+function readCursor<const T extends readonly ('string' | 'number')[]>(
+  { cursor }: Page,
+  filter: string,
+  form: T,
+): { readonly position: number; readonly key: KeyOf<T> } | undefined {
+  if (cursor === undefined) return undefined;
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+  } catch {
+    parts = undefined;
+  }
+  const [version, hash, position, ...key] = Array.isArray(parts) ? (parts as unknown[]) : [];
+  const fits = key.length === form.length && key.every((part, index) => typeof part === form[index] && part !== null);
+  if (version !== cursorVersion || !fits || !Number.isSafeInteger(position) || (position as number) < 0) {
+    throw malformed('cursor', 'the cursor is not one that this list gave');
+  }
+  if (hash !== filter)
+    throw malformed('cursor', 'the cursor belongs to other filters; repeat those of the first page, or begin without a cursor');
+  return { position: position as number, key: key as KeyOf<T> };
+}
