@@ -144,7 +144,7 @@ export async function checkBook(
         .map(({ currency, debit, credit }) => `${currency} ${debit} ${credit}`)
         .sort()
         .join();
-    const kept = accountReducer.fromSnapshot(state);
+    const kept = accountReducer.fromSnapshot(state, stream_id, version);
     if (totals(kept) !== totals(account)) throw new Error(`head of ${account.code} says ${totals(kept)}, its events ${totals(account)}`);
   }
   const head = await admin.query('SELECT position FROM log.book_heads WHERE book_id = $1', [bookId]);

@@ -110,8 +110,10 @@ function evolve(state: AccountState | undefined, event: AccountEvent, id: string
     case 'AccountCredited': {
       const { currency, totalDebit, totalCredit } = event.data;
       const total = readTotal(currency, totalDebit, totalCredit);
-      const index = state.totals.findIndex((known) => known.currency === currency);
-      const totals = index < 0 ? [...state.totals, total] : state.totals.map((known, at) => (at === index ? total : known));
+      const totals = state.totals.slice();
+      const index = totals.findIndex((known) => known.currency === currency);
+      if (index < 0) totals.push(total);
+      else totals[index] = total;
       return { ...state, version, totals };
     }
   }
@@ -125,16 +127,14 @@ function readTotal(currency: string, debit: string, credit: string): CurrencyTot
 
 /** Head of an account: written with every batch that touches it, so defaults are left out and totals are short arrays. */
 interface AccountSnapshot {
-  readonly id: string;
-  readonly version: number;
   readonly code: string;
-  readonly type: AccountType;
+  readonly currencies?: readonly string[];
+  readonly limits?: readonly AccountLimit[];
   readonly normalSide?: Side;
   readonly postable?: false;
   readonly status?: 'frozen' | 'closed';
-  readonly currencies?: readonly string[];
-  readonly limits?: readonly AccountLimit[];
   readonly totals?: readonly (readonly [currency: string, debit: string, credit: string])[];
+  readonly type: AccountType;
 }
 
 /** The side on which accounts of a type normally grow; memorandum accounts count as debit. */
@@ -148,27 +148,31 @@ export const accountReducer = {
   version: 1,
   evolve,
   toSnapshot(state: AccountState): AccountSnapshot {
-    const { id, version, code, type, normalSide, postable, status, currencies, limits, totals } = state;
+    const { type, normalSide, status, totals } = state;
+    return {
+      code: state.code,
+      currencies: state.currencies,
+      limits: state.limits,
+      normalSide: normalSide === normalSideOf(type) ? undefined : normalSide,
+      postable: state.postable ? undefined : false,
+      status: status === 'open' ? undefined : status,
+      totals: totals.map(({ currency, scale, debit, credit }) => [currency, fromMinor(debit, scale), fromMinor(credit, scale)] as const),
+      type,
+    };
+  },
+  /** @param id the stream; @param version the version that the snapshot was taken at */
+  fromSnapshot(snapshot: unknown, id: string, version: number): AccountState {
+    const { code, type, normalSide, postable = true, status = 'open', currencies, limits, totals = [] } = snapshot as AccountSnapshot;
     return {
       id,
       version,
       code,
       type,
-      normalSide: normalSide === normalSideOf(type) ? undefined : normalSide,
-      postable: postable ? undefined : false,
-      status: status === 'open' ? undefined : status,
-      currencies,
-      limits,
-      totals: totals.map(({ currency, scale, debit, credit }) => [currency, fromMinor(debit, scale), fromMinor(credit, scale)] as const),
-    };
-  },
-  fromSnapshot(snapshot: unknown): AccountState {
-    const { totals = [], normalSide, postable = true, status = 'open', ...rest } = snapshot as AccountSnapshot;
-    return {
-      ...rest,
-      normalSide: normalSide ?? normalSideOf(rest.type),
+      normalSide: normalSide ?? normalSideOf(type),
       postable,
       status,
+      currencies,
+      limits,
       totals: totals.map(([currency, debit, credit]) => readTotal(currency, debit, credit)),
     };
   },

@@ -197,7 +197,7 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   const book = decision.book();
   const refusals = new Refusals();
   const lines = resolveLines(decision, book, command.lines, refusals);
-  return post(decision, book, { ...command, journalCode: command.journalCode ?? defaultJournalCode, lines }, id, refusals);
+  return post(decision, book, command, command.journalCode ?? defaultJournalCode, lines, id, refusals);
 }
 
 /**
@@ -284,18 +284,16 @@ function reverse(decision: Decision, command: ReverseEntry, date: CalendarDate, 
     const stored = storedLine(line.line, account, side, amount, currency, line);
     return { account, minor: toMinor(amount, scale) ?? 0n, scale, line: line.line, side, currency, baseAmount, stored };
   });
-  const content: ResolvedEntry = {
+  const header: EntryHeader = {
     effectiveDate: date,
     description: command.description ?? `Reversal of ${posted.journalCode}/${posted.fiscalYear}/${posted.number}: ${posted.description}`,
-    journalCode: posted.journalCode,
     entryType: 'reversal',
     entryMethod: 'manual',
     reference: posted.reference,
     document: posted.document,
     links: [{ rel: 'reverses', entryId: command.entryId }],
-    lines,
   };
-  const result = post(decision, book, content, id, refusals);
+  const result = post(decision, book, header, posted.journalCode, lines, id, refusals);
   decision.recordEntry(command.entryId, { type: 'JournalEntryReversed', data: { by: id } });
   return result;
 }
@@ -312,10 +310,8 @@ interface ResolvedLine {
   readonly stored: PostedLine;
 }
 
-interface ResolvedEntry extends Omit<EntryContent, 'lines' | 'journalCode' | 'reason'> {
-  readonly journalCode: string;
-  readonly lines: readonly ResolvedLine[];
-}
+/** What `post` needs of an entry beside its day book and lines. */
+type EntryHeader = Omit<EntryContent, 'lines' | 'journalCode' | 'reason'>;
 
 function resolveLines(decision: Decision, book: BookState, lines: readonly EntryLine[], refusals: Refusals): ResolvedLine[] {
   const resolved: ResolvedLine[] = [];
@@ -378,70 +374,79 @@ function readAmount(given: EntryLine, scale: number, line: number, refusals: Ref
 }
 
 /** Checks what lines, date and journal say together, then records. After throwFirst nothing can fail any more. */
-function post(decision: Decision, book: BookState, entry: ResolvedEntry, id: string, refusals: Refusals): PostedEntry {
-  if (!book.journals.some(({ journalCode }) => journalCode === entry.journalCode)) {
+function post(
+  decision: Decision,
+  book: BookState,
+  entry: EntryHeader,
+  journalCode: string,
+  lines: readonly ResolvedLine[],
+  id: string,
+  refusals: Refusals,
+): PostedEntry {
+  const { effectiveDate } = entry;
+  if (!book.journals.some((journal) => journal.journalCode === journalCode)) {
     refusals.note(
       'journal_unknown',
-      () => `there is no journal ${entry.journalCode}; known are ${book.journals.map(({ journalCode }) => journalCode).join(', ')}`,
-      { journalCode: entry.journalCode },
+      () => `there is no journal ${journalCode}; known are ${book.journals.map(({ journalCode }) => journalCode).join(', ')}`,
+      { journalCode },
     );
   }
-  if (!isDate(entry.effectiveDate))
-    refusals.note('date_invalid', () => `effectiveDate "${entry.effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, {
+  if (!isDate(effectiveDate))
+    refusals.note('date_invalid', () => `effectiveDate "${effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, {
       member: 'effectiveDate',
     });
-  else checkDate(book, entry.effectiveDate, refusals);
-  checkBalance(book, entry.lines, refusals);
-  const totals = addLines(entry.lines, refusals);
+  else checkDate(book, effectiveDate, refusals);
+  checkBalance(book, lines, refusals);
+  const totals = addLines(lines, refusals);
   refusals.throwFirst();
 
-  for (const year of missingYears(book, entry.effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
-  for (const { currency, scale } of entry.lines) {
+  for (const year of missingYears(book, effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
+  for (const { currency, scale } of lines) {
     if (!Object.hasOwn(decision.book().currencies, currency))
       decision.recordBook({ type: 'CurrencyEnabled', data: { code: currency, scale } });
   }
-  const period = periodOf(decision.book(), entry.effectiveDate);
-  if (period === undefined) throw new Error(`no period covers ${entry.effectiveDate} although its fiscal year was defined`);
-  const number = decision.lastNumber(period.fiscalYear, entry.journalCode) + 1;
+  const period = periodOf(decision.book(), effectiveDate);
+  if (period === undefined) throw new Error(`no period covers ${effectiveDate} although its fiscal year was defined`);
+  const number = decision.lastNumber(period.fiscalYear, journalCode) + 1;
   const position = decision.position + 1;
-  const { lines, effectiveDate } = entry;
   const causedBy = decision.recordEntry(id, {
     type: 'JournalEntryPosted',
+    // In canonical order (RFC 8785), as are lines and legs below: what is in order is hashed without being sorted first.
     data: {
-      journalCode: entry.journalCode,
-      fiscalYear: period.fiscalYear,
-      period: period.period,
-      number,
-      entryType: entry.entryType ?? 'normal',
-      entryMethod: entry.entryMethod ?? 'interface',
-      effectiveDate,
-      requestedDate: entry.requestedDate,
       description: entry.description,
-      reference: entry.reference,
       document: entry.document,
-      source: entry.source,
-      links: entry.links,
+      effectiveDate,
+      entryMethod: entry.entryMethod ?? 'interface',
+      entryType: entry.entryType ?? 'normal',
+      fiscalYear: period.fiscalYear,
+      journalCode,
       lines: lines.map(({ stored }) => stored),
+      links: entry.links,
       metadata: entry.metadata,
+      number,
+      period: period.period,
+      reference: entry.reference,
+      requestedDate: entry.requestedDate,
+      source: entry.source,
     },
   });
   for (let index = 0; index < lines.length; index++) {
-    const { line, account, side, minor, scale, currency, baseAmount } = lines[index] as ResolvedLine;
+    const { line, account, side, scale, currency, baseAmount, stored } = lines[index] as ResolvedLine;
     const total = totals[index] as CurrencyTotal;
     decision.recordAccount(
       account.id,
       {
         type: side === 'debit' ? 'AccountDebited' : 'AccountCredited',
         data: {
+          amount: stored.amount,
+          baseAmount,
+          currency,
+          effectiveDate,
           entryId: id,
           entryPosition: position,
           line,
-          effectiveDate,
-          amount: fromMinor(minor, scale),
-          currency,
-          baseAmount,
-          totalDebit: fromMinor(total.debit, scale),
           totalCredit: fromMinor(total.credit, scale),
+          totalDebit: fromMinor(total.debit, scale),
         },
       },
       causedBy,
@@ -460,23 +465,23 @@ function storedLine(
   extras: LineExtras & { readonly baseAmount?: string },
 ): PostedLine {
   return {
-    line,
     accountId: account.id,
-    code: account.code,
-    side,
     amount,
-    currency,
     baseAmount: extras.baseAmount,
-    rate: extras.rate,
+    code: account.code,
+    currency,
     description: extras.description,
-    party: extras.party,
     dimensions: extras.dimensions,
-    tax: extras.tax,
-    quantity: extras.quantity,
     dueDate: extras.dueDate,
-    valueDate: extras.valueDate,
-    reference: extras.reference,
+    line,
     origin: extras.origin,
+    party: extras.party,
+    quantity: extras.quantity,
+    rate: extras.rate,
+    reference: extras.reference,
+    side,
+    tax: extras.tax,
+    valueDate: extras.valueDate,
   };
 }
 

@@ -5,7 +5,7 @@
  * and readers that see whole batches in position order, so that none can ever skip an event.
  */
 import type { Client, Pool } from 'pg';
-import { byteaArray, int2Array, int4Array, int8Array, jsonbArray, textArray, uuidArray } from '#postgres';
+import { byteaArray, byteaHexArray, int2Array, int4Array, int8Array, jsonbArray, textArray, uuidArray } from '#postgres';
 import { canonicalJson } from './canonical-json';
 import { definitionOf, type EventCatalogue, instantMicros, instantText, leafHashOfParts, type StoredEvent, upcast } from './envelope';
 
@@ -47,8 +47,8 @@ export interface Receipt {
   readonly item: number;
   /** Type of the command. */
   readonly command: string;
-  /** SHA-256 of the normalised command. */
-  readonly fingerprint: Buffer;
+  /** SHA-256 of the normalised command, hex. */
+  readonly fingerprint: string;
   readonly status: number;
   /** The body that was answered, byte for byte. */
   readonly answer: string;
@@ -107,7 +107,7 @@ export interface Reducer<S> {
   readonly version: number;
   evolve(state: S | undefined, event: { readonly type: never; readonly data: never }, streamId: string): S;
   toSnapshot(state: S): unknown;
-  fromSnapshot(snapshot: unknown): S;
+  fromSnapshot(snapshot: unknown, streamId: string, version: number): S;
 }
 
 /** Aggregates without a head of their own get a snapshot when a stream passes a multiple of this many events. */
@@ -134,7 +134,7 @@ interface AppendRow {
   readonly recorded_at: string;
   readonly floor: string | null;
   readonly clock: string;
-  readonly receipts: readonly (Omit<Receipt, 'fingerprint'> & { readonly fingerprint: string })[] | null;
+  readonly receipts: readonly Receipt[] | null;
 }
 
 export class EventStore {
@@ -189,7 +189,7 @@ export class EventStore {
     const at = instantText(recordedAt);
     const count = events.length;
     const data = new Array<string>(count);
-    const hashes = new Array<Buffer>(count);
+    const hashes = new Array<string>(count);
     const typeVersions = new Array<number>(count);
     for (let index = 0; index < count; index++) {
       const event = events[index] as NewEvent;
@@ -203,23 +203,20 @@ export class EventStore {
       const json = canonicalJson(event.data);
       data[index] = json;
       typeVersions[index] = definition.version;
-      hashes[index] = Buffer.from(
-        leafHashOfParts({
-          aggregateType: definition.aggregateType,
-          bookId,
-          data: json,
-          metadata: event.metadata,
-          userId: event.userId,
-          streamId: event.streamId,
-          eventId: event.eventId,
-          eventType: event.eventType,
-          eventVersion: definition.version,
-          position: head.position + index + 1,
-          recordedAt: at,
-          version,
-        }),
-        'hex',
-      );
+      hashes[index] = leafHashOfParts({
+        aggregateType: definition.aggregateType,
+        bookId,
+        data: json,
+        metadata: event.metadata,
+        userId: event.userId,
+        streamId: event.streamId,
+        eventId: event.eventId,
+        eventType: event.eventType,
+        eventVersion: definition.version,
+        position: head.position + index + 1,
+        recordedAt: at,
+        version,
+      });
     }
     const withHead = streams.filter(({ head }) => head !== undefined);
     const headless = streams.filter(({ head, expected }) => head?.kind !== 'every' && expected !== 'new' && expected > 0);
@@ -232,7 +229,7 @@ export class EventStore {
       textArray(receipts.map(({ key }) => key)),
       int4Array(receipts.map(({ item }) => item)),
       textArray(receipts.map(({ command }) => command)),
-      byteaArray(receipts.map(({ fingerprint }) => fingerprint)),
+      byteaHexArray(receipts.map(({ fingerprint }) => fingerprint)),
       int2Array(receipts.map(({ status }) => status)),
       textArray(receipts.map(({ answer }) => answer)),
       int8Array(receipts.map(({ position }) => position)),
@@ -244,7 +241,7 @@ export class EventStore {
       uuidArray(events.map(({ eventId }) => eventId)),
       jsonbArray(data),
       jsonbArray(events.map(storedMetadata)),
-      byteaArray(hashes),
+      byteaHexArray(hashes),
       uuidArray(withHead.map(({ streamId }) => streamId)),
       int8Array(withHead.map(({ head, expected }) => (head?.kind === 'policy' ? undefined : expected === 'new' ? 0 : expected))),
       int8Array(withHead.map(({ head }) => head?.version)),
@@ -345,6 +342,16 @@ export class EventStore {
     return answer.rows.map(({ last_position }) => last_position);
   }
 
+  /** Where the last commit batch at or before a position ends; 0 when there is none. */
+  async batchEndBefore(bookId: string, position: number): Promise<number> {
+    const answer = await this.pool.query<{ last_position: number }>({
+      name: 'batch-end-before',
+      text: 'SELECT last_position FROM log.batches WHERE book_id = $1 AND last_position <= $2 ORDER BY last_position DESC LIMIT 1',
+      values: [bookId, position],
+    });
+    return answer.rows[0]?.last_position ?? 0;
+  }
+
   private current(event: StoredEvent): RecordedEvent {
     return Object.assign(event, { current: upcast(this.catalogue, event) });
   }
@@ -394,7 +401,7 @@ export class EventStore {
     const { snapshots = true, at = Number.MAX_SAFE_INTEGER } = options;
     const head = snapshots ? (await this.heads(bookId, [streamId], () => reducer.version)).get(streamId) : undefined;
     const usable = head !== undefined && head.version <= at ? head : undefined;
-    let state = usable === undefined ? undefined : reducer.fromSnapshot(usable.state);
+    let state = usable === undefined ? undefined : reducer.fromSnapshot(usable.state, streamId, usable.version);
     let version = usable?.version ?? 0;
     for (;;) {
       const events = await this.readStream(bookId, streamId, { after: version, limit: Math.min(1_000, at - version) });
@@ -408,7 +415,7 @@ export class EventStore {
 
   /** Stored outcomes of these commands. */
   async receipts(bookId: string, keys: readonly { readonly key: string; readonly item: number }[]): Promise<Receipt[]> {
-    const answer = await this.pool.query<Omit<Receipt, 'fingerprint'> & { fingerprint: string }>({
+    const answer = await this.pool.query<Receipt>({
       name: 'receipts',
       text: `SELECT r.key, r.item, r.command, encode(r.fingerprint, 'hex') AS fingerprint, r.status, r.answer, r.position, r.members
                FROM unnest($2::text[], $3::int4[]) AS wanted (key, item),
@@ -470,13 +477,9 @@ function storedMetadata({ metadata, userId }: NewEvent): string {
   return metadata === '{}' ? `{"userId":${JSON.stringify(userId)}}` : `${metadata.slice(0, -1)},"userId":${JSON.stringify(userId)}}`;
 }
 
-function readReceipt(row: Omit<Receipt, 'fingerprint'> & { readonly fingerprint: string }): Receipt {
-  return {
-    ...row,
-    fingerprint: Buffer.from(row.fingerprint, 'hex'),
-    position: row.position ?? undefined,
-    members: row.members ?? undefined,
-  };
+/** SQL NULL comes as null; an absent member is undefined with us. */
+function readReceipt(row: Receipt): Receipt {
+  return { ...row, position: row.position ?? undefined, members: row.members ?? undefined };
 }
 
 function microsOf(text: string): number {

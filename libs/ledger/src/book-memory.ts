@@ -78,9 +78,11 @@ export class StateBudget {
     if (bytes <= 0 || this.bytes <= this.bytesMax) return;
     this.memories.delete(user);
     this.memories.add(user);
+    // A twentieth at a time: walking to the oldest account costs more than dropping it.
+    const target = this.bytesMax * 0.95;
     for (const memory of this.memories) {
-      if (this.bytes <= this.bytesMax) return;
-      memory.shrink(this.bytes - this.bytesMax);
+      if (this.bytes <= target) return;
+      memory.shrink(this.bytes - target);
     }
   }
 }
@@ -258,7 +260,7 @@ export class BookMemory implements BookView {
       const state =
         head === undefined
           ? ((await this.store.load(this.bookId, id, accountReducer as never, { snapshots: false }))?.state as AccountState | undefined)
-          : accountReducer.fromSnapshot(head.state);
+          : accountReducer.fromSnapshot(head.state, id, head.version);
       if (state !== undefined) states.set(id, state);
     }
     return states;
@@ -385,8 +387,6 @@ export class BookMemory implements BookView {
       this.accounts.delete(id);
       this.accounts.set(id, account);
     }
-    this.budget.count(1, this);
-    this.budget.count(-1, this);
     for (const id of changes.entries.keys()) this.unpinEntry(id);
   }
 

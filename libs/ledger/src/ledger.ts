@@ -3,7 +3,7 @@
  * answered, remembered and repeated. Guarantees I6: a key takes effect once, whoever repeats it gets the first answer byte
  * for byte, and a key used for something else is refused with the name of what differs.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import * as crypto from 'node:crypto';
 import type { Client } from 'pg';
 import {
   changeAccount,
@@ -27,7 +27,7 @@ import { type Answer, problemOf } from './answer';
 import type { Needs } from './book-memory';
 import { type Command, type CommandContext, checkKey, memberFingerprints, normalise, type PostEntries } from './commands';
 import type { Config } from './config';
-import { type Success, type Unit, WriteQueue } from './write-queue';
+import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
 
 export interface LedgerOptions {
   /** Opens a connection that pipelines queries, for appends. */
@@ -45,12 +45,15 @@ export interface LedgerOptions {
 const systemScope = '~system';
 /** Where a book remembers the command of scope ~system that opened it: no caller's item has this number. */
 const openingItem = -1;
-const acknowledgedMax = 20_000;
+/** Per generation; two generations are kept. */
+const acknowledgedMax = 10_000;
 
 export class Ledger {
   private readonly queue: WriteQueue;
   /** Outcomes whose commit this very process has seen acknowledged: the only ones that may be repeated from memory (rule 10). */
-  private readonly acknowledged = new Map<string, Receipt>();
+  private acknowledged = new Map<string, Receipt>();
+  /** The generation before: forgetting a whole map is cheaper than finding its oldest entry, ten thousand times a second. */
+  private acknowledgedBefore = new Map<string, Receipt>();
   private readonly contexts = new Map<string, ContextRow>();
 
   constructor(
@@ -109,7 +112,8 @@ export class Ledger {
     await this.claim(bookId, command, context);
     const outcomes = await this.submitAll(
       bookId,
-      command.entries.map((entry, index) => this.unit({ ...entry, type: 'PostEntry' }, context, index + 1)),
+      command.entries.map((entry) => ({ ...entry, type: 'PostEntry' as const })),
+      context,
     );
     const results = outcomes.map((outcome) => {
       if (outcome.status === 'rejected') return `{"problem":${JSON.stringify(problemOf(asLedgerError(outcome.reason)))}}`;
@@ -119,128 +123,82 @@ export class Ledger {
     return { status: 200, body: `{"results":[${results.join(',')}]}`, replayed };
   }
 
-  private async claim(bookId: string, command: Command, context: CommandContext): Promise<void> {
-    const unit = this.unit(command, context, 0);
-    await this.submitUnit(
-      bookId,
-      { ...unit, needs: nothing, events: 0, opensBook: bookId === systemScope, decide: () => ({ status: 200, body: '' }) },
-      command,
-    );
+  private claim(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
+    return this.submit(bookId, command, context, 0, true);
   }
 
-  private submit(bookId: string, command: Command, context: CommandContext, item: number): Promise<Answer> {
-    return this.submitUnit(bookId, this.unit(command, context, item), command);
-  }
-
-  private async submitUnit(bookId: string, unit: Omit<Unit, 'settle'>, command: Command): Promise<Answer> {
-    const known = this.acknowledged.get(addressOf(bookId, unit));
-    if (known !== undefined) return this.repeat(bookId, unit, command, known, true, true);
-    return new Promise((resolve, reject) => this.queue.push(bookId, [this.settling(bookId, unit, command, resolve, reject)]));
-  }
-
-  private submitAll(
-    bookId: string,
-    units: readonly (Omit<Unit, 'settle'> & { readonly source: Command })[],
-  ): Promise<PromiseSettledResult<Answer>[]> {
-    const waiting: Unit[] = [];
-    const answers = units.map((unit) => {
-      const known = this.acknowledged.get(addressOf(bookId, unit));
-      if (known !== undefined) return this.repeat(bookId, unit, unit.source, known, true, true);
-      return new Promise<Answer>((resolve, reject) => waiting.push(this.settling(bookId, unit, unit.source, resolve, reject)));
+  private submit(bookId: string, command: Command, context: CommandContext, item: number, claims = false): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const unit = this.unitOf(bookId, command, context, item, claims, resolve, reject);
+      if (!this.repeated(unit)) this.queue.push(bookId, [unit]);
     });
+  }
+
+  /** The entries of a batch call in one push, so that they share append batches. */
+  private submitAll(bookId: string, commands: readonly Command[], context: CommandContext): Promise<PromiseSettledResult<Answer>[]> {
+    const units: CommandUnit[] = [];
+    const answers = commands.map(
+      (command, index) =>
+        new Promise<Answer>((resolve, reject) => {
+          const unit = this.unitOf(bookId, command, context, index + 1, false, resolve, reject);
+          if (!this.repeated(unit)) units.push(unit);
+        }),
+    );
     try {
-      if (waiting.length > 0) this.queue.push(bookId, waiting);
+      if (units.length > 0) this.queue.push(bookId, units);
     } catch (error) {
-      for (const { settle } of waiting) settle.failed(error);
+      for (const unit of units) unit.failed(error);
     }
     return Promise.allSettled(answers);
   }
 
-  private settling(
+  private unitOf(
     bookId: string,
-    unit: Omit<Unit, 'settle'>,
     command: Command,
+    context: CommandContext,
+    item: number,
+    claims: boolean,
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
-  ): Unit {
-    return {
-      ...unit,
-      settle: {
-        done: (receipt, fresh) => {
-          this.remember(bookId, receipt);
-          if (fresh) resolve({ status: receipt.status, body: receipt.answer, replayed: false });
-          else this.repeat(bookId, unit, command, receipt, true, true).then(resolve, reject);
-        },
-        known: (receipt, own) => {
-          this.repeat(bookId, unit, command, receipt, false, !own).then(resolve, reject);
-        },
-        failed: (error) => reject(asLedgerError(error)),
-      },
-    };
+  ): CommandUnit {
+    const text = canonicalJson(command);
+    const place = this.contextOf(context);
+    const deadline = Date.now() + this.options.config.COMMAND_DEADLINE_MS;
+    return new CommandUnit(this, bookId, command, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
   }
 
-  /** The remembered answer, or the refusal of a key that stands for something else. */
-  private async repeat(
-    bookId: string,
-    unit: Pick<Unit, 'fingerprint' | 'key' | 'item'>,
-    command: Command,
-    receipt: Receipt,
-    durable: boolean,
-    replayed: boolean,
-  ): Promise<Answer> {
-    if (receipt.fingerprint.toString('hex') !== unit.fingerprint) {
-      const members = await this.differing(bookId, command, receipt);
+  /** Answers from memory what this process has seen committed (rule 10). */
+  private repeated(unit: CommandUnit): boolean {
+    const address = unit.bookId + unit.name;
+    const receipt = this.acknowledged.get(address) ?? this.acknowledgedBefore.get(address);
+    if (receipt !== undefined) unit.done(receipt, false);
+    return receipt !== undefined;
+  }
+
+  /** Called by units: the commit of this outcome was acknowledged to this very process. */
+  remember(unit: CommandUnit, receipt: Receipt): void {
+    if (this.acknowledged.size >= acknowledgedMax) {
+      this.acknowledgedBefore = this.acknowledged;
+      this.acknowledged = new Map();
+    }
+    this.acknowledged.set(unit.bookId + unit.name, receipt);
+  }
+
+  /**
+   * Called by units: the remembered answer, or the refusal of a key that stands for something else.
+   * @param durable whether this process has seen the receipt committed
+   */
+  async repeat(unit: CommandUnit, receipt: Receipt, durable: boolean, replayed: boolean): Promise<Answer> {
+    if (receipt.fingerprint !== unit.fingerprint) {
+      const members = await this.differing(unit.bookId, unit.source, receipt);
       throw new LedgerError(
         'idempotency_key_reused',
         `the key "${unit.key}" was used for another ${receipt.command}; it differs in ${members.join(', ')}. Use a new key for a new command`,
         { members },
       );
     }
-    if (!durable) await this.store.touchReceipt(bookId, unit.key, unit.item);
+    if (!durable) await this.store.touchReceipt(unit.bookId, unit.key, unit.item);
     return { status: receipt.status, body: receipt.answer, replayed };
-  }
-
-  private remember(bookId: string, receipt: Receipt): void {
-    this.acknowledged.set(addressOf(bookId, receipt), receipt);
-    if (this.acknowledged.size <= acknowledgedMax) return;
-    const [oldest] = this.acknowledged.keys();
-    if (oldest !== undefined) this.acknowledged.delete(oldest);
-  }
-
-  // --- From a command to a unit of the queue ---
-
-  private unit(command: Command, context: CommandContext, item: number): Omit<Unit, 'settle'> & { readonly source: Command } {
-    const text = canonicalJson(command);
-    const fingerprint = createHash('sha256').update(text, 'utf8').digest('hex');
-    const from = this.contextOf(context);
-    const metadata = canonicalJson({
-      commandHash: fingerprint,
-      commandKey: context.key,
-      contextHash: from?.hash.toString('hex'),
-      correlationId: context.correlationId,
-      onBehalfOf: context.onBehalfOf,
-      reason: 'reason' in command ? command.reason : undefined,
-      release: this.options.release,
-      source: context.source,
-    });
-    return {
-      source: command,
-      key: context.key,
-      item,
-      command: command.type,
-      fingerprint,
-      members: () => memberFingerprints(command),
-      toldByEvents: command.type === 'PostEntry',
-      needs: needsOf(command),
-      events: eventsOf(command),
-      bytes: text.length,
-      opensBook: command.type === 'OpenBook',
-      metadata,
-      userId: context.userId,
-      context: from,
-      decide: (decision, recordedAt) => decide(decision, command, recordedAt),
-      deadline: Date.now() + this.options.config.COMMAND_DEADLINE_MS,
-    };
   }
 
   /** Where a command came from, hashed with a salt: one row per place and process, not per command. */
@@ -249,8 +207,8 @@ export class Ledger {
     const place = canonicalJson({ ip, userAgent });
     let row = this.contexts.get(place);
     if (row === undefined) {
-      const salt = randomBytes(16);
-      row = { salt, hash: createHash('sha256').update(salt).update(place, 'utf8').digest(), ip, userAgent };
+      const salt = crypto.randomBytes(16);
+      row = { salt, hash: crypto.createHash('sha256').update(salt).update(place, 'utf8').digest(), ip, userAgent };
       if (this.contexts.size >= 10_000) this.contexts.clear();
       this.contexts.set(place, row);
     }
@@ -276,8 +234,81 @@ export class Ledger {
   }
 }
 
+/** A command in the write queue. A class and not a bundle of closures: there are a thousand of them at any moment. */
+class CommandUnit implements Unit {
+  readonly name: string;
+  readonly key: string;
+  readonly command: string;
+  readonly fingerprint: string;
+  readonly needs: Needs;
+  readonly events: number;
+  readonly bytes: number;
+  readonly opensBook: boolean;
+  readonly metadata: string;
+  readonly userId: string;
+
+  constructor(
+    private readonly ledger: Ledger,
+    readonly bookId: string,
+    readonly source: Command,
+    sent: CommandContext,
+    readonly item: number,
+    /** Decides nothing, but settles what the key stands for. */
+    private readonly claims: boolean,
+    /** Canonical JSON of the command. */
+    text: string,
+    release: string,
+    readonly context: ContextRow | undefined,
+    readonly deadline: number,
+    private readonly resolve: (answer: Answer) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {
+    this.key = sent.key;
+    this.name = nameOf(this);
+    this.command = source.type;
+    this.fingerprint = crypto.hash('sha256', text, 'hex');
+    this.needs = claims ? nothing : needsOf(source);
+    this.events = claims ? 0 : eventsOf(source);
+    this.bytes = text.length;
+    this.opensBook = source.type === 'OpenBook';
+    this.userId = sent.userId;
+    this.metadata = canonicalJson({
+      commandHash: this.fingerprint,
+      commandKey: sent.key,
+      contextHash: context?.hash.toString('hex'),
+      correlationId: sent.correlationId,
+      onBehalfOf: sent.onBehalfOf,
+      reason: 'reason' in source ? source.reason : undefined,
+      release,
+      source: sent.source,
+    });
+  }
+
+  decide(decision: Decision, recordedAt: number): Success {
+    return this.claims ? { status: 200, body: '' } : decide(decision, this.source, recordedAt);
+  }
+
+  members(refused: boolean): Readonly<Record<string, string>> | undefined {
+    return refused || this.claims || this.source.type !== 'PostEntry' ? memberFingerprints(this.source) : undefined;
+  }
+
+  done(receipt: Receipt, fresh: boolean): void {
+    if (fresh) {
+      this.ledger.remember(this, receipt);
+      this.resolve({ status: receipt.status, body: receipt.answer, replayed: false });
+    } else this.ledger.repeat(this, receipt, true, true).then(this.resolve, this.reject);
+  }
+
+  known(receipt: Receipt, own: boolean): void {
+    this.ledger.repeat(this, receipt, false, !own).then(this.resolve, this.reject);
+  }
+
+  failed(error: unknown): void {
+    this.reject(asLedgerError(error));
+  }
+}
+
 const nothing: Needs = { codes: [], entries: [] };
-const addressOf = (bookId: string, { key, item }: { readonly key: string; readonly item: number }): string => `${bookId}/${item}/${key}`;
 
 function asLedgerError(error: unknown): LedgerError {
   if (error instanceof LedgerError) return error;

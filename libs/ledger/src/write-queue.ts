@@ -33,13 +33,12 @@ export interface Success {
 export interface Unit {
   readonly key: string;
   readonly item: number;
+  /** Key and item as one text: what makes two units the same command. */
+  readonly name: string;
+  /** Type of the command. */
   readonly command: string;
   /** SHA-256 of the normalised command, hex. */
   readonly fingerprint: string;
-  /** Fingerprints per member; computed when a receipt needs them, because no event will tell what the command said. */
-  readonly members: () => Readonly<Record<string, string>>;
-  /** Whether the events alone tell what the command said, so that a receipt needs no fingerprints per member. */
-  readonly toldByEvents: boolean;
   readonly needs: Needs;
   /** Estimates, to cut batches: events it will write, bytes it holds. */
   readonly events: number;
@@ -49,16 +48,15 @@ export interface Unit {
   /** Canonical JSON of the metadata of its events, without userId and causationId. */
   readonly metadata: string;
   readonly userId: string;
-  readonly context?: ContextRow;
-  /** @param recordedAt microseconds since 1970 */
-  readonly decide: (decision: Decision, recordedAt: number) => Success;
-  /** How the unit ends; called once, after its outcome is durable. */
-  readonly settle: Settle;
+  readonly context: ContextRow | undefined;
   /** Milliseconds (Date.now) after which it is given up while the database cannot be reached. */
   readonly deadline: number;
-}
-
-export interface Settle {
+  /** @param recordedAt microseconds since 1970 */
+  decide(decision: Decision, recordedAt: number): Success;
+  /** Fingerprints per member for the receipt; undefined where the events alone tell what the command said. */
+  members(refused: boolean): Readonly<Record<string, string>> | undefined;
+  // How the unit ends: one of these is called, once, after its outcome is durable.
+  /** @param fresh false for a unit that arrived while another with its key was under way */
   done(outcome: Receipt, fresh: boolean): void;
   /**
    * The key has an outcome already; the caller compares fingerprints and touches the receipt (rule 10).
@@ -259,14 +257,13 @@ class BookWriter {
 
   push(units: readonly Unit[]): void {
     for (const unit of units) {
-      const name = nameOf(unit);
-      const leader = this.byKey.get(name);
+      const leader = this.byKey.get(unit.name);
       if (leader !== undefined) {
         leader.followers.push(unit);
         continue;
       }
       const queued: Queued = { unit, followers: [], sent: false, limit: unitsMax };
-      this.byKey.set(name, queued);
+      this.byKey.set(unit.name, queued);
       this.waiting.push(queued);
     }
     this.signal();
@@ -386,18 +383,8 @@ class BookWriter {
       let receipt: Receipt;
       try {
         const { status, body } = unit.decide(decision, recordedAt);
-        const members = unit.toldByEvents ? undefined : unit.members();
         const position = decision.uncommitted.length > 0 ? this.memory.head.position + 1 : undefined;
-        receipt = {
-          key: unit.key,
-          item: unit.item,
-          command: unit.command,
-          fingerprint: Buffer.from(unit.fingerprint, 'hex'),
-          status,
-          answer: body,
-          position,
-          members,
-        };
+        receipt = receiptOf(unit, status, body, position, unit.members(false));
         this.memory.apply(decision, changes);
         collect(decision, unit, events);
         this.memory.head = { ...this.memory.head, position: head.position + events.length };
@@ -406,15 +393,7 @@ class BookWriter {
           this.fail(queued, error);
           continue;
         }
-        receipt = {
-          key: unit.key,
-          item: unit.item,
-          command: unit.command,
-          fingerprint: Buffer.from(unit.fingerprint, 'hex'),
-          status: statusOf(error.kind),
-          answer: problemBody(error),
-          members: unit.members(),
-        };
+        receipt = receiptOf(unit, statusOf(error.kind), problemBody(error), undefined, unit.members(true));
       }
       receipts.push(receipt);
       decided.push(queued);
@@ -483,24 +462,24 @@ class BookWriter {
   }
 
   private finish(queued: Queued, receipt: Receipt): void {
-    this.byKey.delete(nameOf(queued.unit));
+    this.byKey.delete(queued.unit.name);
     this.owner.settledOne();
-    queued.unit.settle.done(receipt, true);
+    queued.unit.done(receipt, true);
     for (const follower of queued.followers) {
       this.owner.settledOne();
-      follower.settle.done(receipt, false);
+      follower.done(receipt, false);
     }
   }
 
   private fail(queued: Queued, error: unknown): void {
-    this.byKey.delete(nameOf(queued.unit));
+    this.byKey.delete(queued.unit.name);
     this.owner.settledOne();
-    queued.unit.settle.failed(error);
+    queued.unit.failed(error);
     // Those behind it are commands in their own right: they try for themselves.
     const [next, ...rest] = queued.followers;
     if (next === undefined) return;
     const heir: Queued = { unit: next, followers: rest, sent: false, limit: queued.limit };
-    this.byKey.set(nameOf(next), heir);
+    this.byKey.set(next.name, heir);
     this.waiting.push(heir);
   }
 
@@ -538,10 +517,10 @@ class BookWriter {
     if (index >= 0) this.waiting.splice(index, 1);
     this.byKey.delete(nameOf(receipt));
     this.owner.settledOne();
-    queued.unit.settle.known(receipt, queued.sent);
+    queued.unit.known(receipt, queued.sent);
     for (const follower of queued.followers) {
       this.owner.settledOne();
-      follower.settle.known(receipt, false);
+      follower.known(receipt, false);
     }
   }
 
@@ -591,7 +570,19 @@ class BookWriter {
   }
 }
 
-const nameOf = ({ key, item }: { readonly key: string; readonly item: number }): string => `${item}/${key}`;
+/** Key and item as one text. */
+export const nameOf = ({ key, item }: { readonly key: string; readonly item: number }): string => `${item}/${key}`;
+
+function receiptOf(
+  { key, item, command, fingerprint }: Unit,
+  status: number,
+  answer: string,
+  position?: number,
+  members?: Receipt['members'],
+): Receipt {
+  return { key, item, command, fingerprint, status, answer, position, members };
+}
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -608,10 +599,18 @@ function namesOf(changes: BatchChanges): { category: string; name: string; strea
 /** The decision's events with ids and metadata; a leg names the event that caused it and inherits the rest (I12). */
 function collect(decision: Decision, unit: Unit, events: NewEvent[]): void {
   const first = events.length;
-  for (const { streamId, version, type, data, causedBy } of decision.uncommitted) {
-    const cause = causedBy === undefined ? undefined : events[first + causedBy];
-    if (cause === undefined)
+  let causedBy = -1;
+  let inherited = '';
+  for (const event of decision.uncommitted) {
+    const { streamId, version, type, data } = event;
+    if (event.causedBy === undefined) {
       events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: unit.metadata, userId: unit.userId });
-    else events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: `{"causationId":"${cause.eventId}"}` });
+      continue;
+    }
+    if (event.causedBy !== causedBy) {
+      causedBy = event.causedBy;
+      inherited = `{"causationId":"${events[first + causedBy]?.eventId}"}`;
+    }
+    events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: inherited, userId: undefined });
   }
 }

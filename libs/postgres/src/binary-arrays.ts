@@ -143,6 +143,11 @@ export function byteaArray(values: Elements<Uint8Array>): Buffer {
   return encode(OID.bytea, values, writeBytea);
 }
 
+/** `bytea[]`, from pairs of hex digits: a hash goes to the server without a Buffer of its own. */
+export function byteaHexArray(values: Elements<string>): Buffer {
+  return encode(OID.bytea, values, writeHex);
+}
+
 /** `timestamptz[]`, from whole microseconds since 1970-01-01T00:00:00Z (exact until the year 2255). */
 export function timestamptzArray(values: Elements<number>): Buffer {
   return encode(OID.timestamptz, values, writeTimestamptz);
@@ -214,6 +219,15 @@ function writeJsonb(json: string): void {
   putInt4(bytes + 1);
   scratch[offset++] = 1; // the version of jsonb's binary form, the only one there is
   offset += bytes;
+}
+
+function writeHex(hex: string): void {
+  const bytes = hex.length / 2;
+  reserve(4 + bytes);
+  // Buffer.write stops at the first pair that is no hex, without an error.
+  if (scratch.write(hex, offset + 4, 'hex') !== bytes) throw new TypeError(`not hex: ${hex}`);
+  scratch.writeInt32BE(bytes, offset);
+  offset += 4 + bytes;
 }
 
 function writeBytea(value: Uint8Array): void {
