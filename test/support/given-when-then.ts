@@ -201,8 +201,8 @@ export function given(...events: readonly (GivenEvent | readonly GivenEvent[])[]
           expect({ code: refusal.code, detail: refusal.message }).toEqual({ code, detail: expect.any(String) });
           if (details !== undefined) expect(withoutUndefined(refusal.details)).toEqual(details);
           // A problem document has the members that the error table declares, and no others.
-          const declared: readonly string[] = 'members' in errorTable[code] ? errorTable[code].members : [];
-          expect(declared).toEqual(expect.arrayContaining(Object.keys(refusal.details)));
+          const { members = [] } = errorTable[code] as { readonly members?: readonly string[] };
+          expect(members).toEqual(expect.arrayContaining(Object.keys(refusal.details)));
           return refusal;
         },
       };

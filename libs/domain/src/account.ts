@@ -294,39 +294,43 @@ export const unknownCurrency = (currency: string): string =>
 export function changeAccount(decision: Decision, command: ChangeAccount): void {
   decision.book();
   const account = addressedAccount(decision, command.account);
+  const refusals = new Refusals();
   const details: ErrorDetails = { account: account.code };
-  if (account.status === 'closed') throw new LedgerError('account_closed', `account ${account.code} is closed`, details);
+  if (account.status === 'closed') refusals.note('account_closed', () => `account ${account.code} is closed`, details);
+  const event = changeOf(decision, account, command, refusals);
+  refusals.throwFirst();
+  decision.recordAccount(account.id, event);
+}
+
+/** The event that a change is recorded as; notes what speaks against this change in particular. */
+function changeOf(decision: Decision, account: AccountState, command: ChangeAccount, refusals: Refusals): AccountEvent {
+  const details: ErrorDetails = { account: account.code };
   switch (command.type) {
     case 'RenameAccount':
-      decision.recordAccount(account.id, { type: 'AccountRenamed', data: { name: command.name } });
-      return;
+      return { type: 'AccountRenamed', data: { name: command.name } };
     case 'ChangeAccountCode': {
       const owner = decision.accountIdByCode(command.code);
-      if (owner !== undefined && (owner !== account.id || command.code === account.code)) {
-        throw new LedgerError('account_exists', codeTaken(command.code), { account: command.code });
-      }
-      decision.recordAccount(account.id, { type: 'AccountCodeChanged', data: { code: command.code } });
-      return;
+      if (owner !== undefined && (owner !== account.id || command.code === account.code))
+        refusals.note('account_exists', () => codeTaken(command.code), { account: command.code });
+      return { type: 'AccountCodeChanged', data: { code: command.code } };
     }
     case 'FreezeAccount':
-      if (account.status === 'frozen') throw new LedgerError('account_frozen', `account ${account.code} is frozen already`, details);
-      decision.recordAccount(account.id, { type: 'AccountFrozen', data: {} });
-      return;
+      if (account.status === 'frozen') refusals.note('account_frozen', () => `account ${account.code} is frozen already`, details);
+      return { type: 'AccountFrozen', data: {} };
     case 'UnfreezeAccount':
-      if (account.status !== 'frozen') throw new LedgerError('account_not_frozen', `account ${account.code} is not frozen`, details);
-      decision.recordAccount(account.id, { type: 'AccountUnfrozen', data: {} });
-      return;
+      if (account.status !== 'frozen') refusals.note('account_not_frozen', () => `account ${account.code} is not frozen`, details);
+      return { type: 'AccountUnfrozen', data: {} };
     case 'CloseAccount': {
       const open = account.totals.find(({ debit, credit }) => debit !== credit);
       if (open !== undefined) {
-        throw new LedgerError(
+        refusals.note(
           'account_not_empty',
-          `account ${account.code} has a balance of ${fromMinor(balanceOf(account, open), open.scale)} ${open.currency}; only an account without a balance can be closed`,
+          () =>
+            `account ${account.code} has a balance of ${fromMinor(balanceOf(account, open), open.scale)} ${open.currency}; only an account without a balance can be closed`,
           details,
         );
       }
-      decision.recordAccount(account.id, { type: 'AccountClosed', data: {} });
-      return;
+      return { type: 'AccountClosed', data: {} };
     }
   }
 }
@@ -360,10 +364,13 @@ export function checkLimits(account: AccountState, before: CurrencyTotal | undef
   if (!totalFits(after.debit) || !totalFits(after.credit)) {
     refusals.note('amount_range', () => `the totals of account ${account.code} in ${after.currency} would reach 10^38 minor units`);
   }
-  const limit = account.limits?.find(({ currency }) => currency === after.currency);
-  if (limit === undefined) return;
+  if (account.limits === undefined) return;
   const was = before === undefined ? 0n : balanceOf(account, before);
   const is = balanceOf(account, after);
+  for (const limit of account.limits) if (limit.currency === after.currency) checkLimit(account, limit, was, is, after, refusals);
+}
+
+function checkLimit(account: AccountState, limit: AccountLimit, was: bigint, is: bigint, after: CurrencyTotal, refusals: Refusals): void {
   const min = limit.min === undefined ? undefined : signedMinor(limit.min, after.scale);
   const max = limit.max === undefined ? undefined : signedMinor(limit.max, after.scale);
   // An entry that brings a balance back towards its limit is never refused.
