@@ -6,7 +6,7 @@ import { AccountTypeName, Code, Currencies, Currency, Flag, Listed, Metadata, Pr
 
 const reason = { optional: true, description: 'Why: stands in every event of the command.' } as const;
 
-export class LimitBody {
+export class AccountLimit {
   @Currency({ description: 'The currency that the limit is in.', example: 'EUR' })
   currency!: string;
 
@@ -17,7 +17,7 @@ export class LimitBody {
   max?: string;
 }
 
-export class MappingBody {
+export class Mapping {
   @Text(60, { description: 'Name of the other chart of accounts.', example: 'SKR04' })
   scheme!: string;
 
@@ -55,19 +55,19 @@ export class OpenAccountBody {
   contra?: boolean;
 
   @Currencies({ optional: true, description: 'The only currencies that lines on it may have; any when left out.', example: ['EUR'] })
-  currencies?: string[];
+  currencies?: readonly string[];
 
   @Token({ optional: true, description: 'Kind of the subsidiary ledger whose total this account is.', example: 'receivables' })
   subledger?: string;
 
-  @Listed(() => LimitBody, 100, { optional: true, description: 'Balances that it may not leave, per currency, over all dates.' })
-  limits?: LimitBody[];
+  @Listed(() => AccountLimit, 100, { optional: true, description: 'Balances that it may not leave, per currency, over all dates.' })
+  limits?: readonly AccountLimit[];
 
   @Token({ optional: true, description: 'Part of the cash flow statement that it belongs to.', example: 'operating' })
   cashFlow?: string;
 
-  @Listed(() => MappingBody, 100, { optional: true, description: 'Where it stands in other charts of accounts.' })
-  mappings?: MappingBody[];
+  @Listed(() => Mapping, 100, { optional: true, description: 'Where it stands in other charts of accounts.' })
+  mappings?: readonly Mapping[];
 
   @Prose(500, reason)
   reason?: string;

@@ -1,5 +1,5 @@
 /** Bodies of commands on a book and its calendar, day books and currencies, and what they answer. */
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, IntersectionType } from '@nestjs/swagger';
 import { type DefineFiscalYear, type DefineJournal, type EnableCurrency, journalTypes, type OpenBook, scaleMax } from '#domain';
 import {
   BookId,
@@ -27,7 +27,7 @@ const caller = {
   description: "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB.",
 } as const;
 
-export class EntityBody {
+export class LegalEntity {
   @Text(200, { description: 'Name of the legal entity as registered.', example: 'Example GmbH' })
   legalName!: string;
 
@@ -35,7 +35,7 @@ export class EntityBody {
   registrationNumber?: string;
 
   @Texts(20, 100, { optional: true, description: 'Tax numbers, VAT id among them.', example: ['DE123456789'] })
-  taxNumbers?: string[];
+  taxNumbers?: readonly string[];
 
   @Country({ description: 'Country, ISO 3166-1 alpha-2.', example: 'DE' })
   country!: string;
@@ -51,8 +51,8 @@ export class OpenBookBody {
   @Text(200, { description: 'Name of the book.', example: 'Acme GmbH' })
   name!: string;
 
-  @Nested(() => EntityBody, { optional: true, description: 'The legal entity whose books these are.' })
-  entity?: EntityBody;
+  @Nested(() => LegalEntity, { optional: true, description: 'The legal entity whose books these are.' })
+  entity?: LegalEntity;
 
   @Token({ optional: true, description: 'Accounting framework.', example: 'hgb' })
   framework?: string;
@@ -121,7 +121,7 @@ export const defineJournal = ({ type, ...body }: DefineJournalBody): DefineJourn
   ...(type === undefined ? {} : { journalType: type }),
 });
 
-export class PeriodBody {
+export class Period {
   @Whole(1, 400, { description: 'Consecutive number within the year, from 1.', example: 1 })
   no!: number;
 
@@ -148,8 +148,8 @@ export class DefineFiscalYearBody {
   @EffectiveDate({ description: 'Last day.', example: '2026-12-31' })
   to!: string;
 
-  @Listed(() => PeriodBody, 400, { optional: true, description: 'Calendar months when left out.' })
-  periods?: PeriodBody[];
+  @Listed(() => Period, 400, { optional: true, description: 'Calendar months when left out.' })
+  periods?: readonly Period[];
 
   @Prose(500, reason)
   reason?: string;
@@ -199,7 +199,7 @@ export class CurrencyEnabled extends Recorded {
   scale!: number;
 }
 
-export class JournalDefined extends Recorded {
+export class JournalShown {
   @ApiProperty({ example: 'SALES' })
   journalCode!: string;
 
@@ -210,19 +210,7 @@ export class JournalDefined extends Recorded {
   type!: string;
 }
 
-export class PeriodShown {
-  @ApiProperty({ example: 1 })
-  no!: number;
-
-  @ApiProperty({ example: '2026-01-01' })
-  from!: string;
-
-  @ApiProperty({ example: '2026-01-31' })
-  to!: string;
-
-  @ApiProperty({ enum: ['normal', 'adjustment'] })
-  kind!: string;
-}
+export class JournalDefined extends IntersectionType(JournalShown, Recorded) {}
 
 export class FiscalYearShown {
   @ApiProperty({ example: '2026' })
@@ -234,14 +222,8 @@ export class FiscalYearShown {
   @ApiProperty({ example: '2026-12-31' })
   to!: string;
 
-  @ApiProperty({ type: () => [PeriodShown] })
-  periods!: PeriodShown[];
+  @ApiProperty({ type: () => [Period] })
+  periods!: readonly Period[];
 }
 
-export class FiscalYearDefined extends FiscalYearShown {
-  @ApiProperty({ description: "Position of the command's first event in the book's log.", example: 4 })
-  position!: number;
-
-  @ApiProperty({ description: 'When it was recorded: UTC, six decimals.', example: '2026-07-02T12:00:00.000001Z' })
-  recordedAt!: string;
-}
+export class FiscalYearDefined extends IntersectionType(FiscalYearShown, Recorded) {}

@@ -2,7 +2,7 @@
  * Bodies of commands on journal entries, and what they answer. A body that has passed is the command but for the names that
  * have several spellings: account codes become NFC, ids lower case.
  */
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, getSchemaPath } from '@nestjs/swagger';
 import {
   type CorrectEntry,
   type EntryContent,
@@ -37,6 +37,7 @@ import {
   Token,
   Uuid,
 } from './members';
+import { Problem } from './operation';
 import type { JsonBody } from './strict-json';
 
 export class RateBody {
@@ -338,4 +339,19 @@ export class EntryPosted extends Recorded {
 export class EntryCorrected extends EntryPosted {
   @ApiProperty({ type: () => EntryPosted, description: 'The reversal of the original; the answer itself is about the replacement.' })
   reversal!: EntryPosted;
+}
+
+class Refused {
+  @ApiProperty({ type: () => Problem, description: 'Why this entry was not posted.' })
+  problem!: Problem;
+}
+
+@ApiExtraModels(EntryPosted, Refused)
+export class BatchPosted {
+  @ApiProperty({
+    type: 'array',
+    items: { oneOf: [{ $ref: getSchemaPath(EntryPosted) }, { $ref: getSchemaPath(Refused) }] },
+    description: 'One per entry, in order.',
+  })
+  results!: (EntryPosted | Refused)[];
 }

@@ -42,7 +42,7 @@ export function readJson(bytes: Buffer): JsonBody {
     throw new LedgerError('malformed', `member ${member} is given twice`, { member });
   }
   // Valid UTF-8 holds no lone surrogate and JSON no bare control character, so only an escape can have made one.
-  const finding = (seen.inherited ? findName(value, '') : undefined) ?? (text.includes('\\u') ? findText(value, '') : undefined);
+  const finding = (seen.inherited ? findName(value) : undefined) ?? (text.includes('\\u') ? findText(value, '') : undefined);
   return { value: value as Record<string, unknown>, bytes: bytes.length, ...(finding === undefined ? {} : { finding }) };
 }
 
@@ -159,7 +159,7 @@ const inheritedNames = new Set(Object.getOwnPropertyNames(Object.prototype));
  * A name that no operation knows and that would slip through validation. The caller's metadata may use any but __proto__.
  * @throws LedgerError malformed for __proto__
  */
-function findName(value: object, path: string, free = false): LedgerError | undefined {
+export function findName(value: object, path = '', free = false): LedgerError | undefined {
   let found: LedgerError | undefined;
   for (const key of Object.keys(value)) {
     if (inheritedNames.has(key)) {
@@ -177,7 +177,7 @@ function findName(value: object, path: string, free = false): LedgerError | unde
 }
 
 /** The first text, or name of a member, that PostgreSQL or a reader of UTF-8 could not hold (I2). */
-function findText(value: unknown, path: string): LedgerError | undefined {
+export function findText(value: unknown, path: string): LedgerError | undefined {
   if (typeof value === 'string') return textProblem(value, path);
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [key, member] of Object.entries(value)) {

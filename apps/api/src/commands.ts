@@ -1,0 +1,172 @@
+/**
+ * Commands over HTTP: from a request to a command on the CommandBus, and from its answer to the reply. Guarantees that a
+ * request is judged as a whole (of everything that is wrong with it, the code that the error table names first is told), and
+ * that an answer leaves as the very bytes that its receipt holds (I6).
+ */
+import { Injectable, type Provider, type Type } from '@nestjs/common';
+import { CommandBus, CommandHandler } from '@nestjs/cqrs';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { bookIdForm, LedgerError, Refusals } from '#domain';
+import { type Answer, type Command, type CommandContext, checkKey, Service } from '#ledger';
+import { isUuid, validate } from './members';
+import { Metrics } from './metrics';
+import { emptyBody, type JsonBody, textProblem } from './strict-json';
+
+/** One operation of the API that changes a book. */
+export interface CommandRoute<B extends object> {
+  readonly body: new () => B;
+  /** @param target account code or entry id of the path, where it has one */
+  readonly command: (body: B, target: string) => Command;
+  /** Notes what exceeds the limits of the configuration; called with a valid body only. */
+  readonly limit?: (body: B, limits: Service['config'], refusals: Refusals, sent: JsonBody) => void;
+  /** Where a created thing is found; `id` as the answer names it. */
+  readonly location?: (created: { readonly book: string; readonly id: string; readonly command: Command }) => string;
+  /** Whether a body certainly is what `body` says, so that asking class-validator would change nothing. */
+  readonly passes?: (value: unknown) => boolean;
+}
+
+/** What is on the bus: one class per type of command, because the bus finds handlers by class. */
+abstract class Sent {
+  constructor(
+    readonly bookId: string,
+    readonly command: Command,
+    readonly context: CommandContext,
+  ) {}
+}
+
+const commandTypes: readonly Command['type'][] = [
+  'OpenBook',
+  'DefineFiscalYear',
+  'DefineJournal',
+  'EnableCurrency',
+  'OpenAccount',
+  'RenameAccount',
+  'ChangeAccountCode',
+  'FreezeAccount',
+  'UnfreezeAccount',
+  'CloseAccount',
+  'PostEntry',
+  'PostEntries',
+  'ReverseEntry',
+  'CorrectEntry',
+];
+
+const sentClasses = new Map<Command['type'], new (...sent: ConstructorParameters<typeof Sent>) => Sent>();
+
+/** Handlers have nothing of their own to say: each hands its command to the ledger. */
+function handlerOf(type: Command['type']): Type {
+  const sent = { [type]: class extends Sent {} }[type] as unknown as new (...sent: ConstructorParameters<typeof Sent>) => Sent;
+  sentClasses.set(type, sent);
+
+  @CommandHandler(sent)
+  class Handler {
+    constructor(private readonly service: Service) {}
+
+    execute({ bookId, command, context }: Sent): Promise<Answer> {
+      return this.service.ledger.execute(bookId, command, context);
+    }
+  }
+  Object.defineProperty(Handler, 'name', { value: `${type}Handler` });
+  return Handler;
+}
+
+export const commandHandlers: readonly Provider[] = commandTypes.map(handlerOf);
+
+@Injectable()
+export class Commands {
+  constructor(
+    private readonly bus: CommandBus,
+    private readonly service: Service,
+    private readonly metrics: Metrics,
+  ) {}
+
+  /**
+   * @throws LedgerError of all that is wrong with the request, what the error table names first; then what Ledger.execute
+   *   throws. Remembered refusals are no errors: they are sent.
+   */
+  async run<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const params = request.params as { readonly book?: string; readonly code?: string; readonly id?: string };
+    const refusals = new Refusals();
+    const sent = (request.body as JsonBody | undefined) ?? emptyBody;
+    const { value, finding } = sent;
+    if (finding !== undefined) note(refusals, finding);
+    if (finding !== undefined || route.passes?.(value) !== true) validate(route.body, value, refusals);
+    const body = value as B;
+    if (!refusals.any) route.limit?.(body, this.service.config, refusals, sent);
+    const context = contextOf(request, refusals);
+    const code = params.code?.normalize('NFC');
+    if (code !== undefined) note(refusals, textProblem(code, 'the account code in the path'));
+    refusals.throwFirst();
+
+    const command = route.command(body, code ?? params.id?.toLowerCase() ?? '');
+    const book = command.type === 'OpenBook' ? command.id : existing(params);
+    const answer = await this.execute(book, command, context);
+    if (answer.status === 201 && route.location !== undefined) {
+      reply.header('Location', route.location({ book, id: idIn(answer.body), command }));
+    }
+    send(reply, answer);
+  }
+
+  private async execute(book: string, command: Command, context: CommandContext): Promise<Answer> {
+    const SentCommand = sentClasses.get(command.type);
+    if (SentCommand === undefined) throw new Error(`no handler for ${command.type}`);
+    try {
+      const answer = await this.bus.execute<Sent, Answer>(new SentCommand(book, command, context));
+      this.metrics.answered(command.type, answer);
+      return answer;
+    } catch (error) {
+      this.metrics.failed(command.type, error);
+      throw error;
+    }
+  }
+}
+
+/** @throws LedgerError book_unknown | entry_unknown: what cannot be an id is the id of nothing */
+function existing({ book = '', id }: { readonly book?: string; readonly id?: string }): string {
+  if (!bookIdForm.test(book)) throw new LedgerError('book_unknown', `there is no book ${book}`, { book });
+  if (id !== undefined && !isUuid(id))
+    throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${book}`, { entry: id });
+  return book;
+}
+
+function note(refusals: Refusals, error: LedgerError | undefined): void {
+  if (error !== undefined) refusals.note(error.code, () => error.message, error.details);
+}
+
+const printable = /^[\x20-\x7e]{1,255}$/;
+
+function contextOf(request: FastifyRequest, refusals: Refusals): CommandContext {
+  const { headers } = request;
+  let key = '';
+  try {
+    key = checkKey(one(headers['idempotency-key']));
+  } catch (error) {
+    note(refusals, error as LedgerError);
+  }
+  return {
+    key,
+    userId: request.caller.id,
+    source: 'REST',
+    correlationId: header(headers['x-correlation-id'], 'X-Correlation-Id', refusals) ?? request.id,
+    onBehalfOf: header(headers['on-behalf-of'], 'On-Behalf-Of', refusals),
+    ip: request.ip,
+    userAgent: one(headers['user-agent'])?.slice(0, 500),
+  };
+}
+
+const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
+
+function header(value: string | string[] | undefined, name: string, refusals: Refusals): string | undefined {
+  const text = one(value);
+  if (text === undefined || printable.test(text)) return text;
+  refusals.note('text_invalid', () => `header ${name} must be 1 to 255 printable ASCII characters`, { member: name });
+  return undefined;
+}
+
+const idIn = (body: string): string => /^\{"id":"([^"]*)"/.exec(body)?.[1] ?? '';
+
+function send(reply: FastifyReply, { status, body, replayed }: Answer): void {
+  reply.code(status).header('Content-Type', status < 400 ? 'application/json' : 'application/problem+json');
+  if (replayed) reply.header('Idempotency-Replayed', 'true');
+  reply.send(body);
+}

@@ -1,0 +1,94 @@
+/**
+ * The edge: what happens to a request before any route of ours sees it, and after. Hides Fastify's hooks. Guarantees that
+ * nothing is read of a body whose sender is unknown, that bodies are strict JSON within their limits, and that every request
+ * leaves one line in the log which holds no header and no body.
+ */
+import { randomUUID } from 'node:crypto';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { LedgerError } from '#domain';
+import type { ApiKey, Log, Service } from '#ledger';
+import { sendProblem } from './problem.filter';
+import { readJson } from './strict-json';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whose API key came with the request; set on every route but the open ones. */
+    caller: ApiKey;
+  }
+}
+
+/** An account code of 120 characters outside ASCII, percent-encoded. */
+const paramLengthMax = 120 * 12;
+
+/** An adapter for one Nest application; `skipMiddie` because nothing here is an Express middleware. */
+export function createAdapter(): FastifyAdapter {
+  return new FastifyAdapter({
+    skipMiddie: true,
+    routerOptions: { maxParamLength: paramLengthMax },
+    genReqId: () => randomUUID(),
+    // While it shuts down the server still answers what comes in on open connections.
+    return503OnClosing: false,
+    frameworkErrors(_error: Error, request: FastifyRequest, reply: FastifyReply) {
+      sendProblem(reply, new LedgerError('malformed', `the URL cannot be decoded: ${request.raw.url}`));
+    },
+  });
+}
+
+/** Called before any route exists, since limits hang on routes. */
+export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): void {
+  const fastify: FastifyInstance = adapter.getInstance();
+  const { ENTRY_BYTES, BATCH_BYTES } = service.config;
+
+  fastify.addHook('onRoute', (route) => {
+    route.bodyLimit = route.url.endsWith('/batch') ? BATCH_BYTES : ENTRY_BYTES;
+  });
+
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, readJson(body as Buffer));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  // Nest would add parsers of its own.
+  Object.defineProperty(adapter, '_isParserRegistered', { value: true });
+
+  fastify.decorateRequest('caller');
+  fastify.addHook('onRequest', async (request) => {
+    if (!isOpen(request)) request.caller = await authenticate(request, service);
+  });
+
+  fastify.addHook('onResponse', async (request, reply) => {
+    const level = reply.statusCode >= 500 ? 'error' : 'info';
+    log[level](
+      {
+        reqId: request.id,
+        method: request.method,
+        url: request.url,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+        userId: request.caller?.id,
+      },
+      'request',
+    );
+  });
+}
+
+/** What anyone may see: whether the service lives, and how to talk to it. */
+function isOpen({ routeOptions: { url } }: FastifyRequest): boolean {
+  return (
+    url !== undefined &&
+    (url.startsWith('/health/') || url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/') || url.startsWith('/docs-'))
+  );
+}
+
+/** @throws LedgerError unauthenticated */
+async function authenticate(request: FastifyRequest, { keys }: Service): Promise<ApiKey> {
+  const [scheme, secret, ...more] = (request.headers.authorization ?? '').split(' ');
+  const known = scheme?.toLowerCase() === 'bearer' && secret !== undefined && more.length === 0 ? await keys.verify(secret) : undefined;
+  if (known !== undefined) return known;
+  const what = request.headers.authorization === undefined ? 'no API key came with the request' : 'the API key is unknown or revoked';
+  throw new LedgerError('unauthenticated', `${what}; send Authorization: Bearer KEY`);
+}

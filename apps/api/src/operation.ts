@@ -1,0 +1,131 @@
+/** What OpenAPI says of an operation: one decorator per route, which knows what all operations have in common. */
+import { applyDecorators } from '@nestjs/common';
+import { ApiBody, ApiExtraModels, ApiHeader, ApiOperation, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { type ErrorCode, errorTable, precedenceOf } from '#domain';
+import { statusOf } from '#ledger';
+
+/** A problem document (RFC 9457); members beyond these depend on the code. */
+export class Problem {
+  @ApiProperty({ example: 'urn:book-keeper:error:unbalanced' })
+  type!: string;
+
+  @ApiProperty({ example: 'Unbalanced' })
+  title!: string;
+
+  @ApiProperty({ example: 422 })
+  status!: number;
+
+  @ApiProperty({ description: 'What is wrong, for people.', example: 'debits 100.00, credits 90.00, difference 10.00 EUR' })
+  detail!: string;
+
+  @ApiProperty({ description: 'Stable; see docs/reference/errors.md.', enum: Object.keys(errorTable), example: 'unbalanced' })
+  code!: ErrorCode;
+}
+
+interface OperationOptions {
+  readonly summary: string;
+  readonly description?: string;
+  /** Class of the answer. */
+  readonly answer: new () => object;
+  /** Codes beyond those that every operation has. */
+  readonly refusals?: readonly ErrorCode[];
+  /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
+  readonly addressesAccount?: true;
+}
+
+interface CommandOptions extends OperationOptions {
+  readonly body: new () => object;
+  /** Answers 201 with a Location. */
+  readonly creates?: true;
+}
+
+const everywhere: readonly ErrorCode[] = ['unauthenticated', 'text_invalid', 'database_unavailable', 'internal'];
+const everyCommand: readonly ErrorCode[] = [
+  'malformed',
+  'unknown_member',
+  'too_large',
+  'key_missing',
+  'idempotency_key_reused',
+  'queue_full',
+];
+const retried = new Set<ErrorCode>(['queue_full', 'projection_behind', 'database_unavailable']);
+const replayHeader = {
+  'Idempotency-Replayed': {
+    description: 'true: this is the answer that was given before, byte for byte.',
+    schema: { type: 'string' as const, enum: ['true'] },
+  },
+};
+const locationHeader = { Location: { description: 'Where the created thing is found.', schema: { type: 'string' as const } } };
+const retryHeader = {
+  'Retry-After': { description: 'Seconds to wait before the request is repeated.', schema: { type: 'integer' as const } },
+};
+
+/** A route that reads. */
+export function QueryOperation({ summary, description, answer, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
+  return applyDecorators(
+    ApiOperation({ summary, description }),
+    ApiResponse({ status: 200, description: 'OK', type: answer }),
+    ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
+  );
+}
+
+/** A route that sends a command. */
+export function CommandOperation({
+  summary,
+  description,
+  body,
+  answer,
+  refusals = [],
+  creates,
+  addressesAccount,
+}: CommandOptions): MethodDecorator {
+  return applyDecorators(
+    ApiOperation({ summary, description }),
+    ApiHeader({
+      name: 'Idempotency-Key',
+      required: true,
+      description: 'Names this command for ever: whoever repeats it gets the first answer. 1 to 255 printable ASCII characters.',
+      schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
+      example: 'order-1042',
+    }),
+    ApiHeader({
+      name: 'On-Behalf-Of',
+      required: false,
+      description: 'Opaque id of the person or system for whom the caller acts; stands in every event.',
+      schema: { type: 'string', maxLength: 255 },
+    }),
+    ApiHeader({
+      name: 'X-Correlation-Id',
+      required: false,
+      description: 'Stands in every event; an id of the request when left out.',
+      schema: { type: 'string', maxLength: 255 },
+    }),
+    ApiBody({ type: body }),
+    ApiResponse({
+      status: creates ? 201 : 200,
+      description: creates ? 'Created' : 'Done',
+      type: answer,
+      headers: creates ? { ...locationHeader, ...replayHeader } : replayHeader,
+    }),
+    ...problems([...everywhere, ...everyCommand, ...refusals], replayHeader, addressesAccount),
+  );
+}
+
+/** One response per status, which names its codes in their order of precedence. */
+function problems(codes: readonly ErrorCode[], headers: object, addressesAccount = false): MethodDecorator[] {
+  const byStatus = new Map<number, ErrorCode[]>();
+  const all = new Set<ErrorCode>(addressesAccount ? [...codes, 'account_unknown'] : codes);
+  for (const code of [...all].sort((a, b) => precedenceOf(a) - precedenceOf(b))) {
+    const status = statusOf(addressesAccount && code === 'account_unknown' ? 'not_found' : errorTable[code].kind);
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const responses = [...byStatus].map(([status, known]) =>
+    ApiResponse({
+      status,
+      description: known.map((code) => `\`${code}\`: ${errorTable[code].meaning}`).join('\n\n'),
+      headers: known.some((code) => retried.has(code)) ? retryHeader : { ...headers },
+      content: { 'application/problem+json': { schema: { $ref: getSchemaPath(Problem) } } },
+    }),
+  );
+  return [ApiExtraModels(Problem), ...responses];
+}

@@ -1,0 +1,544 @@
+/** What can be asked in a query string, and what is answered: the shapes that Queries returns, told to OpenAPI. */
+import { ApiProperty } from '@nestjs/swagger';
+import { accountTypes, entryMethods, entryTypes } from '#domain';
+import { AccountLimit, Mapping } from './accounts.dto';
+import { FiscalYearShown, JournalShown, LegalEntity, Period } from './books.dto';
+import { Code, Currency, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText, YearLabel } from './members';
+
+const optional = true;
+const knownAt = {
+  optional,
+  description: 'A position, or an RFC 3339 instant: as known then. The head when left out.',
+  example: '2026-07-02T12:00:00Z',
+} as const;
+const asOf = { optional, description: 'Lines up to the end of this date. Without limit when left out.', example: '2026-06-30' } as const;
+
+// --- Questions ---
+
+/** Of every list. */
+export class PageQuery {
+  @Text(2000, { optional, description: '`nextCursor` of the page before; goes with the same filters only.' })
+  cursor?: string;
+
+  @WholeText(1, 1000, { optional, description: 'Rows of a page.', default: 100, example: 100 })
+  limit?: string;
+}
+
+export class KnownQuery {
+  @KnownAt(knownAt)
+  knownAt?: string;
+}
+
+export class KnownPageQuery extends PageQuery {
+  @KnownAt(knownAt)
+  knownAt?: string;
+}
+
+export class BalanceQuery extends KnownQuery {
+  @EffectiveDate(asOf)
+  asOf?: string;
+}
+
+export class BalancesQuery extends KnownPageQuery {
+  @EffectiveDate(asOf)
+  asOf?: string;
+
+  @FlagText({ optional, description: 'Also accounts whose balance is zero.', default: false })
+  includeZero?: string;
+}
+
+export class StatementQuery extends KnownPageQuery {
+  @EffectiveDate({ optional, description: 'First day of the statement.', example: '2026-01-01' })
+  from?: string;
+
+  @EffectiveDate({ optional, description: 'Last day of the statement.', example: '2026-06-30' })
+  to?: string;
+
+  @Currency({ optional, description: 'Only this currency.', example: 'EUR' })
+  currency?: string;
+}
+
+export class EntriesQuery extends KnownPageQuery {
+  @EffectiveDate({ optional, description: 'Effective on or after.', example: '2026-01-01' })
+  from?: string;
+
+  @EffectiveDate({ optional, description: 'Effective on or before.', example: '2026-06-30' })
+  to?: string;
+
+  @Code({ optional, description: 'With a line on this account.', example: 'Assets:Cash' })
+  account?: string;
+
+  @JournalCode({ optional, description: 'In this day book.', example: 'GENERAL' })
+  journalCode?: string;
+
+  @OneOf(entryTypes, { optional, description: 'Of this kind.' })
+  entryType?: string;
+
+  @Text(200, { optional, description: 'With exactly this reference.', example: 'INV-42' })
+  reference?: string;
+
+  @WholeText(1, Number.MAX_SAFE_INTEGER, { optional, description: 'With this number; needs fiscalYear.', example: 17 })
+  number?: string;
+
+  @YearLabel({ optional, description: 'In this fiscal year.', example: '2026' })
+  fiscalYear?: string;
+
+  @OneOf(['position', 'effectiveDate'], { optional, description: 'Order of the list.', default: 'position' })
+  sort?: string;
+}
+
+export class EventsQuery {
+  @WholeText(0, Number.MAX_SAFE_INTEGER, {
+    optional,
+    description: 'Events behind this position (of a stream: behind this version).',
+    default: 0,
+  })
+  after?: string;
+
+  @WholeText(1, 1000, { optional, description: 'At most so many.', default: 100 })
+  limit?: string;
+}
+
+/** A number of a query, which is text that was checked. */
+export const whole = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
+
+// --- Answers ---
+
+const position = { description: 'The position that the answer holds for; at this position it never changes.', example: 42 };
+const metadata = { selfRequired: false, type: 'object' as const, additionalProperties: true, description: "The caller's own data." };
+const nextCursor = { required: false, description: 'Cursor of the next page; absent at the end.' };
+
+export class BookShown {
+  @ApiProperty({ example: 'acme' })
+  id!: string;
+
+  @ApiProperty({ example: 'Acme GmbH' })
+  name!: string;
+
+  @ApiProperty({ required: false, type: () => LegalEntity })
+  entity?: LegalEntity;
+
+  @ApiProperty({ required: false, example: 'hgb' })
+  framework?: string;
+
+  @ApiProperty({ example: 'EUR' })
+  baseCurrency!: string;
+
+  @ApiProperty({ enum: ['untracked', 'tracked'] })
+  fx!: string;
+
+  @ApiProperty({ enum: ['half_even', 'half_away_from_zero'] })
+  rounding!: string;
+
+  @ApiProperty({ example: 'Europe/Berlin' })
+  timeZone!: string;
+
+  @ApiProperty({ required: false, example: '2026-01-01' })
+  startsOn?: string;
+
+  @ApiProperty({ example: '01-01' })
+  fiscalYearStart!: string;
+
+  @ApiProperty(metadata)
+  metadata?: Record<string, unknown>;
+
+  @ApiProperty({ type: () => [FiscalYearShown] })
+  fiscalYears!: readonly FiscalYearShown[];
+
+  @ApiProperty(position)
+  position!: number;
+}
+
+export class BooksPage {
+  @ApiProperty({ type: () => [BookShown] })
+  books!: readonly BookShown[];
+
+  @ApiProperty(nextCursor)
+  nextCursor?: string;
+}
+
+class CurrencyShown {
+  @ApiProperty({ example: 'BTC' })
+  code!: string;
+
+  @ApiProperty({ example: 8 })
+  scale!: number;
+}
+
+export class CurrenciesShown {
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [CurrencyShown] })
+  currencies!: readonly CurrencyShown[];
+}
+
+export class JournalsShown {
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [JournalShown] })
+  journals!: readonly JournalShown[];
+}
+
+class PeriodStatus extends Period {
+  @ApiProperty({ enum: ['open', 'closed'] })
+  status!: string;
+}
+
+class FiscalYearStatus {
+  @ApiProperty({ example: '2026' })
+  label!: string;
+
+  @ApiProperty({ example: '2026-01-01' })
+  from!: string;
+
+  @ApiProperty({ example: '2026-12-31' })
+  to!: string;
+
+  @ApiProperty({ type: () => [PeriodStatus] })
+  periods!: readonly PeriodStatus[];
+}
+
+export class FiscalYearsShown {
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [FiscalYearStatus] })
+  fiscalYears!: readonly FiscalYearStatus[];
+}
+
+class AccountMembers {
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000001' })
+  id!: string;
+
+  @ApiProperty({ description: 'The code valid at the position.', example: 'Assets:Cash' })
+  code!: string;
+
+  @ApiProperty({ example: 'Cash' })
+  name!: string;
+
+  @ApiProperty({ enum: accountTypes })
+  type!: string;
+
+  @ApiProperty({ required: false, example: 'cash' })
+  subtype?: string;
+
+  @ApiProperty({ enum: ['debit', 'credit'] })
+  normalSide!: string;
+
+  @ApiProperty({ description: 'false: a header account, which takes no lines.' })
+  postable!: boolean;
+
+  @ApiProperty({ enum: ['open', 'frozen', 'closed'] })
+  status!: string;
+
+  @ApiProperty({ required: false, description: 'Code of the parent.', example: 'Assets' })
+  parent?: string;
+
+  @ApiProperty({ required: false, type: [String] })
+  currencies?: readonly string[];
+
+  @ApiProperty({ required: false })
+  subledger?: string;
+
+  @ApiProperty({ required: false, type: () => [AccountLimit] })
+  limits?: readonly AccountLimit[];
+
+  @ApiProperty({ required: false })
+  cashFlow?: string;
+
+  @ApiProperty({ required: false, type: () => [Mapping] })
+  mappings?: readonly Mapping[];
+
+  @ApiProperty(metadata)
+  metadata?: Record<string, unknown>;
+}
+
+export class AccountShown extends AccountMembers {
+  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
+  knownAt?: string | number;
+
+  @ApiProperty(position)
+  position!: number;
+}
+
+export class AccountsPage {
+  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
+  knownAt?: string | number;
+
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [AccountMembers] })
+  accounts!: readonly AccountMembers[];
+
+  @ApiProperty(nextCursor)
+  nextCursor?: string;
+}
+
+class CurrencyBalance {
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ example: '120.00' })
+  debit!: string;
+
+  @ApiProperty({ example: '20.00' })
+  credit!: string;
+
+  @ApiProperty({ description: 'debit − credit', example: '100.00' })
+  net!: string;
+
+  @ApiProperty({ description: "net in the sign of the account's normal side", example: '100.00' })
+  balance!: string;
+}
+
+class AsKnown {
+  @ApiProperty({ required: false, description: 'As asked for.', example: '2026-06-30' })
+  asOf?: string;
+
+  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
+  knownAt?: string | number;
+
+  @ApiProperty(position)
+  position!: number;
+}
+
+export class BalanceShown extends AsKnown {
+  @ApiProperty({ example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ type: () => [CurrencyBalance], description: 'One per currency that a line was in.' })
+  balances!: readonly CurrencyBalance[];
+}
+
+class AccountBalance extends CurrencyBalance {
+  @ApiProperty({ example: 'Assets:Cash' })
+  account!: string;
+}
+
+export class BalancesPage extends AsKnown {
+  @ApiProperty({ type: () => [AccountBalance], description: 'By account code, then currency.' })
+  balances!: readonly AccountBalance[];
+
+  @ApiProperty(nextCursor)
+  nextCursor?: string;
+}
+
+class StatementLine {
+  @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
+  date!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000003' })
+  entryId!: string;
+
+  @ApiProperty({ example: 1 })
+  line!: number;
+
+  @ApiProperty({ example: 'GENERAL' })
+  journalCode!: string;
+
+  @ApiProperty({ example: '2026' })
+  fiscalYear!: string;
+
+  @ApiProperty({ example: 17 })
+  number!: number;
+
+  @ApiProperty({ description: "The line's own text, else the entry's." })
+  description!: string;
+
+  @ApiProperty({ required: false })
+  reference?: string;
+
+  @ApiProperty({ enum: ['debit', 'credit'] })
+  side!: string;
+
+  @ApiProperty({ example: '100.00' })
+  amount!: string;
+
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ description: "Balance of the currency after this line, in the sign of the account's normal side.", example: '220.00' })
+  runningBalance!: string;
+}
+
+export class StatementPage {
+  @ApiProperty({ example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ example: '2026-01-01' })
+  from!: string;
+
+  @ApiProperty({ example: '2026-06-30' })
+  to!: string;
+
+  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
+  knownAt?: string | number;
+
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [CurrencyBalance], description: 'Before `from`.' })
+  opening!: readonly CurrencyBalance[];
+
+  @ApiProperty({ type: () => [StatementLine], description: 'By effective date, then position, then line.' })
+  lines!: readonly StatementLine[];
+
+  @ApiProperty({ type: () => [CurrencyBalance], description: 'At the end of `to`; of the whole statement on every page.' })
+  closing!: readonly CurrencyBalance[];
+
+  @ApiProperty(nextCursor)
+  nextCursor?: string;
+}
+
+class PostedLine {
+  @ApiProperty({ description: '1..n for ever: (entryId, line) is an address.', example: 1 })
+  line!: number;
+
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000001' })
+  accountId!: string;
+
+  @ApiProperty({ description: 'Code of the account at the position asked for.', example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ description: 'Code of the account when the line was posted.', example: 'Assets:Cash' })
+  code!: string;
+
+  @ApiProperty({ enum: ['debit', 'credit'] })
+  side!: string;
+
+  @ApiProperty({ example: '100.00' })
+  amount!: string;
+
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ required: false, example: '108.75' })
+  baseAmount?: string;
+}
+
+export class EntryShown {
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000003' })
+  id!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt!: string;
+
+  @ApiProperty({ required: false, description: 'Opaque id of the caller.' })
+  userId?: string;
+
+  @ApiProperty({ example: 'GENERAL' })
+  journalCode!: string;
+
+  @ApiProperty({ example: '2026' })
+  fiscalYear!: string;
+
+  @ApiProperty({ example: 1 })
+  period!: number;
+
+  @ApiProperty({ example: 17 })
+  number!: number;
+
+  @ApiProperty({ enum: entryTypes })
+  entryType!: string;
+
+  @ApiProperty({ enum: entryMethods })
+  entryMethod!: string;
+
+  @ApiProperty({ example: '2026-01-15' })
+  effectiveDate!: string;
+
+  @ApiProperty({ example: 'Sale of goods, invoice 42' })
+  description!: string;
+
+  @ApiProperty({ required: false, example: 'INV-42' })
+  reference?: string;
+
+  @ApiProperty({ type: () => [PostedLine], description: 'With the optional members that they were posted with.' })
+  lines!: readonly PostedLine[];
+
+  @ApiProperty({ required: false, description: 'Id of the entry that reversed this one.' })
+  reversedBy?: string;
+}
+
+export class EntriesPage {
+  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
+  knownAt?: string | number;
+
+  @ApiProperty(position)
+  position!: number;
+
+  @ApiProperty({ type: () => [EntryShown] })
+  entries!: readonly EntryShown[];
+
+  @ApiProperty(nextCursor)
+  nextCursor?: string;
+}
+
+class EventShown {
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000009' })
+  eventId!: string;
+
+  @ApiProperty({ example: 'JournalEntryPosted' })
+  eventType!: string;
+
+  @ApiProperty({ example: 1 })
+  eventVersion!: number;
+
+  @ApiProperty({ example: 'acme' })
+  bookId!: string;
+
+  @ApiProperty({ example: 'Journal' })
+  aggregateType!: string;
+
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000003' })
+  aggregateId!: string;
+
+  @ApiProperty({ example: 1 })
+  version!: number;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt!: string;
+
+  @ApiProperty({ required: false, description: 'Opaque id of the caller.' })
+  userId?: string;
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Of this version of the event type, as stored.' })
+  data!: Record<string, unknown>;
+
+  @ApiProperty({ type: 'object', additionalProperties: true })
+  metadata!: Record<string, unknown>;
+
+  @ApiProperty({ description: 'SHA-256(0x00 ‖ RFC 8785 form of the envelope without leafHash), hexadecimal.' })
+  leafHash!: string;
+}
+
+export class StreamShown {
+  @ApiProperty({ example: 'Journal' })
+  aggregateType!: string;
+
+  @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000003' })
+  aggregateId!: string;
+
+  @ApiProperty({ type: () => [EventShown], description: 'By version.' })
+  events!: readonly EventShown[];
+}
+
+export class EventsShown {
+  @ApiProperty({ description: 'Position of the head of the log.', example: 42 })
+  position!: number;
+
+  @ApiProperty({ type: () => [EventShown] })
+  events!: readonly EventShown[];
+}

@@ -1,0 +1,20 @@
+/** The worker as a process: folds projections for API processes that run with PROJECT=off. Logs go to stderr as JSON lines. */
+import { createLogger, openService, readConfig, untilSignal } from '#ledger';
+
+async function main(): Promise<void> {
+  const config = readConfig({ ...process.env, PROJECT: 'inline' });
+  const asked = untilSignal();
+  const log = createLogger(config);
+  const service = await openService(config, { log });
+  try {
+    process.stdout.write(`book-keeper worker ${service.release} folds projections of ${service.database}\n`);
+    await asked;
+  } finally {
+    await service.close();
+  }
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`book-keeper worker: ${error.message}\n`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,330 @@
+/**
+ * The service as one thing to open and close: database (given, or embedded in DATA_DIR), schema, connections, ledger,
+ * projector, queries, API keys, demo book. Used by the HTTP server, the worker and the CLI. Guarantees that what it opened is
+ * closed in the order that loses nothing, and that it says what is wrong with the rights of its own login (DESIGN section 7).
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import { LedgerError } from '#domain';
+import { EventStore } from '#event-store';
+import {
+  connect,
+  type EmbeddedPostgres,
+  isTransient,
+  migrate,
+  migrationsDirectory,
+  openPool,
+  type SchemaState,
+  schemaState,
+  startEmbeddedPostgres,
+} from '#postgres';
+import { ApiKeys, type BootstrapKey, keptSecret } from './api-keys';
+import { catalogue } from './catalogue';
+import type { Config } from './config';
+import { openDemoBook } from './demo-book';
+import { Ledger } from './ledger';
+import type { Log } from './log';
+import { Projector } from './projector';
+import { Queries } from './queries';
+
+export interface ServiceOptions {
+  readonly log: Log;
+  /** False: no projector in this process, whatever PROJECT says. */
+  readonly project?: boolean;
+  /** False: the schema must be this release's already. */
+  readonly migrate?: boolean;
+}
+
+/** One thing that must hold before the service may be given work. */
+export interface ReadinessCheck {
+  readonly name: 'database' | 'schema' | 'privileges' | 'projector';
+  readonly ok: boolean;
+  /** What is wrong, and what to do. */
+  readonly message?: string;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** Login of the service on the embedded server. */
+const embeddedLogin = 'book_keeper_service';
+const embeddedDatabase = 'book_keeper';
+const readinessTimeoutMs = 2_000;
+
+export class Service {
+  /** Use openService. */
+  constructor(
+    readonly config: Config,
+    readonly release: string,
+    /** Where the data is, without credentials. */
+    readonly database: string,
+    readonly bootstrapKey: BootstrapKey,
+    readonly store: EventStore,
+    readonly ledger: Ledger,
+    readonly queries: Queries,
+    readonly keys: ApiKeys,
+    readonly projector: Projector,
+    private readonly pool: Pool,
+    private readonly server: EmbeddedPostgres | undefined,
+  ) {}
+
+  /** Whether the service may be given work, and if not, what to do about it. */
+  async readiness(): Promise<Readiness> {
+    const late = sleep(readinessTimeoutMs, undefined, { ref: false }).then((): ReadinessCheck[] => [
+      { name: 'database', ok: false, message: `the database did not answer within ${readinessTimeoutMs} ms` },
+    ]);
+    const checks = await Promise.race([this.check(), late]);
+    return { ready: checks.every(({ ok }) => ok), checks };
+  }
+
+  private async check(): Promise<ReadinessCheck[]> {
+    try {
+      const client = await this.pool.connect();
+      try {
+        const schema = await schemaState(client);
+        if (schema.state !== 'current') {
+          return [
+            { name: 'database', ok: true },
+            { name: 'schema', ok: false, message: schemaProblem(schema) },
+          ];
+        }
+        const message = await privilegeProblem(client);
+        const failures = this.projector.failures();
+        const stopped = failures
+          .map(({ bookId, projection, position, message: why }) => `${projection} stands before event ${bookId}/${position}: ${why}`)
+          .join('; ');
+        return [
+          { name: 'database', ok: true },
+          { name: 'schema', ok: true },
+          { name: 'privileges', ok: message === undefined, ...(message === undefined ? {} : { message }) },
+          { name: 'projector', ok: failures.length === 0, ...(failures.length === 0 ? {} : { message: stopped }) },
+        ];
+      } finally {
+        client.release();
+      }
+    } catch (error) {
+      return [{ name: 'database', ok: false, message: `the database does not answer: ${(error as Error).message}` }];
+    }
+  }
+
+  /**
+   * Ends the service: commands that were taken get their outcome, then the projector stops where it is, connections close,
+   * and the embedded server ends unless another process uses it.
+   */
+  async close(): Promise<void> {
+    await this.ledger.close();
+    await this.projector.stop();
+    await this.pool.end();
+    await this.server?.stop();
+  }
+}
+
+/**
+ * Opens the service.
+ * @throws Error with what to do when the database cannot be used
+ */
+export async function openService(config: Config, options: ServiceOptions): Promise<Service> {
+  const { log } = options;
+  const release = releaseVersion();
+  const given = config.DATABASE_URL !== '';
+  const server = given ? undefined : await startEmbeddedPostgres({ dir: join(resolve(config.DATA_DIR), 'postgres'), durable: true });
+  const closing: (() => Promise<unknown>)[] = [];
+  if (server !== undefined) closing.push(() => server.stop());
+  try {
+    const url = server === undefined ? config.DATABASE_URL : await embeddedUrl(server, config, options);
+    const pool = openPool(url, {
+      max: config.READER_CONNECTIONS,
+      onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
+    });
+    closing.push(() => pool.end());
+    if (!(await hasSchema(pool, options.migrate === false))) await migrateWith(config.MIGRATION_DATABASE_URL || url, log);
+
+    const store = new EventStore(pool, catalogue);
+    const projector = new Projector(store, pool, {
+      report: (problem) =>
+        'error' in problem
+          ? log.warn({ err: problem.error, book: problem.bookId }, 'a fold failed; it is tried again')
+          : log.error(problem, 'an event cannot be folded'),
+    });
+    const keys = new ApiKeys(pool);
+    const bootstrapKey = await keys.ensureBootstrap(config);
+    const ledger = new Ledger(store, {
+      connect: () => connect(url, { pipeline: true }),
+      config,
+      release,
+      onAppended: (bookId) => projector.wake(bookId),
+    });
+    const queries = new Queries(store, pool, { readWaitMs: config.READ_WAIT_MS });
+    if (options.project !== false && config.PROJECT === 'inline') projector.start();
+    closing.push(() => projector.stop());
+    closing.push(() => ledger.close());
+    if (server !== undefined && config.DEMO_BOOK === 'auto' && options.migrate !== false) await openDemoBook(store, ledger);
+    return new Service(config, release, shownDatabase(url, server), bootstrapKey, store, ledger, queries, keys, projector, pool, server);
+  } catch (error) {
+    for (const close of closing.reverse()) await close().catch(() => {}); // the first error is the one to tell
+    throw error;
+  }
+}
+
+/**
+ * Waits for Ctrl-C or SIGTERM; call it before anything is opened, so that a signal during the start is heard after it. A
+ * second signal ends the process at once.
+ */
+export function untilSignal(): Promise<void> {
+  return new Promise((asked) => {
+    let count = 0;
+    const heard = (): void => {
+      count++;
+      if (count > 1) process.exit(130);
+      asked();
+    };
+    process.on('SIGINT', heard);
+    process.on('SIGTERM', heard);
+  });
+}
+
+/** The version in package.json: what events name as their release. */
+export function releaseVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(migrationsDirectory(), '..', 'package.json'), 'utf8')) as { version: string };
+  return version;
+}
+
+/** What an error means to whoever sent the request: one of ours as it is; `internal` when nobody expected it. */
+export function ledgerErrorOf(error: unknown): LedgerError {
+  if (error instanceof LedgerError) return error;
+  if (isTransient(error)) {
+    return new LedgerError(
+      'database_unavailable',
+      'the database does not answer; repeat the request, a command with the same key',
+      { retryAfter: 1 },
+      'unavailable',
+      {
+        cause: error,
+      },
+    );
+  }
+  return new LedgerError('internal', 'the request could not be answered because of a fault of ours', {}, 'internal', { cause: error });
+}
+
+// --- Database ---
+
+async function migrateWith(url: string, log: Log): Promise<void> {
+  await migrate(url, { onStep: ({ number, name, skipped, ms }) => log.info({ number, name, skipped, ms: Math.round(ms) }, 'migration') });
+}
+
+/**
+ * Whether the schema is this release's, so that a login that may not migrate can still serve.
+ * @throws Error when it is not but must be
+ */
+async function hasSchema(pool: Pool, must: boolean): Promise<boolean> {
+  const client = await pool.connect();
+  try {
+    const schema = await schemaState(client);
+    if (must && schema.state !== 'current') throw new Error(schemaProblem(schema));
+    return schema.state === 'current';
+  } finally {
+    client.release();
+  }
+}
+
+const schemaProblem = ({ state, current, known }: SchemaState): string =>
+  `the schema of the database is ${state} (migration ${current}; this release knows ${known}): run book-keeper migrate`;
+
+/**
+ * The database on the embedded server as the service's own login. Database, schema and login are made as they are missing;
+ * the login's password is set at each start, because the file that holds it may have been lost.
+ */
+async function embeddedUrl(server: EmbeddedPostgres, config: Config, { log, migrate: wanted }: ServiceOptions): Promise<string> {
+  const password = keptSecret(join(config.DATA_DIR, 'postgres-password'), () => randomBytes(24).toString('base64url')).secret;
+  await asAdministrator(server.url, `CREATE DATABASE ${embeddedDatabase}`, '42P04');
+  const url = new URL(server.url);
+  url.pathname = `/${embeddedDatabase}`;
+  if (wanted !== false) {
+    await migrateWith(url.href, log);
+    await asAdministrator(server.url, `CREATE ROLE ${embeddedLogin} LOGIN IN ROLE book_keeper_app`, '42710');
+    await asAdministrator(server.url, `ALTER ROLE ${embeddedLogin} LOGIN PASSWORD '${password}'`);
+  }
+  return Object.assign(url, { username: embeddedLogin, password }).href;
+}
+
+/**
+ * Runs a statement that another process may be running in the same moment.
+ * @param done SQLSTATE that says that it was done before: 42P04 duplicate database, 42710 duplicate role
+ */
+async function asAdministrator(url: string, statement: string, done?: string): Promise<void> {
+  const client = await connect(url);
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await client.query(statement);
+        return;
+      } catch (error) {
+        const { code, message } = error as { code?: string; message: string };
+        if (code === done) return;
+        // 23505, XX000: the other process was between looking and writing; 55006: the template database is being copied.
+        const race = code === '23505' || code === '55006' || (code === 'XX000' && message.includes('concurrently'));
+        if (!race || attempt === 20) throw error;
+        await sleep(50);
+      }
+    }
+  } finally {
+    await client.end();
+  }
+}
+
+function shownDatabase(url: string, server: EmbeddedPostgres | undefined): string {
+  if (server !== undefined) return `embedded PostgreSQL in ${server.dataDirectory}`;
+  // Several hosts are no URL by the standard; user and password end at the last @ before the path.
+  return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
+}
+
+interface Privileges {
+  readonly login: string;
+  readonly superuser: boolean;
+  readonly creates_roles: boolean;
+  readonly owner: boolean;
+  readonly writes: boolean;
+  readonly reads: boolean;
+  readonly appends: boolean;
+  readonly projects: boolean;
+}
+
+/**
+ * Whether the service's own login could change events (I3), or cannot do its work; events are safe only from those who have
+ * no right to change them.
+ * @returns what is wrong and what to grant
+ */
+async function privilegeProblem(client: { query: Pool['query'] }): Promise<string | undefined> {
+  const { rows } = await client.query<Privileges>(`
+    SELECT session_user::text AS login, r.rolsuper AS superuser, r.rolcreaterole AS creates_roles,
+           pg_has_role(session_user, 'book_keeper_owner', 'MEMBER') AS owner,
+           has_table_privilege(session_user, 'log.events', 'INSERT, UPDATE, DELETE, TRUNCATE')
+             OR has_any_column_privilege(session_user, 'log.events', 'INSERT, UPDATE') AS writes,
+           has_schema_privilege(session_user, 'log', 'USAGE') AND has_table_privilege(session_user, 'log.events', 'SELECT') AS reads,
+           pg_has_role(session_user, 'book_keeper_app', 'USAGE') AS appends,
+           pg_has_role(session_user, 'book_keeper_projector', 'USAGE') AS projects
+      FROM pg_catalog.pg_roles r WHERE r.rolname = session_user`);
+  const { login, superuser, creates_roles, owner, writes, reads, appends, projects } = rows[0] as Privileges;
+  const why = superuser
+    ? 'is a superuser'
+    : creates_roles
+      ? 'may create and grant roles'
+      : owner
+        ? 'is a member of book_keeper_owner'
+        : writes
+          ? 'may INSERT, UPDATE, DELETE or TRUNCATE log.events'
+          : undefined;
+  if (why !== undefined) {
+    return (
+      `the login ${login} of DATABASE_URL ${why}, so it could change recorded events. Make a login of its own for the service: ` +
+      `CREATE ROLE ${embeddedLogin} LOGIN PASSWORD '…' IN ROLE book_keeper_app; set DATABASE_URL to it, and MIGRATION_DATABASE_URL to ${login}`
+    );
+  }
+  if (reads && appends && projects) return undefined;
+  return `the login ${login} of DATABASE_URL lacks rights that the service needs; as an administrator: GRANT book_keeper_app TO ${login}`;
+}
