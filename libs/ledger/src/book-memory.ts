@@ -360,7 +360,19 @@ export class BookMemory implements BookView {
       } as const;
       streams.push({ streamId: id, expected: before?.version ?? 'new', head });
     }
-    for (const [id, before] of changes.entries) streams.push({ streamId: id, expected: before?.version ?? 'new' });
+    for (const [id, before] of changes.entries) {
+      const state = this.entries.get(id)?.state;
+      const head =
+        state !== undefined && snapshotDue(before?.version ?? 0, state.version)
+          ? ({
+              kind: 'policy',
+              version: state.version,
+              reducerVersion: journalReducer.version,
+              state: journalReducer.toSnapshot(state),
+            } as const)
+          : undefined;
+      streams.push({ streamId: id, expected: before?.version ?? 'new', head });
+    }
     for (const [fiscalYear, before] of changes.numbers) {
       const numbers = this.numbers.get(fiscalYear) ?? new Map();
       const head = {
