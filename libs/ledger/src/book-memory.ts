@@ -18,7 +18,7 @@ import {
   type JournalState,
   journalReducer,
 } from '#domain';
-import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation } from '#event-store';
+import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
 import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
 
 /** Version of the head that holds a fiscal year's numbers; see catalogue.numbersStreamId. */
