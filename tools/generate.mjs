@@ -15,8 +15,8 @@ const check = process.argv.includes('--check');
 
 if (generators.length > 0) bootstrap({ build: true });
 let stale = 0;
-for (const { output, script } of generators) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, script)], {
+for (const { output, script, args = [] } of generators) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, script), ...args], {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 64 << 20,

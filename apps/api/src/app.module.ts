@@ -1,5 +1,5 @@
 /** The HTTP application: which controllers there are, and what they are given. */
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Injectable, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -16,6 +16,14 @@ import { HealthController } from './health.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
 import { ProblemFilter } from './problem.filter';
+
+/** Nest tells each route and module of a start; that is for those who look for it. */
+@Injectable()
+class StartLogger extends Logger {
+  override log(message: unknown, ...rest: unknown[]): void {
+    this.debug(message, ...rest);
+  }
+}
 
 @Module({})
 // biome-ignore lint/complexity/noStaticOnlyClass: Nest names a module by its class
@@ -34,6 +42,7 @@ export class AppModule {
         { provide: Service, useFactory: service },
         { provide: APP_FILTER, useClass: ProblemFilter },
         { provide: APP_PIPE, useClass: EdgePipe },
+        StartLogger,
         Metrics,
         Commands,
         ...commandHandlers,
@@ -51,7 +60,7 @@ export async function createApp(service: Service, log: Log): Promise<NestFastify
     adapter,
     { bufferLogs: true },
   );
-  app.useLogger(app.get(Logger));
+  app.useLogger(app.get(StartLogger));
   serveDocument(app, describeApi(app));
   await app.init();
   await adapter.getInstance().ready();

@@ -23,7 +23,8 @@ export function describeApi(app: INestApplication): OpenAPIObject {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '').toLowerCase()}_${method}`,
   });
   closeBodies(document);
-  return document;
+  // No number of this API has a fraction: amounts, rates and quantities are strings.
+  return JSON.parse(JSON.stringify(document).replaceAll('"type":"number"', '"type":"integer"')) as OpenAPIObject;
 }
 
 /** `/docs` and `/openapi.json`. */

@@ -40,7 +40,7 @@ import {
 import { Problem } from './operation';
 import type { JsonBody } from './strict-json';
 
-export class RateBody {
+class RateBody {
   @Amount({ description: 'Units of base currency for one unit of the line’s currency.', example: '1.0875' })
   value!: string;
 
@@ -51,7 +51,7 @@ export class RateBody {
   source!: string;
 }
 
-export class PartyBody {
+class PartyBody {
   @Text(100, { description: 'Opaque id of the customer, supplier or other party; never a name.', example: 'C-1042' })
   id!: string;
 
@@ -59,7 +59,7 @@ export class PartyBody {
   kind!: string;
 }
 
-export class DimensionBody {
+class DimensionBody {
   @Text(60, { description: 'Name of the dimension.', example: 'costCentre' })
   key!: string;
 
@@ -67,7 +67,7 @@ export class DimensionBody {
   value!: string;
 }
 
-export class TaxBody {
+class TaxBody {
   @Text(60, { description: 'Tax code.', example: 'DE-19' })
   code!: string;
 
@@ -78,7 +78,7 @@ export class TaxBody {
   amount!: string;
 }
 
-export class QuantityBody {
+class QuantityBody {
   @Amount({ description: 'How many.', example: '12.5' })
   value!: string;
 
@@ -119,10 +119,10 @@ export class LineBody {
   party?: PartyBody;
 
   @Listed(() => DimensionBody, 50, { optional: true, description: 'Cost centre, project and the like.' })
-  dimensions?: DimensionBody[];
+  dimensions?: readonly DimensionBody[];
 
   @Listed(() => TaxBody, 20, { optional: true, description: 'Taxes that the line is about.' })
-  tax?: TaxBody[];
+  tax?: readonly TaxBody[];
 
   @Nested(() => QuantityBody, { optional: true, description: 'How many of what.' })
   quantity?: QuantityBody;
@@ -140,7 +140,7 @@ export class LineBody {
   origin?: string;
 }
 
-export class DocumentBody {
+class DocumentBody {
   @Text(60, { description: 'Kind of document.', example: 'invoice' })
   type!: string;
 
@@ -157,7 +157,7 @@ export class DocumentBody {
   sha256?: string;
 }
 
-export class OriginalBody {
+class OriginalBody {
   @Text(100, { optional: true, description: 'Its journal in the other system.' })
   journal?: string;
 
@@ -177,7 +177,7 @@ export class OriginalBody {
   approvedAt?: string;
 }
 
-export class SourceBody {
+class SourceBody {
   @Text(100, { description: 'The system that the entry comes from.', example: 'shop' })
   system!: string;
 
@@ -188,7 +188,7 @@ export class SourceBody {
   original?: OriginalBody;
 }
 
-export class LinkBody {
+class LinkBody {
   @OneOf(linkRelations, { description: 'What this entry is to the other.', example: 'settles' })
   rel!: (typeof Relations)[number];
 
@@ -198,8 +198,8 @@ export class LinkBody {
 
 const optional = true;
 
-/** What an entry has beside date, text and lines; the same in every command that posts one. */
-class EntryMembers {
+/** What an entry has beside date and text; the same in every command that posts one. */
+export class EntryMembers {
   @JournalCode({ optional, description: 'Day book.', example: 'GENERAL', default: 'GENERAL' })
   journalCode?: string;
 
@@ -222,10 +222,10 @@ class EntryMembers {
   requestedDate?: string;
 
   @Listed(() => LinkBody, 100, { optional, description: 'Other entries that it has to do with.' })
-  links?: LinkBody[];
+  links?: readonly LinkBody[];
 
   @Listed(() => LineBody, 0, { description: 'Two or more; debits and credits are equal per currency (I1).' })
-  lines!: LineBody[];
+  lines!: readonly LineBody[];
 
   @Metadata({
     optional,
@@ -253,7 +253,7 @@ export class BatchBody {
   atomic!: boolean;
 
   @Listed(() => EntryBody, 0, { description: 'The entries, in the order in which they are to be posted.' })
-  entries!: EntryBody[];
+  entries!: readonly EntryBody[];
 }
 
 export class ReverseBody {

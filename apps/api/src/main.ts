@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     await app.listen({ port: config.PORT, host: config.HOST });
     const { port } = app.getHttpServer().address() as { port: number };
     const host = config.HOST === '0.0.0.0' || config.HOST === '::' ? 'localhost' : config.HOST;
-    process.stdout.write(greeting(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, service));
+    process.stdout.write(await greeting(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, service));
     await asked;
   } finally {
     // Stops accepting and finishes requests; only then may the queue drain, since requests wait for it.
@@ -26,7 +26,9 @@ async function main(): Promise<void> {
   }
 }
 
-function greeting(url: string, { database, bootstrapKey, release }: Service): string {
+async function greeting(url: string, service: Service): Promise<string> {
+  const { database, bootstrapKey, release } = service;
+  const { checks } = await service.readiness();
   const curl = `curl -H "Authorization: Bearer ${shellKey(bootstrapKey)}" ${url}/v1/books`;
   return [
     `book-keeper ${release}`,
@@ -35,6 +37,7 @@ function greeting(url: string, { database, bootstrapKey, release }: Service): st
     `  Ready     ${url}/health/ready`,
     `  Database  ${database}`,
     `  API key   ${keyLine(bootstrapKey)}`,
+    ...checks.filter(({ ok }) => !ok).map(({ name, message }) => `  NOT READY (${name}): ${message}`),
     'Try it:',
     `  ${curl}`,
     '',
@@ -48,7 +51,8 @@ function keyLine({ file, secret }: BootstrapKey): string {
 
 const shellKey = ({ file }: BootstrapKey): string => (file === undefined ? '$BOOTSTRAP_API_KEY' : `$(cat ${file})`);
 
-main().catch((error: Error) => {
-  process.stderr.write(`book-keeper: ${error.message}\n`);
+main().catch((error: Error & { code?: string }) => {
+  // A host with several addresses that all refuse has an error without a message.
+  process.stderr.write(`book-keeper: ${error.message || error.code}\n`);
   process.exitCode = 1;
 });

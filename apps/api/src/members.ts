@@ -17,7 +17,6 @@ import {
   isMonthDay,
   isPlainDecimal,
   journalCodeForm,
-  LedgerError,
   Refusals,
 } from '#domain';
 import { instantMicros } from '#ledger';
@@ -225,7 +224,7 @@ function list(name: string, max: number, each: (element: unknown) => Finding | u
 }
 
 /** Bounds of a caller's own data (DESIGN section 4). */
-export const metadataLimits = { depth: 8, bytes: 8192 };
+const metadataLimits = { depth: 8, bytes: 8192 };
 
 /** Strings, booleans, arrays, objects, safe integers: what every JSON reader reads alike. */
 export const metadata: Kind = {
@@ -352,9 +351,12 @@ export const Texts: MemberDecorator<[max: number, each: number]> = (max, each, o
 
 type Class = new () => object;
 
+/** Swagger knows a class that is named later by the very name of the function. */
+const lazily = (later: () => Class): { type: () => Class } => ({ type: () => later() });
+
 /** An object with a class of its own. */
 export function Nested(type: () => Class, options: MemberOptions): PropertyDecorator {
-  return applyDecorators(check(object, options.optional === true), ValidateNested(), Type(type), documented(options, { type }));
+  return applyDecorators(check(object, options.optional === true), ValidateNested(), Type(type), documented(options, lazily(type)));
 }
 
 /** A list of objects of one class. @param max 0: bounded by configuration, see limits.ts */
@@ -364,7 +366,7 @@ export function Listed(type: () => Class, max: number, options: MemberOptions): 
     check(kind, options.optional === true),
     ValidateNested(),
     Type(type),
-    documented(options, { type, isArray: true, ...(max === 0 ? {} : { maxItems: max }) }),
+    documented(options, { ...lazily(type), isArray: true, ...(max === 0 ? {} : { maxItems: max }) }),
   );
 }
 
@@ -393,13 +395,7 @@ function noteErrors(errors: readonly ValidationError[], path: string, refusals: 
 }
 
 /** Notes a finding about the member at `path`. */
-export function noteFinding(refusals: Refusals, { code, text: says, at, limit }: Finding, path: string): void {
+function noteFinding(refusals: Refusals, { code, text: says, at, limit }: Finding, path: string): void {
   const place = at === undefined || at === '' ? path : `${path}.${at}`;
   refusals.note(code, () => `${place} ${says}`, { member: place, ...(limit === undefined ? {} : { limit }) });
-}
-
-/** @throws LedgerError what is wrong with a value of the path or of a header */
-export function checkValue(kind: Kind, name: string, value: string): void {
-  const found = kind.check(value);
-  if (found !== undefined) throw new LedgerError(found.code, `${name} ${found.text}`, { member: name });
 }

@@ -1,8 +1,9 @@
 /** What can be asked in a query string, and what is answered: the shapes that Queries returns, told to OpenAPI. */
 import { ApiProperty } from '@nestjs/swagger';
-import { accountTypes, entryMethods, entryTypes } from '#domain';
+import { accountTypes, type EntryMethod, type EntryType, entryMethods, entryTypes } from '#domain';
 import { AccountLimit, Mapping } from './accounts.dto';
 import { FiscalYearShown, JournalShown, LegalEntity, Period } from './books.dto';
+import { EntryMembers, LineBody } from './journal-entries.dto';
 import { Code, Currency, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText, YearLabel } from './members';
 
 const optional = true;
@@ -396,7 +397,7 @@ export class StatementPage {
   nextCursor?: string;
 }
 
-class PostedLine {
+class PostedLine extends LineBody {
   @ApiProperty({ description: '1..n for ever: (entryId, line) is an address.', example: 1 })
   line!: number;
 
@@ -404,25 +405,13 @@ class PostedLine {
   accountId!: string;
 
   @ApiProperty({ description: 'Code of the account at the position asked for.', example: 'Assets:Cash' })
-  account!: string;
+  override account!: string;
 
   @ApiProperty({ description: 'Code of the account when the line was posted.', example: 'Assets:Cash' })
   code!: string;
-
-  @ApiProperty({ enum: ['debit', 'credit'] })
-  side!: string;
-
-  @ApiProperty({ example: '100.00' })
-  amount!: string;
-
-  @ApiProperty({ example: 'EUR' })
-  currency!: string;
-
-  @ApiProperty({ required: false, example: '108.75' })
-  baseAmount?: string;
 }
 
-export class EntryShown {
+export class EntryShown extends EntryMembers {
   @ApiProperty({ example: '0198c0de-0000-7000-8000-000000000003' })
   id!: string;
 
@@ -436,7 +425,7 @@ export class EntryShown {
   userId?: string;
 
   @ApiProperty({ example: 'GENERAL' })
-  journalCode!: string;
+  override journalCode!: string;
 
   @ApiProperty({ example: '2026' })
   fiscalYear!: string;
@@ -448,10 +437,10 @@ export class EntryShown {
   number!: number;
 
   @ApiProperty({ enum: entryTypes })
-  entryType!: string;
+  override entryType!: EntryType;
 
   @ApiProperty({ enum: entryMethods })
-  entryMethod!: string;
+  override entryMethod!: EntryMethod;
 
   @ApiProperty({ example: '2026-01-15' })
   effectiveDate!: string;
@@ -459,11 +448,8 @@ export class EntryShown {
   @ApiProperty({ example: 'Sale of goods, invoice 42' })
   description!: string;
 
-  @ApiProperty({ required: false, example: 'INV-42' })
-  reference?: string;
-
-  @ApiProperty({ type: () => [PostedLine], description: 'With the optional members that they were posted with.' })
-  lines!: readonly PostedLine[];
+  @ApiProperty({ type: () => [PostedLine] })
+  override lines!: readonly PostedLine[];
 
   @ApiProperty({ required: false, description: 'Id of the entry that reversed this one.' })
   reversedBy?: string;

@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   }
 }
 
-main().catch((error: Error) => {
-  process.stderr.write(`book-keeper worker: ${error.message}\n`);
+main().catch((error: Error & { code?: string }) => {
+  process.stderr.write(`book-keeper worker: ${error.message || error.code}\n`);
   process.exitCode = 1;
 });

@@ -14,6 +14,7 @@ import {
   connect,
   type EmbeddedPostgres,
   isTransient,
+  type MigrateOptions,
   migrate,
   migrationsDirectory,
   openPool,
@@ -131,18 +132,18 @@ export class Service {
 export async function openService(config: Config, options: ServiceOptions): Promise<Service> {
   const { log } = options;
   const release = releaseVersion();
-  const given = config.DATABASE_URL !== '';
-  const server = given ? undefined : await startEmbeddedPostgres({ dir: join(resolve(config.DATA_DIR), 'postgres'), durable: true });
+  const server = await embeddedServer(config);
   const closing: (() => Promise<unknown>)[] = [];
   if (server !== undefined) closing.push(() => server.stop());
   try {
-    const url = server === undefined ? config.DATABASE_URL : await embeddedUrl(server, config, options);
+    if (server !== undefined && options.migrate !== false) await prepareEmbedded(server, config, log);
+    const url = server === undefined ? config.DATABASE_URL : embeddedUrl(server, config);
     const pool = openPool(url, {
       max: config.READER_CONNECTIONS,
       onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
     });
     closing.push(() => pool.end());
-    if (!(await hasSchema(pool, options.migrate === false))) await migrateWith(config.MIGRATION_DATABASE_URL || url, log);
+    if (!(await hasSchema(pool, options.migrate === false))) await migrate(config.MIGRATION_DATABASE_URL || url, { onStep: logged(log) });
 
     const store = new EventStore(pool, catalogue);
     const projector = new Projector(store, pool, {
@@ -164,10 +165,47 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     closing.push(() => projector.stop());
     closing.push(() => ledger.close());
     if (server !== undefined && config.DEMO_BOOK === 'auto' && options.migrate !== false) await openDemoBook(store, ledger);
-    return new Service(config, release, shownDatabase(url, server), bootstrapKey, store, ledger, queries, keys, projector, pool, server);
+    const service = new Service(
+      config,
+      release,
+      shownDatabase(url, server),
+      bootstrapKey,
+      store,
+      ledger,
+      queries,
+      keys,
+      projector,
+      pool,
+      server,
+    );
+    if (config.BOOTSTRAP_API_KEY !== '' && config.BOOTSTRAP_API_KEY.length < 20)
+      log.warn({}, 'BOOTSTRAP_API_KEY is short enough to be guessed');
+    return service;
   } catch (error) {
     for (const close of closing.reverse()) await close().catch(() => {}); // the first error is the one to tell
     throw error;
+  }
+}
+
+type OnStep = NonNullable<MigrateOptions['onStep']>;
+
+/**
+ * Brings the database to the schema of this release and opens nothing.
+ * @returns the numbers applied now, the highest in the database, and which database it is
+ */
+export async function migrateDatabase(
+  config: Config,
+  log: Log,
+  onStep?: OnStep,
+): Promise<{ applied: number[]; current: number; database: string }> {
+  const server = await embeddedServer(config);
+  try {
+    const url = config.MIGRATION_DATABASE_URL || config.DATABASE_URL;
+    const migrated =
+      server === undefined ? await migrate(url, { onStep: onStep ?? logged(log) }) : await prepareEmbedded(server, config, log, onStep);
+    return { ...migrated, database: shownDatabase(url, server) };
+  } finally {
+    await server?.stop();
   }
 }
 
@@ -203,9 +241,7 @@ export function ledgerErrorOf(error: unknown): LedgerError {
       'the database does not answer; repeat the request, a command with the same key',
       { retryAfter: 1 },
       'unavailable',
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
   return new LedgerError('internal', 'the request could not be answered because of a fault of ours', {}, 'internal', { cause: error });
@@ -213,9 +249,10 @@ export function ledgerErrorOf(error: unknown): LedgerError {
 
 // --- Database ---
 
-async function migrateWith(url: string, log: Log): Promise<void> {
-  await migrate(url, { onStep: ({ number, name, skipped, ms }) => log.info({ number, name, skipped, ms: Math.round(ms) }, 'migration') });
-}
+const logged =
+  (log: Log): OnStep =>
+  ({ number, name, skipped, ms }) =>
+    log.info({ number, name, skipped, ms: Math.round(ms) }, 'migration');
 
 /**
  * Whether the schema is this release's, so that a login that may not migrate can still serve.
@@ -235,21 +272,35 @@ async function hasSchema(pool: Pool, must: boolean): Promise<boolean> {
 const schemaProblem = ({ state, current, known }: SchemaState): string =>
   `the schema of the database is ${state} (migration ${current}; this release knows ${known}): run book-keeper migrate`;
 
-/**
- * The database on the embedded server as the service's own login. Database, schema and login are made as they are missing;
- * the login's password is set at each start, because the file that holds it may have been lost.
- */
-async function embeddedUrl(server: EmbeddedPostgres, config: Config, { log, migrate: wanted }: ServiceOptions): Promise<string> {
-  const password = keptSecret(join(config.DATA_DIR, 'postgres-password'), () => randomBytes(24).toString('base64url')).secret;
-  await asAdministrator(server.url, `CREATE DATABASE ${embeddedDatabase}`, '42P04');
+async function embeddedServer({ DATABASE_URL, DATA_DIR }: Config): Promise<EmbeddedPostgres | undefined> {
+  return DATABASE_URL === '' ? startEmbeddedPostgres({ dir: join(resolve(DATA_DIR), 'postgres'), durable: true }) : undefined;
+}
+
+/** The service's own database on the embedded server; the server's URL marks connections as ours, so it is kept. */
+function embeddedUrl(server: EmbeddedPostgres, config: Config, login?: 'administrator'): string {
   const url = new URL(server.url);
   url.pathname = `/${embeddedDatabase}`;
-  if (wanted !== false) {
-    await migrateWith(url.href, log);
-    await asAdministrator(server.url, `CREATE ROLE ${embeddedLogin} LOGIN IN ROLE book_keeper_app`, '42710');
-    await asAdministrator(server.url, `ALTER ROLE ${embeddedLogin} LOGIN PASSWORD '${password}'`);
-  }
-  return Object.assign(url, { username: embeddedLogin, password }).href;
+  return login === undefined ? Object.assign(url, { username: embeddedLogin, password: embeddedPassword(config) }).href : url.href;
+}
+
+const embeddedPassword = ({ DATA_DIR }: Config): string =>
+  keptSecret(join(DATA_DIR, 'postgres-password'), () => randomBytes(24).toString('base64url')).secret;
+
+/**
+ * Makes database, schema and login of the service on the embedded server, as they are missing. The login's password is set
+ * each time, because the file that holds it may have been lost.
+ */
+async function prepareEmbedded(
+  server: EmbeddedPostgres,
+  config: Config,
+  log: Log,
+  onStep: OnStep = logged(log),
+): ReturnType<typeof migrate> {
+  await asAdministrator(server.url, `CREATE DATABASE ${embeddedDatabase}`, '42P04');
+  const migrated = await migrate(embeddedUrl(server, config, 'administrator'), { onStep });
+  await asAdministrator(server.url, `CREATE ROLE ${embeddedLogin} LOGIN IN ROLE book_keeper_app`, '42710');
+  await asAdministrator(server.url, `ALTER ROLE ${embeddedLogin} LOGIN PASSWORD '${embeddedPassword(config)}'`);
+  return migrated;
 }
 
 /**
