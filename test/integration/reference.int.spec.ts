@@ -76,9 +76,9 @@ function* waves(seed: number, bookId: string): Generator<Command[], void, readon
         return pick<Command>([
           account('late'),
           { type: 'ChangeAccountCode', account: 'till', code: 'renamed' },
-          { type: 'FreezeAccount', account: pick(codes) },
-          { type: 'UnfreezeAccount', account: pick(codes) },
-          { type: 'CloseAccount', account: pick(codes) },
+          { type: 'FreezeAccount', account: pick(['till', 'limited', 'late']) },
+          { type: 'UnfreezeAccount', account: pick(['till', 'limited']) },
+          { type: 'CloseAccount', account: pick(['header', 'limited', 'late']) },
           { type: 'DefineJournal', journalCode: 'SALES', name: 'Sales' },
           { type: 'EnableCurrency', code: pick(['XXX', 'EUR']), scale: 3 },
         ]);
