@@ -42,7 +42,9 @@ async function measure(url: string): Promise<void> {
   const { rows } = await admin.query<{ version: string }>('SELECT version()');
   // `npm run bench -- quick uniform-1024` runs one case, for profiling.
   const only = process.argv.slice(2).filter((word) => word.includes('-'));
-  const all: Case[] = [1, 64, 1_024].flatMap((callers) => (['uniform', 'hot'] as const).map((workload) => ({ workload, callers, seconds })));
+  const all: Case[] = [1, 64, 1_024].flatMap((callers) =>
+    (['uniform', 'hot'] as const).map((workload) => ({ workload, callers, seconds })),
+  );
   const cases = all.filter(({ workload, callers }) => only.length === 0 || only.includes(`${workload}-${callers}`));
   const results: Figures[] = [];
   const copyRates = new Map<string, number[]>([
@@ -97,6 +99,7 @@ function report(
       'p99 ms': Number(of('p99').toFixed(2)),
       'p50 / commit': Number((of('p50') / commitMs).toFixed(1)),
       'Node µs/entry': Number(of('nodeMicros').toFixed(1)),
+      'PG µs/entry': Number(of('serverMicros').toFixed(1)),
       'WAL B/entry': Math.round(of('walBytesPerEntry')),
     };
   });

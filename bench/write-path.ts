@@ -2,6 +2,7 @@
  * The write path in-process: callers in a closed loop, each with one entry of two lines under way, against a real server.
  * After every case positions, events, receipts and totals are counted, so that a broken variant cannot look fast.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import type { Client } from 'pg';
 import type { PostEntry } from '#domain';
 import type { CommandContext, Ledger } from '#ledger';
@@ -22,6 +23,8 @@ export interface Figures extends Case {
   readonly p99: number;
   /** Processor time of this process per entry, microseconds. */
   readonly nodeMicros: number;
+  /** Processor time of the appending backends per entry, microseconds; NaN where the server is on another machine. */
+  readonly serverMicros: number;
   readonly walBytesPerEntry: number;
   readonly bookId: string;
   readonly events: number;
@@ -101,6 +104,8 @@ export async function runCase(ledger: Ledger, admin: Client, bookId: string, wan
   const callers = Array.from({ length: wanted.callers }, caller);
   await sleep(1_000);
   const wal = await walPosition(admin);
+  const backends = await appendingBackends(admin);
+  const serverBefore = serverCpuMicros(backends);
   const cpu = process.cpuUsage();
   const start = performance.now();
   measuring = true;
@@ -108,6 +113,7 @@ export async function runCase(ledger: Ledger, admin: Client, bookId: string, wan
   measuring = false;
   const seconds = (performance.now() - start) / 1_000;
   const used = process.cpuUsage(cpu);
+  const serverUsed = serverCpuMicros(backends) - serverBefore;
   const walBytes = (await walPosition(admin)) - wal;
   stopped = true;
   await Promise.all(callers);
@@ -125,6 +131,7 @@ export async function runCase(ledger: Ledger, admin: Client, bookId: string, wan
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
     nodeMicros: (used.user + used.system) / measured,
+    serverMicros: serverUsed / measured,
     walBytesPerEntry: walBytes / measured,
     events: after.events,
   };
@@ -143,6 +150,24 @@ async function counts(
     [bookId],
   );
   return answer.rows[0];
+}
+
+async function appendingBackends(admin: Client): Promise<number[]> {
+  const answer = await admin.query<{ pid: number }>(
+    "SELECT pid FROM pg_stat_activity WHERE query LIKE '%log.append%' AND pid <> pg_backend_pid()",
+  );
+  return answer.rows.map(({ pid }) => pid);
+}
+
+/** User and system time of processes on this machine (proc(5), fields 14 and 15, in hundredths of a second). */
+function serverCpuMicros(pids: readonly number[]): number {
+  let micros = 0;
+  for (const pid of pids) {
+    if (!existsSync(`/proc/${pid}/stat`)) return Number.NaN;
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    micros += (Number(fields[11]) + Number(fields[12])) * 10_000;
+  }
+  return micros;
 }
 
 async function walPosition(admin: Client): Promise<number> {
