@@ -9,4 +9,5 @@ export const generators = [
   { output: 'docs/reference/openapi.json', script: 'dist/apps/api/src/openapi.js', args: ['openapi'] },
   { output: 'docs/reference/errors.md', script: 'dist/apps/api/src/openapi.js', args: ['errors'] },
   { output: 'docs/reference/configuration.md', script: 'dist/apps/api/src/openapi.js', args: ['configuration'] },
+  { output: 'docs/reference/cli.md', script: 'dist/apps/cli/src/reference.js' },
 ];

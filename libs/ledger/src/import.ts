@@ -12,10 +12,12 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BookState, bookReducer, type CalendarDate, type ErrorCode, isoScale, LedgerError } from '#domain';
+import { type BookState, bookIdForm, bookReducer, type CalendarDate, currencyForm, type ErrorCode, isoScale, LedgerError } from '#domain';
+import { canonicalJson } from '#event-store';
+import { isTransient } from '#postgres';
 import type { Answer } from './answer';
 import { accountCodes, bookStreamId } from './catalogue';
-import type { Command } from './commands';
+import { type Command, normalise } from './commands';
 import {
   controls,
   type Draft,
@@ -33,6 +35,8 @@ import {
 } from './import/entries';
 import { readPostingsCsv } from './import/postings-csv';
 import type { Service } from './service';
+
+export { accountTypeOf, type ImportRefusal, readAccountTypes } from './import/entries';
 
 /** Formats by the name that `--format` knows them by. */
 export const importFormats: Readonly<Record<string, ImportFormat>> = { 'postings-csv': readPostingsCsv };
@@ -119,10 +123,13 @@ const entriesMax = 5_000_000;
 const surveyRefusalsMax = 100_000;
 /** Commands under way; more would only wait in the write queue, whose batches hold 500. */
 const underWayMax = 2_000;
+/** Entries whose receipts are looked up in one go. */
+const chunkMax = 500;
 const backoffMs = { first: 100, most: 5_000 } as const;
 const defaultPatienceMs = 120_000;
 /** Times that one entry was refused under its key, mended in the book, and imported again. */
 const attemptsMax = 1_000;
+const bookNameLengthMax = 200;
 /** Accounts opened in one go. */
 const accountsAtOnce = 1_000;
 
@@ -134,8 +141,7 @@ const accountsAtOnce = 1_000;
 export async function importFile(service: ImportService, options: ImportOptions, observer: ImportObserver = {}): Promise<ImportSummary> {
   const started = performance.now();
   const { book: bookId, create, source, onError, dryRun, signal } = options;
-  const fault = textFault(source, sourceLengthMax, controls);
-  if (fault !== undefined) throw new LedgerError('malformed', `the name of the source ${fault.text}`, { member: 'source' });
+  checkOptions(options);
   const book = (await service.store.load(bookId, bookStreamId(bookId), bookReducer))?.state;
   if (book === undefined && create === undefined) {
     throw new LedgerError('book_unknown', `there is no book ${bookId}; create it first, or let the import create it`, { book: bookId });
@@ -169,9 +175,9 @@ export async function importFile(service: ImportService, options: ImportOptions,
     firstRefusal,
     ...outcome,
   });
+  if (signal?.aborted) return summary({ ended: 'signal' });
   if (refused > 0 && onError === 'stop') return summary({ ended: 'refusal' });
   if (dryRun) return summary({});
-  if (signal?.aborted) return summary({ ended: 'signal' });
 
   const sender = new Sender(service, options, observer);
   const bookOpened = book === undefined && (await openBook(sender, options));
@@ -181,6 +187,20 @@ export async function importFile(service: ImportService, options: ImportOptions,
   await poster.run(reader.read(survey.rowsOf));
   const { posted, alreadyThere, ended, seconds } = poster;
   return summary({ bookOpened, currenciesDeclared, accountsOpened, posted, alreadyThere, postingSeconds: seconds, ended });
+}
+
+/** The forms that the REST edge demands of the same values. */
+function checkOptions({ book, source, create }: ImportOptions): void {
+  const wrong = (member: string, says: string): LedgerError => new LedgerError('malformed', says, { member });
+  if (!bookIdForm.test(book)) {
+    throw wrong('book', `"${book}" is no id for a book: 1 to 40 of a-z 0-9 -, beginning with a letter or digit`);
+  }
+  const sourceFault = textFault(source, sourceLengthMax, controls);
+  if (sourceFault !== undefined) throw wrong('source', `the name of the source ${sourceFault.text}`);
+  if (create === undefined) return;
+  const nameFault = textFault(create.name, bookNameLengthMax, controls);
+  if (nameFault !== undefined) throw wrong('name', `the name of the book ${nameFault.text}`);
+  if (!currencyForm.test(create.baseCurrency)) throw wrong('baseCurrency', `"${create.baseCurrency}" is no code of a currency, like EUR`);
 }
 
 const secondsSince = (start: number): number => (performance.now() - start) / 1_000;
@@ -204,11 +224,12 @@ interface Survey {
 
 /** @throws LedgerError too_large when the file has more entries, scattered rows or faults than the limits above */
 async function surveyFile(reader: EntryReader, options: ImportOptions): Promise<Survey> {
-  const { file } = options;
+  const { file, signal } = options;
   const rowsOf = new Map<string, number>();
   let scattered = false;
   const together = newSurvey();
   for await (const batch of reader.read()) {
+    if (signal?.aborted) return together;
     for (const { entry, reading } of batch) {
       const known = rowsOf.get(entry.txn);
       // A blank txn names no entry: its rows are refused one by one, wherever they stand.
@@ -223,7 +244,10 @@ async function surveyFile(reader: EntryReader, options: ImportOptions): Promise<
   if (!scattered) return together;
   const survey = newSurvey();
   survey.rowsOf = rowsOf;
-  for await (const batch of reader.read(rowsOf)) for (const { entry, reading } of batch) note(survey, entry, reading, file);
+  for await (const batch of reader.read(rowsOf)) {
+    if (signal?.aborted) return survey;
+    for (const { entry, reading } of batch) note(survey, entry, reading, file);
+  }
   survey.refusals.sort((a, b) => a.line - b.line);
   return survey;
 }
@@ -394,6 +418,7 @@ class Poster {
   ended: ImportSummary['ended'];
   private done = 0;
   private underWay = 0;
+  private looking = true;
   private wake: (() => void) | undefined;
   private readonly started = performance.now();
 
@@ -409,23 +434,66 @@ class Poster {
   async run(batches: AsyncIterable<readonly { readonly reading: Reading }[]>): Promise<void> {
     const { signal, file } = this.options;
     let read = 0;
-    reading: for await (const batch of batches) {
-      for (const { reading } of batch) {
-        // A faulty one: the survey has refused it and said so.
-        if ('refusal' in reading) continue;
-        await this.until(underWayMax - 1);
-        if (signal?.aborted) this.ended ??= 'signal';
-        if (this.ended !== undefined) break reading;
-        read++;
-        this.begin(reading.draft);
-      }
+    let chunk: Draft[] = [];
+    for await (const batch of batches) {
+      // A faulty one: the survey has refused it and said so.
+      for (const { reading } of batch) if ('draft' in reading) chunk.push(reading.draft);
+      if (chunk.length < chunkMax) continue;
+      read += chunk.length;
+      await this.take(chunk);
+      chunk = [];
+      if (signal?.aborted) this.ended ??= 'signal';
+      if (this.ended !== undefined) break;
     }
+    read += chunk.length;
+    await this.take(chunk);
     await this.until(0);
     if (read !== this.total && this.ended === undefined) {
       this.ended = new LedgerError(
         'malformed',
         `${file} changed while it was imported: it had ${this.total} entries at first, then ${read}; import it again`,
       );
+    }
+  }
+
+  private async take(drafts: readonly Draft[]): Promise<void> {
+    const { signal } = this.options;
+    for (const draft of await this.missing(drafts)) {
+      await this.until(underWayMax - 1);
+      if (signal?.aborted) this.ended ??= 'signal';
+      if (this.ended !== undefined) return;
+      this.begin(draft);
+    }
+  }
+
+  /**
+   * Those that an earlier import has not posted, as far as a look at their receipts tells: sent one by one, each would cost a
+   * commit. One touched receipt for all of them makes what was seen durable, for commits become durable in their order (the
+   * replay hole, SCALE section 4). Once none was found, the import is past what was posted, and looks no more.
+   */
+  private async missing(drafts: readonly Draft[]): Promise<readonly Draft[]> {
+    const { book, source } = this.options;
+    if (!this.looking || drafts.length === 0) return drafts;
+    try {
+      const keys = drafts.map(({ txn }) => ({ key: importKey('entry', source, txn), item: 0 }));
+      const receipts = new Map((await this.store.receipts(book, keys)).map((receipt) => [receipt.key, receipt]));
+      // What is refused, and what differs, is for the ledger to say.
+      const there = drafts.map(({ command }, index) => {
+        const receipt = receipts.get(keys[index]?.key ?? '');
+        return receipt !== undefined && receipt.status < 400 && receipt.fingerprint === sha256(canonicalJson(normalise(command)));
+      });
+      const index = there.lastIndexOf(true);
+      this.looking = index >= 0;
+      if (index < 0) return drafts;
+      await this.store.touchReceipt(book, keys[index]?.key ?? '', 0);
+      const missing = drafts.filter((_, at) => !there[at]);
+      this.alreadyThere += drafts.length - missing.length;
+      this.done += drafts.length - missing.length;
+      this.tellProgress();
+      return missing;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      return drafts; // sending them waits for the database
     }
   }
 
@@ -442,9 +510,13 @@ class Poster {
       .finally(() => {
         this.underWay--;
         this.done++;
-        this.observer.progress?.({ done: this.done, total: this.total, seconds: this.seconds });
+        this.tellProgress();
         this.wake?.();
       });
+  }
+
+  private tellProgress(): void {
+    this.observer.progress?.({ done: this.done, total: this.total, seconds: this.seconds });
   }
 
   /** Waits until at most `most` entries are under way. */

@@ -271,12 +271,12 @@ export class EntryReader {
     }
     checkBalance(lines, at);
     const command: PostEntry = {
-      type: 'PostEntry',
-      effectiveDate: date,
       description: isBlank(description) ? noDescription : description,
+      effectiveDate: date,
       entryMethod: 'import',
-      source: { system: this.options.source, id: txn },
       lines,
+      source: { id: txn, system: this.options.source },
+      type: 'PostEntry',
     };
     return { txn, command, at, lineAt, rows: rows.length, dropped };
   }
@@ -311,7 +311,8 @@ export class EntryReader {
     if (own !== undefined) checkDescription(own, at);
     const originFault = origin === undefined ? undefined : textFault(origin, originLengthMax, controls);
     if (originFault !== undefined) throw new RowFault(originFault.code, `kind ${originFault.text}`, at);
-    return { account: code, side: negative ? 'credit' : 'debit', amount, currency, description: own, origin };
+    // In alphabetical order, as what is hashed: text in canonical order is made twice as fast.
+    return { account: code, amount, currency, description: own, origin, side: negative ? 'credit' : 'debit' };
   }
 }
 

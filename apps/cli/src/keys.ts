@@ -1,0 +1,73 @@
+/** `book-keeper keys`: who may call the service. */
+import { Command } from 'commander';
+import { CliError } from './errors';
+import { withService } from './session';
+import { table } from './table';
+
+export function keys(): Command {
+  return new Command('keys')
+    .summary('create, list and revoke API keys')
+    .description('API keys let callers in, and events name them by their ids. Only the hash of a key is stored.')
+    .addCommand(create())
+    .addCommand(list())
+    .addCommand(revoke());
+}
+
+function create(): Command {
+  return new Command('create')
+    .summary('create an API key')
+    .description(
+      'Creates an API key and prints it: the key on stdout, to be given to a program; its name and id on stderr. It cannot be shown again.',
+    )
+    .argument('<name>', 'what people call it, such as the program that will use it')
+    .action((name: string) =>
+      withService(
+        async (service) => {
+          const { id, secret } = await service.keys.create(name);
+          process.stderr.write(`API key ${name}, id ${id}. Keep it now, it is not shown again:\n`);
+          process.stdout.write(`${secret}\n`);
+        },
+        { project: false },
+      ),
+    );
+}
+
+function list(): Command {
+  return new Command('list')
+    .summary('list the API keys')
+    .description('Lists all API keys, the revoked ones too, oldest first.')
+    .option('--json', 'as JSON')
+    .action(({ json }: { json?: true }) =>
+      withService(
+        async (service) => {
+          const all = await service.keys.list();
+          if (json) process.stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
+          else
+            process.stdout.write(
+              table(
+                ['NAME', 'ID', 'CREATED', 'REVOKED'],
+                all.map((key) => [key.name, key.id, key.createdAt, key.revokedAt ?? '']),
+              ),
+            );
+        },
+        { project: false },
+      ),
+    );
+}
+
+function revoke(): Command {
+  return new Command('revoke')
+    .summary('revoke an API key')
+    .description('Ends an API key for ever, within seconds in every running service. Its name may be given to a new key.')
+    .argument('<name>', 'name or id of the key')
+    .action((name: string) =>
+      withService(
+        async (service) => {
+          if (!(await service.keys.revoke(name)))
+            throw new CliError(`there is no valid API key named ${name}; book-keeper keys list shows all`, 3);
+          process.stderr.write(`API key ${name} is revoked\n`);
+        },
+        { project: false },
+      ),
+    );
+}

@@ -1,0 +1,22 @@
+/**
+ * The command `book-keeper`. Starts fast: verbs are defined with nothing but commander loaded, and load the ledger when they
+ * run. The only place, beside errors.ts, that knows exit codes.
+ */
+import { CommanderError } from 'commander';
+import { exitCodeOf, tell, usageExitCode } from './errors';
+import { program } from './program';
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    // Commander has printed what it had to say; help and version are no errors.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usageExitCode;
+    else {
+      process.stderr.write(`${tell(error)}\n`);
+      process.exitCode = exitCodeOf(error);
+    }
+  }
+}
+
+void main();
