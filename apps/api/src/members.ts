@@ -6,7 +6,6 @@
  */
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import { plainToInstance, Type } from 'class-transformer';
 import { ValidateBy, ValidateNested, type ValidationError, validateSync } from 'class-validator';
 import {
   accountTypes,
@@ -293,7 +292,8 @@ function check(kind: Kind, optional: boolean): PropertyDecorator {
   const validate = optional
     ? (value: unknown) => value === undefined || kind.check(value) === undefined
     : (value: unknown) => value !== undefined && kind.check(value) === undefined;
-  return ValidateBy({ name: kind.name, validator: { validate } }, { context: { kind } });
+  // Without a message class-validator would drop the context.
+  return ValidateBy({ name: kind.name, validator: { validate, defaultMessage: () => kind.name } }, { context: { kind } });
 }
 
 function documented({ optional, ...options }: MemberOptions, schema: object): PropertyDecorator {
@@ -351,12 +351,22 @@ export const Texts: MemberDecorator<[max: number, each: number]> = (max, each, o
 
 type Class = new () => object;
 
+/** Classes of members that are objects or lists of objects, by the prototype that declares them. */
+const declaredClasses = new Map<object, Map<string, () => Class>>();
+
+function declareClass(type: () => Class): PropertyDecorator {
+  return (prototype, name) => {
+    const known = declaredClasses.get(prototype) ?? new Map<string, () => Class>();
+    declaredClasses.set(prototype, known.set(String(name), type));
+  };
+}
+
 /** Swagger knows a class that is named later by the very name of the function. */
 const lazily = (later: () => Class): { type: () => Class } => ({ type: () => later() });
 
 /** An object with a class of its own. */
 export function Nested(type: () => Class, options: MemberOptions): PropertyDecorator {
-  return applyDecorators(check(object, options.optional === true), ValidateNested(), Type(type), documented(options, lazily(type)));
+  return applyDecorators(check(object, options.optional === true), ValidateNested(), declareClass(type), documented(options, lazily(type)));
 }
 
 /** A list of objects of one class. @param max 0: bounded by configuration, see limits.ts */
@@ -365,7 +375,7 @@ export function Listed(type: () => Class, max: number, options: MemberOptions): 
   return applyDecorators(
     check(kind, options.optional === true),
     ValidateNested(),
-    Type(type),
+    declareClass(type),
     documented(options, { ...lazily(type), isArray: true, ...(max === 0 ? {} : { maxItems: max }) }),
   );
 }
@@ -374,16 +384,47 @@ export function Listed(type: () => Class, max: number, options: MemberOptions): 
 
 /** Every fault of a body or query, noted for the order of precedence to choose from. */
 export function validate(type: Class, value: object, refusals: Refusals): void {
-  const errors = validateSync(plainToInstance(type, value), {
-    whitelist: true,
-    forbidNonWhitelisted: true,
-    validationError: { target: false },
-  });
+  const errors = validateSync(instanceOf(type, value), { whitelist: true, forbidNonWhitelisted: true, validationError: { target: false } });
   noteErrors(errors, '', refusals);
+}
+
+const membersByClass = new Map<Class, ReadonlyMap<string, Class>>();
+
+/** Members of a class, inherited ones too, that have a class of their own. */
+function membersOf(type: Class): ReadonlyMap<string, Class> {
+  let members = membersByClass.get(type);
+  if (members === undefined) {
+    const found = new Map<string, Class>();
+    for (let prototype = type.prototype as object; prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype) as object) {
+      for (const [name, later] of declaredClasses.get(prototype) ?? []) if (!found.has(name)) found.set(name, later());
+    }
+    members = found;
+    membersByClass.set(type, members);
+  }
+  return members;
+}
+
+/**
+ * The value as class-validator wants it: objects are of the class that knows what they must be. The caller's own data is
+ * left as it is; class-transformer would look into it (and stumble over a member called constructor), at three times the cost.
+ */
+function instanceOf(type: Class, value: object): object {
+  const instance = Object.assign(new type(), value);
+  // No body has such a member, and class-validator finds its rules by it.
+  if (Object.hasOwn(instance, 'constructor')) Reflect.deleteProperty(instance, 'constructor');
+  for (const [name, nested] of membersOf(type)) {
+    const members = instance as Record<string, unknown>;
+    const member = members[name];
+    if (Array.isArray(member)) members[name] = member.map((element) => (isObject(element) ? instanceOf(nested, element) : element));
+    else if (isObject(member)) members[name] = instanceOf(nested, member);
+  }
+  return instance;
 }
 
 function noteErrors(errors: readonly ValidationError[], path: string, refusals: Refusals): void {
   for (const { property, value, constraints, contexts, children } of errors) {
+    // An object where none may be, such as in a list in a list; the member around it has its finding.
+    if (property === undefined) continue;
     const at = join(path, property);
     if (constraints?.whitelistValidation !== undefined) refusals.note('unknown_member', () => `there is no member ${at}`, { member: at });
     for (const { kind } of Object.values(contexts ?? {}) as { kind: Kind }[]) {
