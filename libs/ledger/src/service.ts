@@ -215,10 +215,12 @@ export async function migrateDatabase(
  */
 export function untilSignal(): Promise<void> {
   return new Promise((asked) => {
-    let count = 0;
+    let firstAt: number | undefined;
     const heard = (): void => {
-      count++;
-      if (count > 1) process.exit(130);
+      const now = performance.now();
+      firstAt ??= now;
+      // Under `npm start` one Ctrl-C arrives twice: from the terminal, and passed on by npm.
+      if (now - firstAt > 500) process.exit(130);
       asked();
     };
     process.on('SIGINT', heard);
