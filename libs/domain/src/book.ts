@@ -244,8 +244,6 @@ export interface EnableCurrency {
  * @throws LedgerError book_exists | malformed
  */
 export function openBook(decision: Decision, command: OpenBook, now: number): void {
-  if (decision.findBook() !== undefined)
-    throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
   if (!isTimeZone(command.timeZone ?? 'UTC')) {
     throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, {
       member: 'timeZone',
@@ -258,6 +256,8 @@ export function openBook(decision: Decision, command: OpenBook, now: number): vo
       { member: 'fiscalYearStart' },
     );
   }
+  if (decision.findBook() !== undefined)
+    throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
   const { type: _type, id: _id, reason: _reason, ...given } = command;
   const opened: BookOpened = {
     ...given,
@@ -349,6 +349,12 @@ export function enableCurrency(decision: Decision, command: EnableCurrency): voi
   if (!Number.isInteger(scale) || scale < 0 || scale > scaleMax) {
     throw new LedgerError('malformed', `scale ${scale} is not a whole number from 0 to ${scaleMax}`, { member: 'scale' });
   }
+  const standard = isoScale(code);
+  if (standard !== undefined && scale < standard) {
+    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, {
+      member: 'scale',
+    });
+  }
   const enabled = decision.book().currencies;
   if (Object.hasOwn(enabled, code)) {
     throw new LedgerError(
@@ -356,12 +362,6 @@ export function enableCurrency(decision: Decision, command: EnableCurrency): voi
       `${code} is enabled with ${enabled[code]} decimals; a scale is final once it is enabled or used`,
       { currency: code },
     );
-  }
-  const standard = isoScale(code);
-  if (standard !== undefined && scale < standard) {
-    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, {
-      member: 'scale',
-    });
   }
   decision.recordBook({ type: 'CurrencyEnabled', data: { code, scale } });
 }

@@ -147,7 +147,10 @@ export interface ReverseEntry {
   readonly description?: string;
 }
 
-/** Reversal and replacement in one append. Members that are left out are those of the original. */
+/**
+ * Reversal and replacement in one append. journalCode, entryType, description, reference and document are those of the
+ * original where they are left out.
+ */
 export interface CorrectEntry extends Omit<EntryContent, 'effectiveDate' | 'description' | 'reason'> {
   readonly type: 'CorrectEntry';
   readonly entryId: string;
@@ -196,8 +199,12 @@ export interface PostedEntry {
 export function postEntry(decision: Decision, command: EntryContent, id: string): PostedEntry {
   const book = decision.book();
   const refusals = new Refusals();
+  const journalCode = command.journalCode ?? defaultJournalCode;
   const lines = resolveLines(decision, book, command.lines, refusals);
-  return post(decision, book, command, command.journalCode ?? defaultJournalCode, lines, id, refusals);
+  checkEntry(book, command.effectiveDate, journalCode, lines, refusals);
+  const totals = addLines(lines, refusals);
+  refusals.throwFirst();
+  return record(decision, command, journalCode, lines, totals, id);
 }
 
 /**
@@ -207,12 +214,17 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
  * @throws LedgerError entry_unknown | already_reversed | reversal_of_reversal | as postEntry
  */
 export function reverseEntry(decision: Decision, command: ReverseEntry, today: CalendarDate, id: string): PostedEntry {
+  const date = reversalDate(decision, command, today);
   const refusals = new Refusals();
-  return reverse(decision, command, reversalDate(decision, command, today), id, refusals);
+  const { journalCode, lines } = mirror(decision, command.entryId, date, refusals);
+  const totals = addLines(lines, refusals);
+  refusals.throwFirst();
+  return recordReversal(decision, command.entryId, date, journalCode, lines, totals, id, command.description);
 }
 
 /**
- * Corrects an entry: reverses it and posts its replacement on the same date, both or neither.
+ * Corrects an entry: reverses it and posts its replacement on the same date, both or neither. Whatever speaks against either
+ * is weighed in one order, and limits look at what both leave: a deposit that was spent may still get another text.
  * @param ids of the reversal and of the replacement
  * @throws LedgerError as reverseEntry and postEntry
  */
@@ -222,24 +234,29 @@ export function correctEntry(
   today: CalendarDate,
   ids: { readonly reversal: string; readonly replacement: string },
 ): { readonly reversal: PostedEntry; readonly replacement: PostedEntry } {
-  const original = knownEntry(decision, command.entryId).posted;
+  const { entryId } = command;
   const date = reversalDate(decision, command, today);
-  const reversal = reverse(decision, { ...command, type: 'ReverseEntry', description: undefined }, date, ids.reversal, new Refusals());
-  const { type: _type, entryId, ...content } = command;
-  const replacement = postEntry(
-    decision,
-    {
-      ...content,
-      journalCode: content.journalCode ?? original.journalCode,
-      description: content.description ?? original.description,
-      reference: content.reference ?? original.reference,
-      document: content.document ?? original.document,
-      effectiveDate: date,
-      links: [...(content.links ?? []), { rel: 'corrects', entryId }],
-    },
-    ids.replacement,
-  );
-  return { reversal, replacement };
+  const original = knownEntry(decision, entryId).posted;
+  const refusals = new Refusals();
+  const mirrored = mirror(decision, entryId, date, refusals);
+  const book = decision.book();
+  const journalCode = command.journalCode ?? original.journalCode;
+  const lines = resolveLines(decision, book, command.lines, refusals);
+  checkEntry(book, date, journalCode, lines, refusals);
+  const totals = addLines([...mirrored.lines, ...lines], refusals);
+  refusals.throwFirst();
+  const reversed = mirrored.lines.length;
+  const reversal = recordReversal(decision, entryId, date, mirrored.journalCode, mirrored.lines, totals.slice(0, reversed), ids.reversal);
+  const header: EntryHeader = {
+    ...command,
+    entryType: command.entryType ?? original.entryType,
+    description: command.description ?? original.description,
+    reference: command.reference ?? original.reference,
+    document: command.document ?? original.document,
+    effectiveDate: date,
+    links: [...(command.links ?? []), { rel: 'corrects', entryId }],
+  };
+  return { reversal, replacement: record(decision, header, journalCode, lines, totals.slice(reversed), ids.replacement) };
 }
 
 function knownEntry(decision: Decision, id: string): JournalState {
@@ -255,47 +272,68 @@ function reversalDate(
   command: { readonly entryId: string; readonly effectiveDate?: CalendarDate },
   today: CalendarDate,
 ): CalendarDate {
-  if (command.effectiveDate !== undefined) return command.effectiveDate;
+  if (command.effectiveDate !== undefined) {
+    if (!isDate(command.effectiveDate)) throw invalidDate(command.effectiveDate);
+    return command.effectiveDate;
+  }
   const { effectiveDate } = knownEntry(decision, command.entryId).posted;
   return firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
 }
 
-function reverse(decision: Decision, command: ReverseEntry, date: CalendarDate, id: string, refusals: Refusals): PostedEntry {
-  const { posted, reversedBy } = knownEntry(decision, command.entryId);
+/** The lines of an entry with their sides exchanged; notes what speaks against posting them on `date`. */
+function mirror(
+  decision: Decision,
+  entryId: string,
+  date: CalendarDate,
+  refusals: Refusals,
+): { readonly journalCode: string; readonly lines: readonly ResolvedLine[] } {
+  const { posted, reversedBy } = knownEntry(decision, entryId);
   const book = decision.book();
   if (reversedBy !== undefined) {
-    refusals.note('already_reversed', () => `entry ${command.entryId} was reversed by ${reversedBy}`, {
-      entry: command.entryId,
-      by: reversedBy,
-    });
+    refusals.note('already_reversed', () => `entry ${entryId} was reversed by ${reversedBy}`, { entry: entryId, by: reversedBy });
   }
   if (posted.entryType === 'reversal') {
-    refusals.note('reversal_of_reversal', () => `entry ${command.entryId} is a reversal; post the entry anew instead`, {
-      entry: command.entryId,
-    });
+    refusals.note('reversal_of_reversal', () => `entry ${entryId} is a reversal; post the entry anew instead`, { entry: entryId });
   }
+  const baseScale = scaleOf(book, book.baseCurrency) ?? 0;
   const lines = posted.lines.map((line): ResolvedLine => {
     const account = decision.account(line.accountId);
-    if (account === undefined) throw new Error(`entry ${command.entryId} refers to account ${line.accountId}, which has no stream`);
+    if (account === undefined) throw new Error(`entry ${entryId} refers to account ${line.accountId}, which has no stream`);
     checkPostable(account, line.currency, line.line, refusals);
     const scale = scaleOf(book, line.currency) ?? 0;
     const side = line.side === 'debit' ? 'credit' : 'debit';
     const { amount, currency, baseAmount } = line;
-    const stored = storedLine(line.line, account, side, amount, currency, line);
-    return { account, minor: toMinor(amount, scale) ?? 0n, scale, line: line.line, side, currency, baseAmount, stored };
+    const stored = storedLine(line.line, account, side, amount, currency, baseAmount, line);
+    const baseMinor = baseAmount === undefined ? undefined : toMinor(baseAmount, baseScale);
+    return { account, minor: toMinor(amount, scale) ?? 0n, scale, line: line.line, side, currency, baseMinor, stored };
   });
+  checkEntry(book, date, posted.journalCode, lines, refusals);
+  return { journalCode: posted.journalCode, lines };
+}
+
+function recordReversal(
+  decision: Decision,
+  entryId: string,
+  effectiveDate: CalendarDate,
+  journalCode: string,
+  lines: readonly ResolvedLine[],
+  totals: readonly CurrencyTotal[],
+  id: string,
+  description?: string,
+): PostedEntry {
+  const { posted } = knownEntry(decision, entryId);
   const header: EntryHeader = {
-    effectiveDate: date,
-    description: command.description ?? `Reversal of ${posted.journalCode}/${posted.fiscalYear}/${posted.number}: ${posted.description}`,
+    effectiveDate,
+    description: description ?? `Reversal of ${posted.journalCode}/${posted.fiscalYear}/${posted.number}: ${posted.description}`,
     entryType: 'reversal',
     entryMethod: 'manual',
     reference: posted.reference,
     document: posted.document,
-    links: [{ rel: 'reverses', entryId: command.entryId }],
+    links: [{ rel: 'reverses', entryId }],
   };
-  const result = post(decision, book, header, posted.journalCode, lines, id, refusals);
-  decision.recordEntry(command.entryId, { type: 'JournalEntryReversed', data: { by: id } });
-  return result;
+  const reversal = record(decision, header, journalCode, lines, totals, id);
+  decision.recordEntry(entryId, { type: 'JournalEntryReversed', data: { by: id } });
+  return reversal;
 }
 
 /** A line whose account is found and whose amount is read. */
@@ -306,11 +344,12 @@ interface ResolvedLine {
   readonly line: number;
   readonly side: Side;
   readonly currency: string;
-  readonly baseAmount?: string;
+  /** The base amount that the line carries, in minor units of the base currency. */
+  readonly baseMinor?: bigint;
   readonly stored: PostedLine;
 }
 
-/** What `post` needs of an entry beside its day book and lines. */
+/** What `record` needs of an entry beside its day book and lines. */
 type EntryHeader = Omit<EntryContent, 'lines' | 'journalCode' | 'reason'>;
 
 function resolveLines(decision: Decision, book: BookState, lines: readonly EntryLine[], refusals: Refusals): ResolvedLine[] {
@@ -326,64 +365,84 @@ function resolveLines(decision: Decision, book: BookState, lines: readonly Entry
     const scale = scaleOf(book, given.currency);
     if (scale === undefined)
       refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(given.currency)}`, { currency: given.currency, line });
-    const minor = scale === undefined ? undefined : readAmount(given, scale, line, refusals);
+    const minor = readAmount(given.amount, 'amount', given.currency, scale, line, refusals);
+    if (minor === 0n && !mayBeZero(given)) {
+      refusals.note(
+        'amount_range',
+        () => `line ${line}: the amount is 0; only a line with a base amount, tax data or a quantity may have none`,
+        { line },
+      );
+    }
+    const baseMinor = given.baseAmount === undefined ? undefined : readBaseAmount(book, given, minor, line, refusals);
     if (account !== undefined && scale !== undefined && minor !== undefined) {
-      const { side, currency, baseAmount } = given;
-      resolved.push({
-        account,
-        minor,
-        scale,
-        line,
-        side,
-        currency,
-        baseAmount,
-        stored: storedLine(line, account, side, fromMinor(minor, scale), currency, given),
-      });
+      const { side, currency } = given;
+      const baseAmount = baseMinor === undefined ? undefined : fromMinor(baseMinor, scaleOf(book, book.baseCurrency) ?? 0);
+      const stored = storedLine(line, account, side, fromMinor(minor, scale), currency, baseAmount, given);
+      resolved.push({ account, minor, scale, line, side, currency, baseMinor, stored });
     }
   }
   return resolved;
 }
 
-function readAmount(given: EntryLine, scale: number, line: number, refusals: Refusals): bigint | undefined {
-  if (!isPlainDecimal(given.amount)) {
-    refusals.note('amount_format', () => `line ${line}: amount "${given.amount}" is not a plain decimal like 1234.50`, {
-      member: `lines.${line - 1}.amount`,
+const mayBeZero = ({ baseAmount, tax, quantity }: EntryLine): boolean =>
+  baseAmount !== undefined || quantity !== undefined || (tax !== undefined && tax.length > 0);
+
+/** Minor units of a plain decimal, or undefined when it is none, or (noted already) its currency is unknown. */
+function readAmount(
+  text: string,
+  member: 'amount' | 'baseAmount',
+  currency: string,
+  scale: number | undefined,
+  line: number,
+  refusals: Refusals,
+): bigint | undefined {
+  if (!isPlainDecimal(text)) {
+    refusals.note('amount_format', () => `line ${line}: ${member} "${text}" is not a plain decimal like 1234.50`, {
+      member: `lines.${line - 1}.${member}`,
     });
     return undefined;
   }
-  const minor = toMinor(given.amount, scale);
+  if (scale === undefined) return undefined;
+  const minor = toMinor(text, scale);
   if (minor === undefined) {
-    refusals.note('scale_exceeded', () => `line ${line}: ${given.amount} has more decimals than ${given.currency} (${scale})`, {
-      currency: given.currency,
-      scale,
-      line,
-    });
-    return undefined;
-  }
-  if (minor >= amountCeiling)
-    refusals.note('amount_range', () => `line ${line}: ${given.amount} ${given.currency} is 10^30 minor units or more`, { line });
-  const mayBeZero = given.baseAmount !== undefined || given.tax !== undefined || given.quantity !== undefined;
-  if (minor === 0n && !mayBeZero) {
-    refusals.note(
-      'amount_range',
-      () => `line ${line}: the amount is 0; only a line with a base amount, tax data or a quantity may have none`,
-      { line },
-    );
+    const details = { currency, scale, line };
+    refusals.note('scale_exceeded', () => `line ${line}: ${member} ${text} has more decimals than ${currency} (${scale})`, details);
+  } else if (minor >= amountCeiling) {
+    refusals.note('amount_range', () => `line ${line}: ${member} ${text} ${currency} is 10^30 minor units or more`, { line });
   }
   return minor;
 }
 
-/** Checks what lines, date and journal say together, then records. After throwFirst nothing can fail any more. */
-function post(
-  decision: Decision,
+function readBaseAmount(
   book: BookState,
-  entry: EntryHeader,
+  { baseAmount = '', currency }: EntryLine,
+  minor: bigint | undefined,
+  line: number,
+  refusals: Refusals,
+): bigint | undefined {
+  const base = book.baseCurrency;
+  const scale = scaleOf(book, base);
+  if (scale === undefined) refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(base)}`, { currency: base, line });
+  const baseMinor = readAmount(baseAmount, 'baseAmount', base, scale, line, refusals);
+  if (currency === base && minor !== undefined && baseMinor !== undefined && minor !== baseMinor) {
+    refusals.note('malformed', () => `line ${line}: its amount is in ${base} already, so a baseAmount can only repeat it`, {
+      member: `lines.${line - 1}.baseAmount`,
+    });
+  }
+  return baseMinor;
+}
+
+const invalidDateText = (date: string): string => `effectiveDate "${date}" is no date YYYY-MM-DD from 1900 to 2199`;
+const invalidDate = (date: string): LedgerError => new LedgerError('date_invalid', invalidDateText(date), { member: 'effectiveDate' });
+
+/** Notes what lines, date and day book say together. */
+function checkEntry(
+  book: BookState,
+  effectiveDate: CalendarDate,
   journalCode: string,
   lines: readonly ResolvedLine[],
-  id: string,
   refusals: Refusals,
-): PostedEntry {
-  const { effectiveDate } = entry;
+): void {
   if (!book.journals.some((journal) => journal.journalCode === journalCode)) {
     refusals.note(
       'journal_unknown',
@@ -391,19 +450,27 @@ function post(
       { journalCode },
     );
   }
-  if (!isDate(effectiveDate))
-    refusals.note('date_invalid', () => `effectiveDate "${effectiveDate}" is no date YYYY-MM-DD from 1900 to 2199`, {
-      member: 'effectiveDate',
-    });
+  if (!isDate(effectiveDate)) refusals.note('date_invalid', () => invalidDateText(effectiveDate), { member: 'effectiveDate' });
   else checkDate(book, effectiveDate, refusals);
   checkBalance(book, lines, refusals);
-  const totals = addLines(lines, refusals);
-  refusals.throwFirst();
+}
 
+/** Records what was found right, with what it needs first: nothing can fail any more. */
+function record(
+  decision: Decision,
+  entry: EntryHeader,
+  journalCode: string,
+  lines: readonly ResolvedLine[],
+  totals: readonly CurrencyTotal[],
+  id: string,
+): PostedEntry {
+  const { effectiveDate } = entry;
+  const book = decision.book();
   for (const year of missingYears(book, effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
-  for (const { currency, scale } of lines) {
-    if (!Object.hasOwn(decision.book().currencies, currency))
-      decision.recordBook({ type: 'CurrencyEnabled', data: { code: currency, scale } });
+  for (const { currency, scale, baseMinor } of lines) {
+    enableOnFirstUse(decision, currency, scale);
+    // A base amount is a use of the base currency: its scale is final from then on.
+    if (baseMinor !== undefined) enableOnFirstUse(decision, book.baseCurrency, scaleOf(book, book.baseCurrency) ?? 0);
   }
   const period = periodOf(decision.book(), effectiveDate);
   if (period === undefined) throw new Error(`no period covers ${effectiveDate} although its fiscal year was defined`);
@@ -431,7 +498,7 @@ function post(
     },
   });
   for (let index = 0; index < lines.length; index++) {
-    const { line, account, side, scale, currency, baseAmount, stored } = lines[index] as ResolvedLine;
+    const { line, account, side, scale, currency, stored } = lines[index] as ResolvedLine;
     const total = totals[index] as CurrencyTotal;
     decision.recordAccount(
       account.id,
@@ -439,7 +506,7 @@ function post(
         type: side === 'debit' ? 'AccountDebited' : 'AccountCredited',
         data: {
           amount: stored.amount,
-          baseAmount,
+          baseAmount: stored.baseAmount,
           currency,
           effectiveDate,
           entryId: id,
@@ -455,6 +522,10 @@ function post(
   return { id, number, position };
 }
 
+function enableOnFirstUse(decision: Decision, code: string, scale: number): void {
+  if (!Object.hasOwn(decision.book().currencies, code)) decision.recordBook({ type: 'CurrencyEnabled', data: { code, scale } });
+}
+
 /** Written out member by member: one shape for every line keeps the hot path fast, and nothing unknown slips into an event. */
 function storedLine(
   line: number,
@@ -462,12 +533,13 @@ function storedLine(
   side: Side,
   amount: string,
   currency: string,
-  extras: LineExtras & { readonly baseAmount?: string },
+  baseAmount: string | undefined,
+  extras: LineExtras,
 ): PostedLine {
   return {
     accountId: account.id,
     amount,
-    baseAmount: extras.baseAmount,
+    baseAmount,
     code: account.code,
     currency,
     description: extras.description,
@@ -522,28 +594,24 @@ function checkBalance(book: BookState, lines: readonly ResolvedLine[], refusals:
     }
     sum[side] += minor;
   }
-  if (book.fx === 'tracked') checkBase(book, lines, refusals);
   for (const sum of sums) if (sum.debit !== sum.credit) noteUnbalanced(sum, '', refusals);
+  if (book.fx === 'tracked') checkBase(book, lines, refusals);
 }
 
 /** In a book with fx=tracked every line counts in the base currency too: its own amount, or the base amount it carries. */
 function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): void {
-  const scale = scaleOf(book, book.baseCurrency) ?? 2;
+  const scale = scaleOf(book, book.baseCurrency) ?? 0;
   const sum: Sum = { currency: book.baseCurrency, scale, debit: 0n, credit: 0n };
-  for (const { line, currency, baseAmount, side, minor } of lines) {
-    const given = baseAmount !== undefined && isPlainDecimal(baseAmount) ? toMinor(baseAmount, scale) : undefined;
-    if (baseAmount === undefined && currency !== book.baseCurrency) {
+  for (const { line, currency, baseMinor, side, minor } of lines) {
+    if (baseMinor === undefined && currency !== book.baseCurrency) {
       refusals.note(
         'base_amount_required',
         () =>
           `line ${line}: the book tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency} (baseAmount)`,
         { line },
       );
-    } else if (baseAmount !== undefined && given === undefined) {
-      const details = { currency: book.baseCurrency, scale, line };
-      refusals.note('scale_exceeded', () => `line ${line}: baseAmount ${baseAmount} is no amount with ${scale} decimals`, details);
     }
-    sum[side] += given ?? minor;
+    sum[side] += baseMinor ?? minor;
   }
   if (sum.debit !== sum.credit) noteUnbalanced(sum, 'in base currency ', refusals);
 }

@@ -1,0 +1,440 @@
+/**
+ * Error codes: every one is seen by a test, and when several apply, the one that is declared first wins.
+ *
+ * Each fault below does to a sound command, or to the book that it meets, what makes it deserve one code and nothing else.
+ * Faults of one command can be combined, so the order is walked by every pair of them, adjacent ones included.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  aBook,
+  account,
+  calendarYear,
+  credit,
+  type DomainCommand,
+  debit,
+  type GivenEvent,
+  generalJournal,
+  given,
+  onAccount,
+  onBook,
+  opened,
+  post,
+} from '../../../test/support/given-when-then';
+import type { BookOpened } from './book';
+import { type ErrorCode, errorTable, LedgerError, precedenceOf, Refusals } from './errors';
+import type { EntryLine } from './journal';
+
+/** What a fault may change: the book's opening, what happened since, and the command. */
+interface Scene {
+  opening: Partial<BookOpened>;
+  events: GivenEvent[];
+  /** Members of the command that are replaced. */
+  command: Record<string, unknown>;
+  /** Lines of an entry that the fault adds. */
+  lines: EntryLine[];
+  effectiveDate?: string;
+  bookMissing?: true;
+  oneLineOnly?: true;
+}
+type Faults = Partial<Record<ErrorCode, (scene: Scene) => void>>;
+
+const usd = (text: string) => ['USD', { baseAmount: text }] as const;
+const pair = (code: string, amount: string, currency = 'EUR', extras: object = {}): EntryLine[] => [
+  debit(code, amount, currency, extras),
+  credit('OK', amount, currency, extras),
+];
+const chart = [
+  account('OK'),
+  account('OTHER'),
+  account('DOLLARS', { currencies: ['USD'] }),
+  account('HEADER', { postable: false }),
+  account('FROZEN'),
+  onAccount('frozen', 'AccountFrozen'),
+  account('CLOSED'),
+  onAccount('closed', 'AccountClosed'),
+  account('LIMITED', { limits: [{ currency: 'EUR', max: '0' }] }),
+];
+const dateFaults: Faults = {
+  date_invalid: (scene) => {
+    scene.effectiveDate = '2026-02-30';
+  },
+  no_fiscal_year: (scene) => {
+    scene.events.push(onBook('FiscalYearDefined', { ...(calendarYear(2027).data as never as object), given: true } as never));
+    scene.effectiveDate = '2020-01-15';
+  },
+  before_book_start: (scene) => {
+    scene.opening = { startsOn: '2026-02-01' };
+    scene.effectiveDate ??= '2026-01-15';
+  },
+  period_closed: (scene) => {
+    scene.events.push(onBook('PeriodClosed', { fiscalYear: '2026', period: 1 }));
+    scene.effectiveDate ??= '2026-01-15';
+  },
+};
+const bookMissing: Faults = {
+  book_unknown: (scene) => {
+    scene.bookMissing = true;
+  },
+};
+const adds =
+  (...lines: EntryLine[]) =>
+  (scene: Scene): void => {
+    scene.lines.push(...lines);
+  };
+
+/** Of an entry in a book that tracks exchange rates. */
+const postingFaults: Faults = {
+  ...dateFaults,
+  ...bookMissing,
+  malformed: adds(...pair('OTHER', '1', 'EUR', { baseAmount: '2' })),
+  amount_format: adds(...pair('OTHER', '1e3')),
+  account_unknown: adds(...pair('NONE', '1')),
+  journal_unknown: (scene) => {
+    scene.command.journalCode = 'NONE';
+  },
+  currency_unknown: adds(...pair('OTHER', '1', 'ZZZ', { baseAmount: '1' })),
+  currency_not_allowed: adds(...pair('DOLLARS', '1')),
+  scale_exceeded: adds(...pair('OTHER', '1.001')),
+  amount_range: adds(...pair('OTHER', '0')),
+  base_amount_required: adds(...pair('OTHER', '1', 'USD')),
+  too_few_lines: (scene) => {
+    scene.oneLineOnly = true;
+  },
+  unbalanced: adds(debit('OTHER', '1', ...usd('1'))),
+  account_not_postable: adds(...pair('HEADER', '1')),
+  account_frozen: adds(...pair('FROZEN', '1')),
+  account_closed: adds(...pair('CLOSED', '1')),
+  limit_exceeded: adds(...pair('LIMITED', '1')),
+};
+
+const sound = pair('OTHER', '10');
+function linesOf({ lines, oneLineOnly }: Scene): EntryLine[] {
+  if (!oneLineOnly) return [...sound, ...lines];
+  // With a single line there is no second fault to hide behind it, so it is the one that the other fault has added.
+  return (lines.length > 0 ? lines : sound).slice(0, 1);
+}
+const bookOf = ({ opening, events, bookMissing: missing }: Scene, fx: 'tracked' | 'untracked'): GivenEvent[] =>
+  missing ? [] : [opened({ fx, ...opening }), calendarYear(2026), generalJournal, ...chart, ...events];
+
+/** An entry on an account of each kind, posted before the accounts became what they are. */
+const original = (entryType: string): GivenEvent => ({
+  streamId: 'e1',
+  type: 'JournalEntryPosted',
+  data: {
+    ...{ journalCode: 'GENERAL', fiscalYear: '2026', period: 3, number: 1, entryType, entryMethod: 'interface' },
+    ...{ effectiveDate: '2026-03-01', description: 'Sale' },
+    lines: [
+      { line: 1, accountId: 'ok', code: 'OK', side: 'debit', amount: '2.00', currency: 'EUR' },
+      { line: 2, accountId: 'other', code: 'OTHER', side: 'credit', amount: '1.00', currency: 'EUR' },
+      { line: 3, accountId: 'limited', code: 'LIMITED', side: 'credit', amount: '1.00', currency: 'EUR' },
+    ],
+  },
+});
+const reversingFaults: Faults = {
+  ...dateFaults,
+  ...bookMissing,
+  entry_unknown: (scene) => {
+    scene.command.entryId = 'e0';
+  },
+  account_frozen: (scene) => {
+    scene.events.push(onAccount('ok', 'AccountFrozen'));
+  },
+  account_closed: (scene) => {
+    scene.events.push(onAccount('other', 'AccountClosed'));
+  },
+  limit_exceeded: (scene) => {
+    // Something else has filled the account up to its limit since.
+    const back = { entryId: 'e9', entryPosition: 9, line: 1, effectiveDate: '2026-03-02', amount: '1.00', currency: 'EUR' };
+    scene.events.push(onAccount('limited', 'AccountDebited', { ...back, totalDebit: '1.00', totalCredit: '1.00' }));
+  },
+  already_reversed: (scene) => {
+    scene.events.push({ streamId: 'e1', type: 'JournalEntryReversed', data: { by: 'e2' } });
+  },
+  reversal_of_reversal: (scene) => {
+    scene.events.push(original('reversal'));
+  },
+};
+const reversedBook = (scene: Scene): GivenEvent[] => {
+  if (scene.bookMissing) return [];
+  const leg = { entryId: 'e1', entryPosition: 1, effectiveDate: '2026-03-01', currency: 'EUR' };
+  const legs = [
+    onAccount('ok', 'AccountDebited', { ...leg, line: 1, amount: '2.00', totalDebit: '2.00', totalCredit: '0.00' }),
+    onAccount('other', 'AccountCredited', { ...leg, line: 2, amount: '1.00', totalDebit: '0.00', totalCredit: '1.00' }),
+    onAccount('limited', 'AccountCredited', { ...leg, line: 3, amount: '1.00', totalDebit: '0.00', totalCredit: '1.00' }),
+  ];
+  const entry = scene.events.find(({ type }) => type === 'JournalEntryPosted') ?? original('normal');
+  return [...bookOf({ ...scene, events: [] }, 'tracked'), entry, ...legs, ...scene.events.filter((event) => event !== entry)];
+};
+
+/** Every kind of command that can deserve more than one code: its faults, and how a scene becomes a book and a command. */
+const commands: Record<string, { faults: Faults; build(scene: Scene): { events: GivenEvent[]; command: DomainCommand } }> = {
+  PostEntry: {
+    faults: postingFaults,
+    build: (scene) => ({
+      events: bookOf(scene, 'tracked'),
+      command: post(linesOf(scene), { ...scene.command, effectiveDate: scene.effectiveDate ?? '2026-03-01' }),
+    }),
+  },
+  ReverseEntry: {
+    faults: reversingFaults,
+    build: (scene) => ({
+      events: reversedBook(scene),
+      command: { type: 'ReverseEntry', entryId: 'e1', reason: 'x', effectiveDate: scene.effectiveDate, ...scene.command },
+    }),
+  },
+  'CorrectEntry, of what it reverses and of what it posts': {
+    faults: {
+      ...reversingFaults,
+      account_unknown: postingFaults.account_unknown,
+      journal_unknown: postingFaults.journal_unknown,
+      scale_exceeded: postingFaults.scale_exceeded,
+      unbalanced: postingFaults.unbalanced,
+      account_not_postable: postingFaults.account_not_postable,
+      account_closed: postingFaults.account_closed,
+    },
+    build: (scene) => ({
+      events: reversedBook(scene),
+      command: {
+        type: 'CorrectEntry',
+        entryId: 'e1',
+        reason: 'x',
+        effectiveDate: scene.effectiveDate,
+        lines: linesOf(scene),
+        ...scene.command,
+      },
+    }),
+  },
+  OpenAccount: {
+    faults: {
+      ...bookMissing,
+      account_exists: (scene) => {
+        scene.command.code = 'OK';
+      },
+      parent_invalid: (scene) => {
+        scene.command.parent = 'NONE';
+      },
+      currency_unknown: (scene) => {
+        scene.command.currencies = ['ZZZ'];
+      },
+      scale_exceeded: (scene) => {
+        scene.command.limits = [{ currency: 'JPY', min: '0.5' }];
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'OpenAccount', code: 'NEW', name: 'New', accountType: 'asset', ...scene.command },
+    }),
+  },
+  ChangeAccountCode: {
+    faults: {
+      ...bookMissing,
+      account_unknown: (scene) => {
+        scene.command.account = 'NONE';
+      },
+      account_exists: (scene) => {
+        scene.command.code = 'OTHER';
+      },
+      account_closed: (scene) => {
+        scene.command.account ??= 'CLOSED';
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'ChangeAccountCode', account: 'OK', code: 'NEW', ...scene.command } as DomainCommand,
+    }),
+  },
+  UnfreezeAccount: {
+    faults: {
+      ...bookMissing,
+      account_unknown: (scene) => {
+        scene.command.account = 'NONE';
+      },
+      account_not_frozen: (scene) => {
+        scene.command.account ??= 'OK';
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'UnfreezeAccount', account: 'FROZEN', ...scene.command } as DomainCommand,
+    }),
+  },
+  CloseAccount: {
+    faults: {
+      ...bookMissing,
+      account_unknown: (scene) => {
+        scene.command.account = 'NONE';
+      },
+      account_not_empty: (scene) => {
+        scene.command.account ??= 'LIMITED';
+      },
+    },
+    build: (scene) => ({
+      events: reversedBook(scene),
+      command: { type: 'CloseAccount', account: 'DOLLARS', ...scene.command } as DomainCommand,
+    }),
+  },
+  OpenBook: {
+    faults: {
+      malformed: (scene) => {
+        scene.command.timeZone = 'Nowhere';
+      },
+      book_exists: (scene) => {
+        scene.events.push(...aBook());
+      },
+    },
+    build: (scene) => ({
+      events: scene.events,
+      command: { type: 'OpenBook', id: 'acme', name: 'Acme', baseCurrency: 'EUR', fiscalYearStart: '01-01', ...scene.command },
+    }),
+  },
+  EnableCurrency: {
+    faults: {
+      ...bookMissing,
+      malformed: (scene) => {
+        scene.command.scale = 1;
+      },
+      currency_exists: (scene) => {
+        scene.events.push(onBook('CurrencyEnabled', { code: 'EUR', scale: 3 }));
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'EnableCurrency', code: 'EUR', scale: 4, ...scene.command },
+    }),
+  },
+  DefineJournal: {
+    faults: {
+      ...bookMissing,
+      journal_exists: (scene) => {
+        scene.command.journalCode = 'GENERAL';
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'DefineJournal', journalCode: 'NEW', name: 'New', ...scene.command },
+    }),
+  },
+  DefineFiscalYear: {
+    faults: {
+      ...bookMissing,
+      fiscal_year_invalid: (scene) => {
+        scene.command.from = '2027-01-02';
+      },
+    },
+    build: (scene) => ({
+      events: bookOf(scene, 'untracked'),
+      command: { type: 'DefineFiscalYear', label: '2027', from: '2027-01-01', to: '2027-12-31', ...scene.command },
+    }),
+  },
+};
+
+const codes = Object.keys(errorTable) as ErrorCode[];
+const inOrder = (faults: Faults): ErrorCode[] => codes.filter((code) => faults[code] !== undefined);
+const meet = (name: string, ...faults: ErrorCode[]) => {
+  const kind = commands[name];
+  if (kind === undefined) throw new Error(`no command ${name}`);
+  const scene: Scene = { opening: {}, events: [], command: {}, lines: [] };
+  for (const code of faults) kind.faults[code]?.(scene);
+  const { events, command } = kind.build(scene);
+  return given(events).when(command);
+};
+
+/** A command has one date, and the date cannot be wrong in these two ways at once. */
+const exclusive = (a: ErrorCode, b: ErrorCode): boolean =>
+  [a, b].includes('date_invalid')
+    ? [a, b].some((code) => code !== 'date_invalid' && dateFaults[code])
+    : [a, b].includes('no_fiscal_year') && [a, b].includes('period_closed');
+/** The edge has checked the form of a command before the book is looked for; inside, the book is needed to check the form. */
+const formBeforeBook = (a: ErrorCode, b: ErrorCode): boolean => b === 'book_unknown' && errorTable[a].kind === 'invalid';
+
+describe.each(Object.keys(commands))('%s', (name) => {
+  const faults = inOrder(commands[name]?.faults ?? {});
+
+  it('without a fault is carried out', () => {
+    meet(name).thenAccepted();
+  });
+
+  it.each(faults)('is refused with %s', (code) => {
+    meet(name, code).thenRefused(code);
+  });
+
+  const pairs = faults.flatMap((first, index) => faults.slice(index + 1).map((second) => [first, second] as const));
+  const walk = pairs.filter(([first, second]) => !exclusive(first, second) && !formBeforeBook(first, second));
+  if (walk.length > 0) {
+    it(`is refused with the code that is declared first, for each of ${walk.length} pairs`, () => {
+      for (const [first, second] of walk) {
+        // In either order of happening.
+        for (const pair of [[first, second] as const, [second, first] as const]) meet(name, ...pair).thenRefused(first);
+      }
+    });
+  }
+});
+
+describe('the table of codes', () => {
+  it('has the order of the contract (DESIGN section 8)', () => {
+    const contract = `malformed unknown_member amount_not_string amount_format date_invalid text_invalid too_large key_missing
+      idempotency_key_reused book_unknown account_unknown journal_unknown currency_unknown currency_not_allowed scale_exceeded amount_range
+      too_few_lines unbalanced no_fiscal_year before_book_start period_closed account_not_postable account_frozen account_closed
+      limit_exceeded already_reversed reversal_of_reversal queue_full projection_behind database_unavailable`.split(/\s+/);
+    expect(codes.filter((code) => contract.includes(code))).toEqual(contract);
+    expect(codes.map(precedenceOf)).toEqual(codes.map((_, index) => index));
+  });
+
+  const byDomain = new Set(Object.values(commands).flatMap(({ faults }) => inOrder(faults)));
+  /** Codes that no rule of the book raises; the edge, the queue and the queries do. */
+  const elsewhere: readonly ErrorCode[] = [
+    'unauthenticated',
+    'unknown_member',
+    'amount_not_string',
+    'text_invalid',
+    'too_large',
+    'key_missing',
+    'idempotency_key_reused',
+    'route_unknown',
+    'stream_unknown',
+    'queue_full',
+    'projection_behind',
+    'database_unavailable',
+    'internal',
+  ];
+
+  /** Declared for the roles that come later; nothing raises it. */
+  const later: readonly ErrorCode[] = ['forbidden'];
+
+  it('has a row above for every code, or a spec elsewhere that names it', () => {
+    expect(codes.filter((code) => byDomain.has(code) === elsewhere.includes(code))).toEqual(later);
+    const root = join(__dirname, '..', '..', '..');
+    const specs = ['apps', 'libs', 'test'].flatMap((top) =>
+      readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('.spec.ts') && !file.startsWith(join('domain', 'src')))
+        .map((file) => readFileSync(join(root, top, file), 'utf8')),
+    );
+    expect(elsewhere.filter((code) => !specs.some((text) => new RegExp(`['"]${code}['"]`).test(text)))).toEqual([]);
+  });
+});
+
+describe('refusals', () => {
+  it('keep the first declared one, whatever is noted first, and build no other message', () => {
+    const built: string[] = [];
+    const refusals = new Refusals();
+    const note = (code: ErrorCode) =>
+      refusals.note(code, () => {
+        built.push(code);
+        return code;
+      });
+    expect(refusals.any).toBe(false);
+    refusals.throwFirst();
+    for (const code of ['unbalanced', 'limit_exceeded', 'account_unknown', 'account_unknown', 'unbalanced'] as const) note(code);
+    expect(refusals.any).toBe(true);
+    expect(built).toEqual(['unbalanced', 'account_unknown']);
+    expect(() => refusals.throwFirst()).toThrow(expect.objectContaining({ code: 'account_unknown', kind: 'rejected' }));
+  });
+
+  it('have the kind of their code, but where one code has two', () => {
+    expect(new LedgerError('period_closed', 'x').kind).toBe('rejected');
+    expect(new LedgerError('account_unknown', 'x', {}, 'not_found').kind).toBe('not_found');
+    const cause = new Error('y');
+    expect(new LedgerError('internal', 'x', {}, undefined, { cause })).toMatchObject({ kind: 'internal', cause, name: 'LedgerError' });
+  });
+});
