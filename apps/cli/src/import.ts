@@ -182,23 +182,24 @@ function progressText({ done, total, seconds }: ImportProgress): string {
 
 function surveyText({ entries, lines, accounts, currencies, from, to }: ImportSurvey): string {
   const dates = from === undefined ? '' : `, ${from} … ${to}`;
-  return `${count(entries)} entries, ${count(lines)} lines, ${count(accounts)} accounts, ${currencies.length} currencies${dates}`;
+  const things = [counted(entries, 'entry', 'entries'), counted(lines, 'line'), counted(accounts, 'account')];
+  return `${things.join(', ')}, ${counted(currencies.length, 'currency', 'currencies')}${dates}`;
 }
 
 function summaryText(file: string, { book, dryRun, onError }: Options, summary: ImportSummary): string {
-  const { survey, posted, alreadyThere, refused, droppedLines, accountsOpened, currenciesDeclared, bookOpened, seconds, postingSeconds } =
-    summary;
+  const { survey, posted, alreadyThere, refused, droppedLines, accountsOpened, currenciesDeclared, bookOpened } = summary;
+  const { seconds, postingSeconds } = summary;
   const dates = survey.from === undefined ? '' : `, ${survey.from} … ${survey.to}`;
-  const currencies = currenciesDeclared.map(({ code, scale }) => `${code} (${scale} ${scale === 1 ? 'decimal' : 'decimals'})`).join(', ');
+  const currencies = currenciesDeclared.map(({ code, scale }) => `${code} (${counted(scale, 'decimal')})`).join(', ');
   const rate = postingSeconds > 0 ? `, ${count(Math.round((posted + alreadyThere) / postingSeconds))} entries/s while posting` : '';
   const facts: [string, string][] = [
-    ['read', `${count(survey.entries)} entries, ${count(survey.lines)} lines${dates}`],
-    ...(bookOpened ? [['book opened', book] satisfies [string, string]] : []),
+    ['read', `${counted(survey.entries, 'entry', 'entries')}, ${counted(survey.lines, 'line')}${dates}`],
+    ...(bookOpened ? [[dryRun ? 'book to open' : 'book opened', book] satisfies [string, string]] : []),
+    [dryRun ? 'currencies to declare' : 'currencies declared', currencies === '' ? '0' : currencies],
+    [dryRun ? 'accounts to open' : 'accounts opened', count(accountsOpened)],
     ...(dryRun
       ? []
       : ([
-          ['currencies declared', currencies === '' ? '0' : currencies],
-          ['accounts opened', count(accountsOpened)],
           ['posted', count(posted)],
           ['already there', count(alreadyThere)],
         ] satisfies [string, string][])),
@@ -239,6 +240,10 @@ function advice(
 
 function count(value: number): string {
   return value.toLocaleString('en-US');
+}
+
+function counted(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
 }
 
 function duration(seconds: number): string {

@@ -97,6 +97,7 @@ export interface ImportObserver {
 
 export interface ImportSummary {
   readonly survey: ImportSurvey;
+  /** These three: what a dry run would do. */
   readonly bookOpened: boolean;
   readonly currenciesDeclared: readonly { readonly code: string; readonly scale: number }[];
   readonly accountsOpened: number;
@@ -144,7 +145,11 @@ export async function importFile(service: ImportService, options: ImportOptions,
   checkOptions(options);
   const book = (await service.store.load(bookId, bookStreamId(bookId), bookReducer))?.state;
   if (book === undefined && create === undefined) {
-    throw new LedgerError('book_unknown', `there is no book ${bookId}; create it first, or let the import create it`, { book: bookId });
+    throw new LedgerError(
+      'book_unknown',
+      `there is no book ${bookId}; open it first, or let the import do it (--create --base-currency CODE)`,
+      { book: bookId },
+    );
   }
   let refused = 0;
   let firstRefusal: ImportRefusal | undefined;
@@ -177,16 +182,17 @@ export async function importFile(service: ImportService, options: ImportOptions,
   });
   if (signal?.aborted) return summary({ ended: 'signal' });
   if (refused > 0 && onError === 'stop') return summary({ ended: 'refusal' });
-  if (dryRun) return summary({});
+  const currenciesDeclared = currenciesToDeclare(currencies, book);
+  const accountsToOpen = await missingAccounts(service, options, accounts, book);
+  const prepared = { bookOpened: book === undefined, currenciesDeclared, accountsOpened: accountsToOpen.length };
+  if (dryRun) return summary(prepared);
 
   const sender = new Sender(service, options, observer);
-  const bookOpened = book === undefined && (await openBook(sender, options));
-  const currenciesDeclared = await declareCurrencies(sender, options, currencies, book);
-  const accountsOpened = await openAccounts(service, sender, options, accounts, reader);
+  await prepare(sender, options, prepared, accountsToOpen, reader);
   const poster = new Poster(service.store, sender, options, entries - refusals.length, observer, refuse);
   await poster.run(reader.read(survey.rowsOf));
   const { posted, alreadyThere, ended, seconds } = poster;
-  return summary({ bookOpened, currenciesDeclared, accountsOpened, posted, alreadyThere, postingSeconds: seconds, ended });
+  return summary({ ...prepared, posted, alreadyThere, postingSeconds: seconds, ended });
 }
 
 /** The forms that the REST edge demands of the same values. */
@@ -324,13 +330,15 @@ class Sender {
     }
   }
 
-  /** Sends a command that must be carried out, unless `done` says that somebody else did it. */
-  async carryOut(key: string, command: Command, done: ErrorCode): Promise<boolean> {
-    const { answer, fresh } = await this.send(key, command);
-    if (answer.status < 400) return fresh;
+  /**
+   * Sends a command that must be carried out.
+   * @param done the refusal that says that it was
+   */
+  async carryOut(key: string, command: Command, done: ErrorCode): Promise<void> {
+    const { answer } = await this.send(key, command);
+    if (answer.status < 400) return;
     const { code, detail } = JSON.parse(answer.body) as { code: ErrorCode; detail: string };
-    if (code === done) return false;
-    throw new LedgerError(code, detail);
+    if (code !== done) throw new LedgerError(code, detail);
   }
 }
 
@@ -352,61 +360,58 @@ const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8
 
 // --- What entries need ---
 
-/** @returns false when somebody else opened it in the meantime */
-function openBook(sender: Sender, { book, create, source }: ImportOptions): Promise<boolean> {
-  if (create === undefined) return Promise.resolve(false);
-  const command: Command = { type: 'OpenBook', id: book, ...create };
-  // The key tells other settings apart: what was claimed by an import that died before the book was there binds nobody.
-  const settings = sha256(JSON.stringify([create.name, create.baseCurrency, create.fiscalYearStart, create.timeZone])).slice(0, 16);
-  return sender.carryOut(importKey('book', source, `${book}/${settings}`), command, 'book_exists');
+/** What ISO 4217 does not know, and what it knows too coarsely; a currency in use keeps its decimals. */
+function currenciesToDeclare(currencies: ReadonlyMap<string, number>, book: BookState | undefined): { code: string; scale: number }[] {
+  return [...currencies]
+    .filter(([code, decimals]) => scaleIn(book, code) === undefined && decimals > (isoScale(code) ?? -1))
+    .map(([code, scale]) => ({ code, scale }));
 }
 
-/** Declares what ISO 4217 does not know, and a finer scale for what it knows too coarsely. */
-async function declareCurrencies(
-  sender: Sender,
-  { source }: ImportOptions,
-  currencies: ReadonlyMap<string, number>,
-  book: BookState | undefined,
-): Promise<{ code: string; scale: number }[]> {
-  const declared: { code: string; scale: number }[] = [];
-  for (const [code, scale] of currencies) {
-    const standard = isoScale(code);
-    if (scaleIn(book, code) !== undefined || (standard !== undefined && scale <= standard)) continue;
-    const fresh = await sender.carryOut(
-      importKey('currency', source, `${code}/${scale}`),
-      { type: 'EnableCurrency', code, scale },
-      'currency_exists',
-    );
-    if (fresh) declared.push({ code, scale });
-  }
-  return declared;
-}
-
-/** Opens the accounts that the book does not have. @returns how many */
-async function openAccounts(
+/** Accounts that the book does not have, in the order of their first use. */
+async function missingAccounts(
   { store }: ImportService,
-  sender: Sender,
-  { book, source }: ImportOptions,
+  options: ImportOptions,
   accounts: ReadonlySet<string>,
-  reader: EntryReader,
-): Promise<number> {
-  let opened = 0;
+  book: BookState | undefined,
+): Promise<string[]> {
   const codes = [...accounts];
+  if (book === undefined) return codes;
+  const missing: string[] = [];
   for (let from = 0; from < codes.length; from += accountsAtOnce) {
     const some = codes.slice(from, from + accountsAtOnce);
-    const known = await store.streamsByName(book, accountCodes, some);
-    const outcomes = await Promise.all(
-      some.map((code) => {
+    const known = await store.streamsByName(options.book, accountCodes, some);
+    missing.push(...some.filter((code) => !known.has(code)));
+  }
+  return missing;
+}
+
+/** Opens the book, declares currencies, opens accounts; what somebody else has done in the meantime is as good. */
+async function prepare(
+  sender: Sender,
+  { book, create, source }: ImportOptions,
+  { bookOpened, currenciesDeclared }: Pick<ImportSummary, 'bookOpened' | 'currenciesDeclared'>,
+  accounts: readonly string[],
+  reader: EntryReader,
+): Promise<void> {
+  if (bookOpened && create !== undefined) {
+    // Of the settings too: what was claimed by an import that died before the book was there binds nobody.
+    const settings = sha256(JSON.stringify([create.name, create.baseCurrency, create.fiscalYearStart, create.timeZone])).slice(0, 16);
+    await sender.carryOut(importKey('book', source, `${book}/${settings}`), { type: 'OpenBook', id: book, ...create }, 'book_exists');
+  }
+  for (const { code, scale } of currenciesDeclared) {
+    await sender.carryOut(importKey('currency', source, `${code}/${scale}`), { type: 'EnableCurrency', code, scale }, 'currency_exists');
+  }
+  for (let from = 0; from < accounts.length; from += accountsAtOnce) {
+    await Promise.all(
+      accounts.slice(from, from + accountsAtOnce).map(async (code) => {
         const accountType = reader.typeOf(code);
-        if (known.has(code) || accountType === undefined) return false;
+        if (accountType === undefined) return; // the book had it when it was looked up
         const name = code.slice(code.lastIndexOf(':') + 1).trim() || code;
         const command: Command = { type: 'OpenAccount', code, name, accountType };
-        return sender.carryOut(importKey('account', source, `${code}/${accountType}`), command, 'account_exists');
+        await sender.carryOut(importKey('account', source, `${code}/${accountType}`), command, 'account_exists');
       }),
     );
-    opened += outcomes.filter((fresh) => fresh).length;
   }
-  return opened;
 }
 
 // --- The second reading ---

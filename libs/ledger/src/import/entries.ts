@@ -405,7 +405,7 @@ function typeByCode(code: string): AccountType | undefined {
 }
 
 const typeless = (code: string): string =>
-  `account ${code} does not exist, and nothing tells its type: neither its first segment (Assets, Liabilities, Equity, Income, Revenue, Expenses) nor the file of account types nor a default type`;
+  `account ${code} is not in the book, and nothing tells its type: name it in --account-types FILE, or give a --default-type`;
 
 /** A type as people write it: `revenue` is another word for income. */
 export function accountTypeOf(text: string): AccountType | undefined {
