@@ -233,6 +233,25 @@ describe('rule 4: a lost connection leaves the outcome unknown, and the key tell
   });
 });
 
+test('a server that never answers: 503 after the deadline, and the next command goes on', async () => {
+  const proxy = await tcpProxy(database.appUrl);
+  const a = start(database.appUrl, {
+    connect: () => connect(proxy.url, { pipeline: true }),
+    config: { COMMAND_DEADLINE_MS: 300 } as never,
+  });
+  await openBookWith(a.ledger, 'silent', ['bank', 'cash']);
+  proxy.swallowAnswers();
+  await expect(run(a.ledger, 'silent', transfer('cash', 'bank', '1'), 'silent-1')).rejects.toMatchObject({
+    code: 'database_unavailable',
+    details: { retryAfter: expect.any(Number) },
+  });
+  proxy.cut();
+  expect(await run(a.ledger, 'silent', transfer('cash', 'bank', '1'), 'silent-1')).toMatchObject({ status: 201, replayed: true });
+  const { accounts } = await checkBook(admin, 'silent');
+  expect(balanceIn(accounts, 'cash')).toBe(100n);
+  await proxy.close();
+});
+
 describe('rule 5: recordedAt grows with position whatever the clocks do', () => {
   const hour = 3_600_000;
 
@@ -251,6 +270,17 @@ describe('rule 5: recordedAt grows with position whatever the clocks do', () => 
     const { events } = await checkBook(admin, bookId);
     const last = Date.parse(events.at(-1)?.recordedAt ?? '');
     expect(Math.abs(last - Date.now())).toBeLessThan(10_000);
+  });
+
+  test('a clock that is put right again after the database had corrected it', async () => {
+    let offset = hour;
+    const { ledger } = start(database.appUrl, { clock: () => Date.now() + offset });
+    await openBookWith(ledger, 'mended', ['bank', 'cash']);
+    offset = 0;
+    await run(ledger, 'mended', transfer('cash', 'bank', '1'));
+    await run(ledger, 'mended', transfer('cash', 'bank', '1'));
+    const { events } = await checkBook(admin, 'mended');
+    expect(Math.abs(Date.parse(events.at(-1)?.recordedAt ?? '') - Date.now())).toBeLessThan(10_000);
   });
 
   test('a clock that steps back while the process runs', async () => {

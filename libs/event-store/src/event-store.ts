@@ -81,7 +81,8 @@ export interface AppendRequest {
 }
 
 export type AppendOutcome =
-  | { readonly kind: 'appended'; readonly head: Head }
+  /** `clock` is the database's, microseconds, when the append began. */
+  | { readonly kind: 'appended'; readonly head: Head; readonly clock: number }
   /** Nothing was written: these keys have their outcome already. */
   | { readonly kind: 'keys_known'; readonly receipts: readonly Receipt[] }
   | { readonly kind: 'head_moved'; readonly head: Head }
@@ -98,7 +99,7 @@ export interface RecordedEvent extends StoredEvent {
 }
 
 /** What a fold needs of an event: its place, its type, and its data in the newest version of the type. */
-export type RecordedFact = Pick<RecordedEvent, 'position' | 'streamId' | 'version' | 'eventType' | 'current'>;
+export type RecordedFact = Pick<RecordedEvent, 'position' | 'streamId' | 'eventType' | 'current'>;
 
 /** How an aggregate is folded and kept as a head or snapshot. */
 export interface Reducer<S> {
@@ -168,8 +169,10 @@ export class EventStore {
           above: Math.max(microsOf(row.recorded_at), microsOf(row.floor ?? row.recorded_at)),
           clock: microsOf(row.clock),
         };
-      default:
-        return { kind: row.outcome, head: { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) } };
+      default: {
+        const head = { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) };
+        return row.outcome === 'appended' ? { kind: 'appended', head, clock: microsOf(row.clock) } : { kind: 'head_moved', head };
+      }
     }
   }
 
@@ -312,13 +315,17 @@ export class EventStore {
    * without the types that they never look at, which costs a third of reading everything. Give batch ends as bounds.
    */
   async readFacts(bookId: string, after: number, upTo: number, without: readonly string[] = []): Promise<RecordedFact[]> {
-    const answer = await this.pool.query<Pick<StoredEvent, 'position' | 'streamId' | 'version' | 'eventType' | 'eventVersion' | 'data'>>({
+    // As one JSON text instead of a row per event this takes 1 µs less in Node per entry, and 2 µs more in the database.
+    const answer = await this.pool.query<Pick<StoredEvent, 'position' | 'streamId' | 'eventType' | 'eventVersion' | 'data'>>({
       name: 'read-facts',
-      text: `SELECT position, stream_id AS "streamId", version, event_type AS "eventType", event_version AS "eventVersion", data FROM log.events
+      text: `SELECT position, stream_id AS "streamId", event_type AS "eventType", event_version AS "eventVersion", data FROM log.events
               WHERE book_id = $1 AND position > $2 AND position <= $3 AND event_type <> ALL ($4::text[]) ORDER BY position`,
       values: [bookId, after, upTo, textArray(without)],
     });
-    return answer.rows.map((event) => Object.assign(event, { current: upcast(this.catalogue, { ...event, bookId }) }));
+    return answer.rows.map(({ eventVersion, data, ...fact }) => ({
+      ...fact,
+      current: upcast(this.catalogue, { bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }),
+    }));
   }
 
   /** All events of several streams, stream by stream in version order. */

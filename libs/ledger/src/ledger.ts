@@ -47,6 +47,8 @@ const systemScope = '~system';
 const openingItem = -1;
 /** Per generation; two generations are kept. */
 const acknowledgedMax = 10_000;
+/** A longer answer (a batch's) is not kept in memory: ten thousand of them would be a gigabyte. */
+const rememberedAnswerMax = 2_048;
 
 export class Ledger {
   private readonly queue: WriteQueue;
@@ -67,6 +69,7 @@ export class Ledger {
       writerConnections: config.WRITER_CONNECTIONS,
       queuePerBook: config.QUEUE_PER_BOOK,
       queueTotal: config.QUEUE_TOTAL,
+      appendTimeoutMs: config.COMMAND_DEADLINE_MS,
       onAppended,
       clock,
     });
@@ -177,6 +180,7 @@ export class Ledger {
 
   /** Called by units: the commit of this outcome was acknowledged to this very process. */
   remember(unit: CommandUnit, receipt: Receipt): void {
+    if (receipt.answer.length > rememberedAnswerMax) return;
     if (this.acknowledged.size >= acknowledgedMax) {
       this.acknowledgedBefore = this.acknowledged;
       this.acknowledged = new Map();

@@ -18,7 +18,7 @@ import {
   type Receipt,
   uuidV7,
 } from '#event-store';
-import { isConnectionLost, isTransient } from '#postgres';
+import { endAtOnce, isConnectionLost, isTransient } from '#postgres';
 import { isRemembered, problemBody, statusOf } from './answer';
 import { BatchChanges, BookMemory, type Needs, StateBudget } from './book-memory';
 import { accountCodes } from './catalogue';
@@ -97,6 +97,8 @@ const bytesMax = 2 * 1024 * 1024;
 const bytesPerCommandByte = 3;
 /** After another process was faster, speculation is pointless for a while. */
 const calmAppends = 20;
+/** How far behind the database's clock recordedAt may lag before the process takes over the database's time. */
+const clockSlackMicros = 2_000_000;
 const backoffMsMin = 50;
 const backoffMsMax = 500;
 
@@ -107,6 +109,8 @@ export interface WriteQueueOptions {
   readonly writerConnections: number;
   readonly queuePerBook: number;
   readonly queueTotal: number;
+  /** Milliseconds after which an append without an answer is given up, with its connection. */
+  readonly appendTimeoutMs: number;
   readonly onAppended?: (bookId: string, position: number) => void;
   /** Milliseconds since 1970; Date.now unless a test turns the clock. */
   readonly clock?: () => number;
@@ -430,10 +434,14 @@ class BookWriter {
     } catch (error) {
       sent = Promise.reject(error);
     }
-    sent.then(
-      (outcome) => this.arrived(batch, outcome),
-      (error) => this.broke(batch, error),
-    );
+    // A server that is stopped or cut off without a word never answers: its connection is ended, the outcome is unknown.
+    const patience = setTimeout(() => endAtOnce(client), this.owner.options.appendTimeoutMs);
+    sent
+      .finally(() => clearTimeout(patience))
+      .then(
+        (outcome) => this.arrived(batch, outcome),
+        (error) => this.broke(batch, error),
+      );
   }
 
   private arrived(batch: Batch, outcome: AppendOutcome): void {
@@ -446,6 +454,8 @@ class BookWriter {
     this.underWay.splice(this.underWay.indexOf(batch), 1);
     this.memory.acknowledge(batch.changes);
     this.backoffMs = 0;
+    // A clock that was turned back, or put right again after the database had corrected it.
+    if (outcome.clock - batch.headAfter.recordedAt > clockSlackMicros) this.owner.correctClock(outcome.clock);
     if (this.calm < calmAppends) this.calm++;
     batch.queued.forEach((queued, index) => {
       this.finish(queued, batch.receipts[index] as Receipt);

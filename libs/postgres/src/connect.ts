@@ -65,6 +65,11 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   throw failure;
 }
 
+/** Ends a connection without waiting for what is under way on it: every query of it fails as on a lost connection. */
+export function endAtOnce(client: Client): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
 /**
  * A pool of connections with the same parsers and checks. Each new connection goes to the host that served last; when it
  * fails there, the other hosts of the URL are tried before the caller hears of it.
