@@ -25,7 +25,7 @@ const opening: CommandRoute<OpenBookBody> = { body: OpenBookBody, command: openB
 const enabling: CommandRoute<EnableCurrencyBody> = {
   body: EnableCurrencyBody,
   command: enableCurrency,
-  location: ({ book }) => `/v1/books/${book}`,
+  location: ({ book }) => `/v1/books/${book}/currencies`,
 };
 const defining: CommandRoute<DefineJournalBody> = {
   body: DefineJournalBody,
