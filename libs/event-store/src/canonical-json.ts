@@ -31,7 +31,11 @@ function inOrder(value: unknown): boolean {
       return true;
     case 'object': {
       if (value === null) return true;
-      if (Array.isArray(value)) return value.every(inOrder);
+      if (Array.isArray(value)) {
+        // Not every(), which skips the holes that JSON.stringify turns into null.
+        for (let index = 0; index < value.length; index++) if (!inOrder(value[index])) return false;
+        return true;
+      }
       let before = '';
       for (const key in value) {
         if (key < before || !key.isWellFormed()) return false;

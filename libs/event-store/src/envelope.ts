@@ -151,7 +151,7 @@ export function instantText(micros: number): string {
  * @returns undefined when the text is no such instant
  */
 export function instantMicros(text: string): number | undefined {
-  const match = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/.exec(text);
+  const match = /^(\d{4}-\d{2}-\d{2})[Tt ]((?:[01]\d|2[0-3]):\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/.exec(text);
   if (match === null) return undefined;
   const [, date = '', time = '', decimals = '', zone = ''] = match;
   const millis = Date.parse(`${date}T${time}${zone.toUpperCase()}`);
