@@ -94,7 +94,8 @@ export class Service {
             { name: 'schema', ok: false, message: schemaProblem(schema) },
           ];
         }
-        const message = await privilegeProblem(client);
+        const { lacks, exceeds } = await privilegeProblems(client);
+        const message = exceeds ?? lacks;
         const failures = this.projector.failures();
         const stopped = failures
           .map(({ bookId, projection, position, message: why }) => `${projection} stands before event ${bookId}/${position}: ${why}`)
@@ -144,6 +145,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     });
     closing.push(() => pool.end());
     if (!(await hasSchema(pool, options.migrate === false))) await migrate(config.MIGRATION_DATABASE_URL || url, { onStep: logged(log) });
+    const { lacks } = await privilegeProblems(pool);
+    if (lacks !== undefined) throw new Error(lacks);
 
     const store = new EventStore(pool, catalogue);
     const projector = new Projector(store, pool, {
@@ -348,20 +351,23 @@ interface Privileges {
 }
 
 /**
- * Whether the service's own login could change events (I3), or cannot do its work; events are safe only from those who have
- * no right to change them.
- * @returns what is wrong and what to grant
+ * Whether the login cannot do the work of the service (`lacks`), or could change recorded events (`exceeds`): they are safe
+ * (I3) only from those who have no right to change them. Each says what is wrong and what to grant.
  */
-async function privilegeProblem(client: { query: Pool['query'] }): Promise<string | undefined> {
+async function privilegeProblems(client: { query: Pool['query'] }): Promise<{ lacks?: string; exceeds?: string }> {
   const { rows } = await client.query<Privileges>(`
     SELECT session_user::text AS login, r.rolsuper AS superuser, r.rolcreaterole AS creates_roles,
            pg_has_role(session_user, 'book_keeper_owner', 'MEMBER') AS owner,
-           has_table_privilege(session_user, 'log.events', 'INSERT, UPDATE, DELETE, TRUNCATE')
-             OR has_any_column_privilege(session_user, 'log.events', 'INSERT, UPDATE') AS writes,
-           has_schema_privilege(session_user, 'log', 'USAGE') AND has_table_privilege(session_user, 'log.events', 'SELECT') AS reads,
+           has_table_privilege(session_user, events.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+             OR has_any_column_privilege(session_user, events.oid, 'INSERT, UPDATE') AS writes,
+           has_schema_privilege(session_user, 'log', 'USAGE') AND has_table_privilege(session_user, events.oid, 'SELECT') AS reads,
            pg_has_role(session_user, 'book_keeper_app', 'USAGE') AS appends,
            pg_has_role(session_user, 'book_keeper_projector', 'USAGE') AS projects
-      FROM pg_catalog.pg_roles r WHERE r.rolname = session_user`);
+      FROM pg_catalog.pg_roles r,
+           -- by catalogue: a name would need the right to look into the schema
+           (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'log' AND c.relname = 'events') AS events
+     WHERE r.rolname = session_user`);
   const { login, superuser, creates_roles, owner, writes, reads, appends, projects } = rows[0] as Privileges;
   const why = superuser
     ? 'is a superuser'
@@ -373,11 +379,13 @@ async function privilegeProblem(client: { query: Pool['query'] }): Promise<strin
           ? 'may INSERT, UPDATE, DELETE or TRUNCATE log.events'
           : undefined;
   if (why !== undefined) {
-    return (
+    const exceeds =
       `the login ${login} of DATABASE_URL ${why}, so it could change recorded events. Make a login of its own for the service: ` +
-      `CREATE ROLE ${embeddedLogin} LOGIN PASSWORD '…' IN ROLE book_keeper_app; set DATABASE_URL to it, and MIGRATION_DATABASE_URL to ${login}`
-    );
+      `CREATE ROLE ${embeddedLogin} LOGIN PASSWORD '…' IN ROLE book_keeper_app; set DATABASE_URL to it, and MIGRATION_DATABASE_URL to ${login}`;
+    return { exceeds };
   }
-  if (reads && appends && projects) return undefined;
-  return `the login ${login} of DATABASE_URL lacks rights that the service needs; as an administrator: GRANT book_keeper_app TO ${login}`;
+  if (reads && appends && projects) return {};
+  return {
+    lacks: `the login ${login} of DATABASE_URL lacks rights that the service needs; as an administrator: GRANT book_keeper_app TO ${login}`,
+  };
 }
