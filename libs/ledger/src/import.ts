@@ -122,11 +122,12 @@ export interface ImportSummary {
 const entriesMax = 5_000_000;
 /** Refusals of the survey, held until it is known where entries end. */
 const surveyRefusalsMax = 100_000;
-/** Commands under way; more would only wait in the write queue, whose batches hold 500. */
+/** Commands under way; more would only wait in the write queue, whose batches hold 500. Half a queue at most, lest it be full. */
 const underWayMax = 2_000;
 /** Entries whose receipts are looked up in one go. */
 const chunkMax = 500;
-const backoffMs = { first: 100, most: 5_000 } as const;
+/** Rests after the database did not answer, doubling. */
+const restMs = { first: 100, most: 5_000 } as const;
 const defaultPatienceMs = 120_000;
 /** Times that one entry was refused under its key, mended in the book, and imported again. */
 const attemptsMax = 1_000;
@@ -189,7 +190,7 @@ export async function importFile(service: ImportService, options: ImportOptions,
 
   const sender = new Sender(service, options, observer);
   await prepare(sender, options, prepared, accountsToOpen, reader);
-  const poster = new Poster(service.store, sender, options, entries - refusals.length, observer, refuse);
+  const poster = new Poster(service, sender, options, entries - refusals.length, observer, refuse);
   await poster.run(reader.read(survey.rowsOf));
   const { posted, alreadyThere, ended, seconds } = poster;
   return summary({ ...prepared, posted, alreadyThere, postingSeconds: seconds, ended });
@@ -305,6 +306,8 @@ interface Sent {
 /** Sends commands until they have an outcome: a full queue and an unreachable database are waited for, with the same key. */
 class Sender {
   private answeredAt = performance.now();
+  private failures = 0;
+  private pause: Promise<void> | undefined;
 
   constructor(
     private readonly service: ImportService,
@@ -317,17 +320,30 @@ class Sender {
     const { book, userId, signal, patienceMs = defaultPatienceMs } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
+        while (this.pause !== undefined) await this.pause;
         const answer = await this.service.ledger.execute(book, command, { key, userId, source: 'CLI' });
         this.answeredAt = performance.now();
+        this.failures = 0;
         // The first sending may have been carried out although its answer was lost.
         return { answer, fresh: !answer.replayed || attempt > 1 };
       } catch (error) {
         if (!(error instanceof LedgerError) || (error.kind !== 'unavailable' && error.kind !== 'limited')) throw error;
         if (signal?.aborted || performance.now() - this.answeredAt > patienceMs) throw error;
         this.observer.waiting?.(error.message);
-        await sleep(Math.min(backoffMs.first * 2 ** (attempt - 1), backoffMs.most) * (0.5 + Math.random()));
+        this.rest();
       }
     }
+  }
+
+  /** One rest for all commands, after which they go on in the order in which they came. */
+  private rest(): void {
+    if (this.pause !== undefined) return;
+    const ms = Math.min(restMs.first * 2 ** this.failures++, restMs.most);
+    this.pause = sleep(ms, undefined, { signal: this.options.signal })
+      .catch(() => {}) // told to stop: the next failure ends it
+      .then(() => {
+        this.pause = undefined;
+      });
   }
 
   /**
@@ -428,7 +444,7 @@ class Poster {
   private readonly started = performance.now();
 
   constructor(
-    private readonly store: ImportService['store'],
+    private readonly service: ImportService,
     private readonly sender: Sender,
     private readonly options: ImportOptions,
     private readonly total: number,
@@ -463,8 +479,10 @@ class Poster {
 
   private async take(drafts: readonly Draft[]): Promise<void> {
     const { signal } = this.options;
+    const { QUEUE_PER_BOOK, QUEUE_TOTAL } = this.service.config;
+    const most = Math.max(1, Math.min(underWayMax, Math.floor(Math.min(QUEUE_PER_BOOK, QUEUE_TOTAL) / 2)));
     for (const draft of await this.missing(drafts)) {
-      await this.until(underWayMax - 1);
+      await this.until(most - 1);
       if (signal?.aborted) this.ended ??= 'signal';
       if (this.ended !== undefined) return;
       this.begin(draft);
@@ -481,7 +499,7 @@ class Poster {
     if (!this.looking || drafts.length === 0) return drafts;
     try {
       const keys = drafts.map(({ txn }) => ({ key: importKey('entry', source, txn), item: 0 }));
-      const receipts = new Map((await this.store.receipts(book, keys)).map((receipt) => [receipt.key, receipt]));
+      const receipts = new Map((await this.service.store.receipts(book, keys)).map((receipt) => [receipt.key, receipt]));
       // What is refused, and what differs, is for the ledger to say.
       const there = drafts.map(({ command }, index) => {
         const receipt = receipts.get(keys[index]?.key ?? '');
@@ -490,7 +508,7 @@ class Poster {
       const index = there.lastIndexOf(true);
       this.looking = index >= 0;
       if (index < 0) return drafts;
-      await this.store.touchReceipt(book, keys[index]?.key ?? '', 0);
+      await this.service.store.touchReceipt(book, keys[index]?.key ?? '', 0);
       const missing = drafts.filter((_, at) => !there[at]);
       this.alreadyThere += drafts.length - missing.length;
       this.done += drafts.length - missing.length;
@@ -554,7 +572,7 @@ class Poster {
           return;
         }
         if (error.code !== 'idempotency_key_reused') return this.leaveOut(draft, error.code, error.message);
-        const [receipt] = await this.store.receipts(this.options.book, [{ key, item: 0 }]);
+        const [receipt] = await this.service.store.receipts(this.options.book, [{ key, item: 0 }]);
         if (receipt === undefined || receipt.status < 400) return this.leaveOutChanged(draft, error);
         // The file was mended after the book had refused the entry: nothing was posted under this key, nor ever will be.
       }
