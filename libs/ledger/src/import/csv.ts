@@ -26,6 +26,7 @@ export interface CsvColumns {
 
 /** One row is held in memory, so a quote that is never closed must not hold the rest of the file. */
 const rowBytesMax = 1 << 20;
+const dialect = { bom: true, relax_column_count: true, record_delimiter: ['\r\n', '\n'], max_record_size: rowBytesMax };
 const chunkBytes = 1 << 16;
 const rowsPerBatch = 200;
 
@@ -35,7 +36,7 @@ const rowsPerBatch = 200;
  *   text_invalid when it is not UTF-8
  */
 export async function* readCsv(file: string, columns: CsvColumns): AsyncGenerator<readonly CsvRow[]> {
-  const parser = parse({ bom: true, relax_column_count: true, record_delimiter: ['\r\n', '\n'], max_record_size: rowBytesMax });
+  const parser = parse(dialect);
   // A failure of any part reaches the loop below through the parser.
   pipeline(createReadStream(file, { highWaterMark: chunkBytes }), onlyUtf8(file), parser, () => {});
   let next = 1;
@@ -57,7 +58,7 @@ export async function* readCsv(file: string, columns: CsvColumns): AsyncGenerato
       }
     }
   } catch (error) {
-    if (error instanceof CsvError) throw notCsv(`${file}:${next}`, error);
+    if (error instanceof CsvError) throw notCsv(`${file}:${await lineOfBreak(file)}`, error);
     if (error instanceof LedgerError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') throw new LedgerError('malformed', `there is no file ${file}`);
@@ -78,23 +79,22 @@ function readHeader(place: string, names: readonly string[], columns: CsvColumns
   const unknown = names.filter((name) => !all.includes(name));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   const faults = [
-    ...(missing.length > 0 ? [`without ${missing.join(', ')}`] : []),
-    ...(unknown.length > 0 ? [`with ${unknown.map((name) => JSON.stringify(name)).join(', ')}, which mean nothing here`] : []),
-    ...(twice !== undefined ? [`with ${twice} twice`] : []),
+    ...(missing.length > 0 ? [`lacks ${missing.join(', ')}`] : []),
+    ...(unknown.length > 0
+      ? [`names ${unknown.map((name) => JSON.stringify(name)).join(', ')}, which ${unknown.length === 1 ? 'means' : 'mean'} nothing here`]
+      : []),
+    ...(twice !== undefined ? [`names ${twice} twice`] : []),
   ];
   if (faults.length > 0) {
     const separator = names.length === 1 && /[;\t|]/.test(names[0] ?? '') ? '; cells are separated by commas' : '';
-    throw new LedgerError(
-      'malformed',
-      `${place}: the header is ${faults.join(' and ')}; the file begins with ${wanted(columns)}${separator}`,
-    );
+    throw new LedgerError('malformed', `${place}: the header ${faults.join(' and ')}; the file begins with ${wanted(columns)}${separator}`);
   }
   const places = all.map((name) => names.indexOf(name));
   return {
     read(at, record) {
       const cells = places.map((index) => record[index] ?? '');
       if (record.length === names.length) return { at, cells };
-      return { at, cells, problem: `the row has ${record.length} cells, the header ${names.length}` };
+      return { at, cells, problem: `the row has ${record.length} ${record.length === 1 ? 'cell' : 'cells'}, the header ${names.length}` };
     },
   };
 }
@@ -107,6 +107,24 @@ function lineEndsIn(record: readonly string[]): number {
   let count = 0;
   for (const cell of record) for (let at = cell.indexOf('\n'); at >= 0; at = cell.indexOf('\n', at + 1)) count++;
   return count;
+}
+
+/**
+ * The line where the row begins that is no CSV. Rows before it may have been lost together with the parser, and its own count
+ * is wrong for line ends inside quotes, so the file is read again and rows are counted in the moment when each is complete.
+ */
+async function lineOfBreak(file: string): Promise<number> {
+  let next = 1;
+  const count = (record: string[]): null => {
+    next += 1 + lineEndsIn(record);
+    return null;
+  };
+  await new Promise<void>((resolve) => {
+    const parser = parse({ ...dialect, on_record: count });
+    parser.resume();
+    pipeline(createReadStream(file), parser, () => resolve());
+  });
+  return next;
 }
 
 function notCsv(place: string, { code }: CsvError): LedgerError {
