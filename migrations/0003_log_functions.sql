@@ -1,5 +1,7 @@
 -- The only doors into schema log. Each is SECURITY DEFINER, owned by book_keeper_owner, with a fixed search_path, and not
 -- executable by PUBLIC. None raises for an outcome that its caller must expect: outcomes are rows.
+-- pg_temp stands last in the path: left out, it is searched first, and a caller's temporary domain named jsonb or timestamptz
+-- would run that caller's code with the owner's rights (PostgreSQL manual, "Writing SECURITY DEFINER Functions Safely").
 SET LOCAL ROLE book_keeper_owner;
 
 -- append writes one batch of one book, or nothing. Outcomes:
@@ -10,7 +12,9 @@ SET LOCAL ROLE book_keeper_owner;
 --                  recorded_at or the floor that a query has raised (I10); recorded_at and floor say what to stay above, clock
 --                  is the database's
 -- An expected version that does not hold (h_before, x_versions) is a broken caller, not an outcome: SQLSTATE BK001.
--- h_before: NULL = a snapshot taken by policy, else the version the head row must have (0: there must be none yet).
+-- h_before: NULL = a snapshot taken by policy, else the version the head row must have (0: there must be none yet). Where the
+-- row is missing although the stream is not new, the events decide: heads may be dropped and are made again. Such a row keeps
+-- the negative of h_before as its version_before until it is written next, which is how it is told from one that was there.
 -- A constant number of set statements whatever the batch holds, all on p_book: one round trip, delegable on Citus.
 CREATE FUNCTION log.append(
   p_book text, p_position bigint, p_tail uuid, p_new_tail uuid, p_recorded_at timestamptz,
@@ -24,7 +28,7 @@ CREATE FUNCTION log.append(
   c_hashes bytea[], c_salts bytea[], c_ips text[], c_agents text[]
 ) RETURNS TABLE (outcome text, "position" bigint, tail uuid, recorded_at timestamptz, floor timestamptz, clock timestamptz, receipts jsonb)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, log
+SET search_path = pg_catalog, log, pg_temp
 SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -34,6 +38,7 @@ DECLARE
   v_known    jsonb;
   v_head     log.book_heads;
   v_rows     bigint;
+  v_made     uuid[];
 BEGIN
   -- OFFSET 0 keeps this a look-up per key: planned on an empty table, a join would filter the whole table per key.
   SELECT jsonb_agg(jsonb_build_object(
@@ -85,13 +90,24 @@ BEGIN
   END IF;
 
   IF cardinality(h_streams) > 0 THEN
-    INSERT INTO log.heads AS t (version, version_before, stream_id, reducer_version, book_id, state)
-    SELECT h.version, h.before, h.stream_id, h.reducer_version, p_book, h.state
-      FROM unnest(h_streams, h_before, h_versions, h_reducers, h_states) AS h (stream_id, before, version, reducer_version, state)
-    ON CONFLICT (book_id, stream_id) DO UPDATE
-       SET version = excluded.version, version_before = excluded.version_before, reducer_version = excluded.reducer_version, state = excluded.state
-     WHERE t.version = excluded.version_before OR (excluded.version_before IS NULL AND t.version < excluded.version);
-    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    WITH written AS (
+      INSERT INTO log.heads AS t (version, version_before, stream_id, reducer_version, book_id, state)
+      SELECT h.version, -h.before, h.stream_id, h.reducer_version, p_book, h.state
+        FROM unnest(h_streams, h_before, h_versions, h_reducers, h_states) AS h (stream_id, before, version, reducer_version, state)
+      ON CONFLICT (book_id, stream_id) DO UPDATE
+         SET version = excluded.version, version_before = -excluded.version_before, reducer_version = excluded.reducer_version, state = excluded.state
+       WHERE t.version = -excluded.version_before OR (excluded.version_before IS NULL AND t.version < excluded.version)
+      RETURNING t.stream_id, t.version_before
+    )
+    SELECT count(*), array_agg(w.stream_id) FILTER (WHERE w.version_before < 0) INTO v_rows, v_made FROM written w;
+    IF v_made IS NOT NULL THEN
+      -- A head of nothing but counts has no events to ask.
+      v_rows := v_rows - (
+        SELECT count(*)
+          FROM unnest(h_streams, h_before) AS h (stream_id, before)
+         WHERE h.stream_id = ANY (v_made) AND h.stream_id = ANY (e_streams)
+           AND NOT EXISTS (SELECT 1 FROM log.events e WHERE e.book_id = p_book AND e.stream_id = h.stream_id AND e.version = h.before OFFSET 0));
+    END IF;
     IF v_rows <> cardinality(h_streams) THEN
       RAISE EXCEPTION 'book %: % of % streams are not at the version that the writer expected', p_book, cardinality(h_streams) - v_rows, cardinality(h_streams)
         USING ERRCODE = 'BK001', HINT = 'read the streams again and decide anew';
@@ -128,7 +144,7 @@ $$;
 -- failover can still lose (SCALE.md section 4, "the replay hole"). Returns false when there is no such receipt.
 CREATE FUNCTION log.touch_receipt(p_book text, p_key text, p_item integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, log
+SET search_path = pg_catalog, log, pg_temp
 AS $$
 BEGIN
   UPDATE log.receipts r SET replays = r.replays + 1 WHERE r.book_id = p_book AND r.key = p_key AND r.item = p_item;
@@ -142,7 +158,7 @@ $$;
 CREATE FUNCTION log.raise_floor(p_book text, p_instant timestamptz)
 RETURNS TABLE ("position" bigint, recorded_at timestamptz, clock timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, log
+SET search_path = pg_catalog, log, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -159,7 +175,7 @@ $$;
 -- register_book enters a book into the directory; repeating it changes nothing.
 CREATE FUNCTION log.register_book(p_book text, p_registered_at timestamptz) RETURNS void
 LANGUAGE sql SECURITY DEFINER
-SET search_path = pg_catalog, log
+SET search_path = pg_catalog, log, pg_temp
 AS $$
   INSERT INTO log.books (book_id, registered_at) VALUES (p_book, p_registered_at) ON CONFLICT (book_id) DO NOTHING;
 $$;

@@ -4,7 +4,7 @@ SET LOCAL ROLE book_keeper_owner;
 
 CREATE FUNCTION log.refuse_change() RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = pg_catalog, log
+SET search_path = pg_catalog, log, pg_temp
 AS $$
 BEGIN
   RAISE EXCEPTION '% on log.% is refused: what is recorded is never changed (I3)', TG_OP, TG_TABLE_NAME

@@ -89,7 +89,10 @@ export type AppendOutcome =
   /** recordedAt must lie above `above` and not more than two seconds above `clock` (microseconds, database clock). */
   | { readonly kind: 'clock_refused'; readonly above: number; readonly clock: number };
 
-/** A stream was not at the version that the writer expected: a broken caller, or a log that was changed from outside. */
+/**
+ * A stream was not at the version that the writer expected, or a name or key that was to be new was not: a broken caller, or
+ * a log that was changed from outside. Nothing was written.
+ */
 export class VersionConflict extends Error {}
 
 /** An event with its data in the newest version of its type. */
@@ -147,7 +150,8 @@ export class EventStore {
   /**
    * Writes one batch of one book, or nothing, in one round trip and one SQL transaction of its own.
    * @param client the connection of the book's writer; batches of one book must share it (DESIGN section 5, rule 2)
-   * @throws VersionConflict when an expected version does not hold; whatever the driver throws when the outcome is unknown
+   * @throws VersionConflict when an expected version does not hold; whatever the driver throws when the outcome is unknown;
+   *   Error before anything is sent when the request contradicts itself
    */
   async append(client: Pick<Client, 'query'>, request: AppendRequest): Promise<AppendOutcome> {
     const values = this.encode(request);
@@ -156,7 +160,9 @@ export class EventStore {
       const answer = await client.query<AppendRow>({ name: 'append', text: appendStatement, values });
       row = answer.rows[0];
     } catch (error) {
-      if ((error as { code?: string }).code === 'BK001') throw new VersionConflict((error as Error).message, { cause: error });
+      const { code, message } = error as { code?: string; message: string };
+      // 23505, unique violation: the version, the name or the key is there already.
+      if (code === 'BK001' || code === '23505') throw new VersionConflict(message, { cause: error });
       throw error;
     }
     if (row === undefined) throw new Error('append returned no row');
@@ -188,7 +194,11 @@ export class EventStore {
     contexts = [],
   }: AppendRequest): unknown[] {
     const next = new Map<string, number>();
-    for (const { streamId, expected } of streams) next.set(streamId, expected === 'new' ? 0 : expected);
+    for (const { streamId, expected } of streams) {
+      // The database stores ids in lower case, so an envelope with another spelling could never be hashed again.
+      if (upperCase.test(streamId)) throw new Error(`stream id ${streamId} is not in lower case`);
+      next.set(streamId, expected === 'new' ? 0 : expected);
+    }
     const at = instantText(recordedAt);
     const count = events.length;
     const data = new Array<string>(count);
@@ -260,16 +270,6 @@ export class EventStore {
       textArray(contexts.map(({ ip }) => ip)),
       textArray(contexts.map(({ userAgent }) => userAgent)),
     ];
-  }
-
-  /** Appends for callers without a connection of their own: takes one from the pool. */
-  async appendOnce(request: AppendRequest): Promise<AppendOutcome> {
-    const client = await this.pool.connect();
-    try {
-      return await this.append(client as unknown as Client, request);
-    } finally {
-      client.release();
-    }
   }
 
   /** The head of a book; emptyHead when it has none. */
@@ -443,6 +443,9 @@ export class EventStore {
    * @returns undefined when the instant lies after the database's clock
    */
   async positionAt(bookId: string, micros: number): Promise<number | undefined> {
+    // Years 0000 to 9999 can be asked for; those far away have no exact microseconds, and no doubt either.
+    if (micros < 0) return 0;
+    if (!Number.isSafeInteger(micros)) return undefined;
     const instant = instantText(micros);
     const head = await this.head(bookId);
     if (micros > head.recordedAt) {
@@ -478,6 +481,8 @@ export class EventStore {
     return answer.rows.map(({ book_id }) => book_id);
   }
 }
+
+const upperCase = /[A-Z]/;
 
 function storedMetadata({ metadata, userId }: NewEvent): string {
   if (userId === undefined) return metadata;
