@@ -11,8 +11,9 @@ CREATE TABLE projections.cursors (
 ) WITH (fillfactor = 50);
 
 -- As-of on both axes: what was posted to (account, currency) with an effective date inside a bucket, counted up to and with
--- position. bucket: A all dates, Y year, M month, D day; start is the bucket's first day (A: 0001-01-01). One row per bucket
--- and commit batch, at the batch's last position: a back-dated line appends rows and changes none.
+-- position. bucket: Y year, M month, D day; start is the bucket's first day. One row per bucket and commit batch, at the
+-- batch's last position: a back-dated line appends rows and changes none. There is no bucket for all dates: it is the sum of
+-- the years, a seek each, and would be a quarter of all rows.
 CREATE TABLE projections.running_totals (
   position   bigint NOT NULL,
   account_id uuid NOT NULL,
@@ -23,7 +24,7 @@ CREATE TABLE projections.running_totals (
   debit      numeric NOT NULL,
   credit     numeric NOT NULL,
   CONSTRAINT running_totals_pkey PRIMARY KEY (book_id, account_id, currency, bucket, start, position),
-  CONSTRAINT running_totals_bucket CHECK (bucket IN ('A', 'Y', 'M', 'D'))
+  CONSTRAINT running_totals_bucket CHECK (bucket IN ('Y', 'M', 'D'))
 );
 
 -- The register: every posted line under its account, in statement order.

@@ -12,7 +12,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase, Pool } from 'pg';
 import type { EventStore, RecordedFact } from '#event-store';
-import { isConnectionLost, isTransient, textArray } from '#postgres';
+import { isTransient, textArray } from '#postgres';
 import { asOf } from './projections/as-of';
 import { chart } from './projections/chart';
 import { register } from './projections/register';
@@ -27,22 +27,18 @@ export interface Batch {
   readonly events: readonly RecordedFact[];
 }
 
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-  readonly values: readonly unknown[];
-}
-
 /** What is kept of the events of a book, and how. */
 export interface Projection {
   readonly name: string;
   /** Tables of schema projections that it alone writes; emptied for a book when that is folded again. */
   readonly tables: readonly string[];
   /**
-   * Turns batches into statements: pure, and the same rows come out however the batches are grouped into calls. The
-   * statements are constant in number, set-based, bound to the book, and see the rows of all earlier batches.
+   * INSERT … SELECT statements, set-based and bound to the book, which see the rows of all earlier batches. `$book` is the
+   * book, `$won` a condition that every row must hang on in WHERE, `$1`, `$2` … the values that fold gives.
    */
-  fold(bookId: string, batches: readonly Batch[]): readonly Statement[];
+  readonly inserts: readonly string[];
+  /** The values for each insert: pure, and the same rows come out however the batches are grouped into calls. */
+  fold(batches: readonly Batch[]): readonly (readonly unknown[])[];
 }
 
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
@@ -76,16 +72,19 @@ export interface ProjectorOptions {
 
 /** Books that are folded at the same time. */
 const lanesMax = 2;
-/** Milliseconds of a book's turn, after which the next book has its own. */
+/** Milliseconds of a book's turn while other books wait for theirs. */
 const turnMs = 100;
 /** Milliseconds that a book rests once it is folded: under a steady load this makes fewer and fuller folds. */
 const restMs = 20;
 const batchesPerFold = 1_000;
 
+/** Whole batches that are read and folded, and not written yet. */
 interface Chunk {
   readonly from: number;
   readonly to: number;
-  readonly batches: readonly Batch[];
+  readonly batches: number;
+  /** By projection, in the order of the group. */
+  readonly folded: readonly (readonly (readonly unknown[])[])[];
 }
 
 /** done: nothing is left · more: there is · lost: another worker was faster. */
@@ -281,25 +280,26 @@ export class Projector {
     // Those that are furthest behind go first, up to where the next ones stand; from there on all go together.
     const group = able.filter((projection) => cursorOf(projection) === from);
     const until = Math.min(head, ...able.map(cursorOf).filter((position) => position > from));
-    const isNew = group.filter(({ name }) => cursors[name] === undefined);
     const careful = group.some(({ name }) => this.suspects.has(`${bookId}/${name}`) || this.stopped.has(`${bookId}/${name}`));
-    let chunk = this.read(bookId, from, until, careful);
+    await this.beginCursors(
+      bookId,
+      group.filter(({ name }) => cursors[name] === undefined),
+    );
+    let next = this.prepare(bookId, group, from, until, careful);
     for (;;) {
-      const read: Chunk | Unreadable | undefined = await chunk;
-      if (read === undefined) return until < head ? 'more' : 'done';
-      if (read instanceof Unreadable) return await this.fail(bookId, group, read, read.cause);
-      const { to } = read;
-      const time = performance.now() - started < turnMs && this.running;
-      // The next events are on their way while these are written; what was committed never changes.
-      const next = to < until && time && !careful ? this.read(bookId, to, until, false) : undefined;
-      next?.catch(() => {});
-      const failure = await this.write(bookId, group, isNew, read);
-      if (failure === 'lost') return 'lost';
-      if (failure !== undefined) return await this.fail(bookId, [failure.projection], read, failure.error);
+      const chunk: Chunk | Stuck | undefined = await next;
+      if (chunk === undefined) return until < head ? 'more' : 'done';
+      if (chunk instanceof Stuck) return await this.fail(bookId, chunk);
+      const { to } = chunk;
+      // While these rows are written the next ones are made; what was committed never changes, so nothing can go stale.
+      const more = to < until && !careful && this.running && (this.ready.size === 0 || performance.now() - started < turnMs);
+      if (more) next = this.prepare(bookId, group, to, until, false);
+      next.catch(() => {});
+      const written = await this.write(bookId, group, chunk);
+      if (written === 'lost') return 'lost';
+      if (written instanceof Stuck) return await this.fail(bookId, written);
       this.succeeded(bookId, group, to);
-      if (next === undefined) return to < head ? 'more' : 'done';
-      chunk = next;
-      isNew.length = 0;
+      if (!more) return to < head ? 'more' : 'done';
     }
   }
 
@@ -313,85 +313,74 @@ export class Projector {
     return { head: rows[0]?.head ?? 0, cursors: rows[0]?.cursors ?? {} };
   }
 
-  /** The next batches in (from, until]: at least one, and as many more as fit. */
-  private async read(bookId: string, from: number, until: number, careful: boolean): Promise<Chunk | Unreadable | undefined> {
+  private async beginCursors(bookId: string, fresh: readonly Projection[]): Promise<void> {
+    if (fresh.length === 0) return;
+    await this.pool.query({
+      name: 'begin-cursors',
+      text: `INSERT INTO projections.cursors (position, book_id, projection) SELECT 0, $1, n FROM unnest($2::text[]) AS n
+             ON CONFLICT (book_id, projection) DO NOTHING`,
+      values: [bookId, textArray(fresh.map(({ name }) => name))],
+    });
+  }
+
+  /** Reads and folds the next batches in (from, until]: at least one, and as many more as fit. */
+  private async prepare(
+    bookId: string,
+    group: readonly Projection[],
+    from: number,
+    until: number,
+    careful: boolean,
+  ): Promise<Chunk | Stuck | undefined> {
     const ends = (await this.store.batchEnds(bookId, from, careful ? 1 : batchesPerFold)).filter((end) => end <= until);
     const most = from + (this.options.eventsPerFold ?? 6_000);
     const to = ends.findLast((end) => end <= most) ?? ends[0];
     if (to === undefined) return undefined;
     const taken = ends.filter((end) => end <= to);
+    let batches: Batch[];
     try {
       const events = await this.store.readFacts(bookId, from, to, unreadTypes);
       let next = 0;
-      const batches = taken.map((last) => {
+      batches = taken.map((last) => {
         const first = next;
         while (next < events.length && (events[next] as RecordedFact).position <= last) next++;
         return { last, events: events.slice(first, next) };
       });
-      return { from, to, batches };
     } catch (error) {
       if (isTransient(error)) throw error;
-      return new Unreadable(from, to, taken.length, error);
+      return new Stuck(group, from, to, taken.length, error);
     }
+    const folded: (readonly (readonly unknown[])[])[] = [];
+    for (const projection of group) {
+      try {
+        folded.push(projection.fold(batches));
+      } catch (error) {
+        return new Stuck([projection], from, to, taken.length, error);
+      }
+    }
+    return { from, to, batches: taken.length, folded };
   }
 
   /**
-   * Writes rows and cursors of one chunk in one SQL transaction.
-   * @returns undefined when that is done, 'lost' when another worker has done it, else the projection that cannot
+   * Writes rows and cursors of one chunk in one SQL transaction, which is one statement: the server never waits for Node.
+   * @returns 'lost' when another worker was faster, Stuck when a projection cannot be written
    * @throws what the driver throws when the database did not answer: the outcome is unknown, the cursor will tell
    */
-  private async write(
-    bookId: string,
-    group: readonly Projection[],
-    isNew: readonly Projection[],
-    { from, to, batches }: Chunk,
-  ): Promise<undefined | 'lost' | { projection: Projection; error: unknown }> {
-    const folded: { projection: Projection; statements: readonly Statement[] }[] = [];
-    for (const projection of group) {
-      try {
-        folded.push({ projection, statements: projection.fold(bookId, batches) });
-      } catch (error) {
-        return { projection, error };
-      }
-    }
-    const client = await this.pool.connect();
-    let current: Projection | undefined;
+  private async write(bookId: string, group: readonly Projection[], chunk: Chunk): Promise<'lost' | Stuck | undefined> {
+    const { from, to, folded, batches } = chunk;
     try {
-      await client.query('BEGIN');
-      if (isNew.length > 0) {
-        await client.query({
-          name: 'new-cursors',
-          text: `INSERT INTO projections.cursors (position, book_id, projection) SELECT 0, $1, n FROM unnest($2::text[]) AS n
-                 ON CONFLICT (book_id, projection) DO NOTHING`,
-          values: [bookId, textArray(isNew.map(({ name }) => name))],
-        });
-      }
-      // The compare-and-set comes first: from here to COMMIT its row locks keep every other worker waiting, to lose then.
-      const moved = await client.query({
-        name: 'move-cursors',
-        text: 'UPDATE projections.cursors SET position = $4 WHERE book_id = $1 AND projection = ANY ($2::text[]) AND position = $3',
-        values: [bookId, textArray(group.map(({ name }) => name)), from, to],
+      const { rows } = await this.pool.query<{ won: boolean }>({
+        ...foldStatement(group),
+        values: [bookId, textArray(group.map(({ name }) => name)), from, to, group.length, ...folded.flat(2)],
       });
-      if (moved.rowCount !== group.length) {
-        await client.query('ROLLBACK');
-        client.release();
-        return 'lost';
-      }
-      for (const { projection, statements } of folded) {
-        current = projection;
-        for (const { name, text, values } of statements) await client.query({ name, text, values: values as unknown[] });
-      }
-      current = undefined;
-      await client.query('COMMIT');
-      client.release();
-      return undefined;
+      return rows[0]?.won === true ? undefined : 'lost';
     } catch (error) {
-      const projection = current;
-      const lost = isConnectionLost(error);
-      if (!lost) await client.query('ROLLBACK').catch(() => {});
-      client.release(lost);
-      if (projection === undefined || isTransient(error)) throw error;
-      return { projection, error };
+      if (isTransient(error)) throw error;
+      if ((error as { code?: string }).code === movedInPart) return 'lost';
+      const guilty: Projection[] = [];
+      for (const [index, projection] of group.entries()) {
+        if ((await this.tryOut(bookId, projection, folded[index] ?? [])) !== undefined) guilty.push(projection);
+      }
+      return new Stuck(guilty.length > 0 ? guilty : group, from, to, batches, error);
     }
   }
 
@@ -407,33 +396,21 @@ export class Projector {
   }
 
   /** Several batches: they are tried again one by one, so that all before the bad one are folded. One: its projections stop. */
-  private async fail(
-    bookId: string,
-    group: readonly Projection[],
-    chunk: { readonly from: number; readonly to: number; readonly batches: readonly unknown[] | number },
-    cause: unknown,
-  ): Promise<Turn> {
-    const several = (typeof chunk.batches === 'number' ? chunk.batches : chunk.batches.length) > 1;
-    for (const projection of group) {
+  private async fail(bookId: string, stuck: Stuck): Promise<Turn> {
+    for (const projection of stuck.projections) {
       const key = `${bookId}/${projection.name}`;
-      if (several) {
-        this.suspects.set(key, chunk.to);
+      if (stuck.batches > 1) {
+        this.suspects.set(key, stuck.to);
         continue;
       }
       const before = this.stopped.get(key);
-      const known = before !== undefined && before.position > chunk.from && before.position <= chunk.to ? before : undefined;
-      const bad = known ?? (await this.badEvent(bookId, projection, chunk)) ?? { position: chunk.from + 1, message: messageOf(cause) };
+      const known = before !== undefined && before.position > stuck.from && before.position <= stuck.to ? before : undefined;
+      const bad = known ??
+        (await this.badEvent(bookId, projection, stuck)) ?? { position: stuck.from + 1, message: messageOf(stuck.cause) };
+      const { position, message } = bad;
       const attempts = (known?.attempts ?? 0) + 1;
-      const failure: ProjectionFailure = {
-        bookId,
-        projection: projection.name,
-        position: bad.position,
-        message: bad.message,
-        since: known?.since ?? Date.now(),
-        attempts,
-      };
-      const retryAt = Date.now() + (this.options.retryMs ?? 5_000) * 2 ** Math.min(5, attempts - 1);
-      this.stopped.set(key, { ...failure, retryAt });
+      const failure = { bookId, projection: projection.name, position, message, since: known?.since ?? Date.now(), attempts };
+      this.stopped.set(key, { ...failure, retryAt: Date.now() + (this.options.retryMs ?? 5_000) * 2 ** Math.min(5, attempts - 1) });
       this.options.report?.(failure);
     }
     return 'more';
@@ -443,27 +420,38 @@ export class Projector {
   private async badEvent(
     bookId: string,
     projection: Projection,
-    { from, to }: { readonly from: number; readonly to: number },
+    { from, to }: Stuck,
   ): Promise<{ position: number; message: string } | undefined> {
     for (let position = from + 1; position <= to; position++) {
+      let problem: unknown;
       try {
         const events = await this.store.readFacts(bookId, position - 1, position, unreadTypes);
-        await this.tryOut(projection.fold(bookId, [{ last: position, events }]));
+        problem = events.length === 0 ? undefined : await this.tryOut(bookId, projection, projection.fold([{ last: position, events }]));
       } catch (error) {
         if (isTransient(error)) throw error;
-        return { position, message: messageOf(error) };
+        problem = error;
       }
+      if (problem !== undefined) return { position, message: messageOf(problem) };
     }
     return undefined;
   }
 
-  /** Runs statements and takes back what they did. */
-  private async tryOut(statements: readonly Statement[]): Promise<void> {
-    if (statements.length === 0) return;
+  /**
+   * Runs a projection's inserts and takes back what they did.
+   * @returns the database's objection, undefined when there is none
+   */
+  private async tryOut(bookId: string, { inserts }: Projection, values: readonly (readonly unknown[])[]): Promise<unknown> {
     const client = await this.pool.connect();
     try {
       await client.query('BEGIN');
-      for (const { text, values } of statements) await client.query(text, values as unknown[]);
+      for (const [index, insert] of inserts.entries()) {
+        const own = values[index] ?? [];
+        await client.query(withParameters(insert, 1, 'true'), [bookId, ...own]);
+      }
+      return undefined;
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      return error;
     } finally {
       // Closing the connection ends the SQL transaction whatever state it is in.
       client.release(true);
@@ -471,9 +459,10 @@ export class Projector {
   }
 }
 
-/** Batches that cannot be read, because an event has a type or version that this release does not know. */
-class Unreadable {
+/** Projections that cannot fold or write batches in (from, to]. */
+class Stuck {
   constructor(
+    readonly projections: readonly Projection[],
     readonly from: number,
     readonly to: number,
     /** How many there are. */
@@ -481,6 +470,43 @@ class Unreadable {
     readonly cause: unknown,
   ) {}
 }
+
+/** division_by_zero, see foldStatement. */
+const movedInPart = '22012';
+
+/**
+ * Compare-and-set of the group's cursors and all inserts as one statement. The inserts hang on the outcome of the UPDATE, so
+ * that comes first: until the end its row locks keep every other worker waiting, to find then that the cursor has moved.
+ * When only a part of the cursors could be moved, because another worker folds another group, nothing of it may stay: an
+ * error takes it back.
+ */
+function foldStatement(group: readonly Projection[]): { name: string; text: string } {
+  const name = `fold-${group.map((projection) => projection.name).join('-')}`;
+  let text = foldStatements.get(name);
+  if (text === undefined) {
+    let used = 5;
+    const inserts = group
+      .flatMap((projection) => projection.inserts)
+      .map((insert, index) => {
+        const part = `w${index} AS (${withParameters(insert, used, '(SELECT won FROM cursor)')})`;
+        used += new Set(insert.match(/\$\d+/g)).size;
+        return part;
+      });
+    text = `WITH moved AS (
+        UPDATE projections.cursors SET position = $4 WHERE book_id = $1 AND projection = ANY ($2::text[]) AND position = $3 RETURNING 1
+      ), cursor AS (
+        SELECT CASE count(*) WHEN $5::int THEN true WHEN 0 THEN false ELSE 1 / (count(*) * 0) = 0 END AS won FROM moved
+      ), ${inserts.join(', ')} SELECT won FROM cursor`;
+    foldStatements.set(name, text);
+  }
+  return { name, text };
+}
+
+const foldStatements = new Map<string, string>();
+
+/** An insert's own `$1` becomes the parameter after `used`; the book is parameter 1. */
+const withParameters = (insert: string, used: number, won: string): string =>
+  insert.replaceAll('$won', won).replace(/\$(\d+|book)/g, (_, own: string) => (own === 'book' ? '$1' : `$${used + Number(own)}`));
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

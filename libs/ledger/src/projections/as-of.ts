@@ -1,6 +1,6 @@
 /**
  * As-of: what was posted to an account with an effective date up to D, as far as it was recorded up to position P. Hides
- * running totals in four sizes of bucket; guarantees that a balance costs a few dozen index seeks whatever the length of the
+ * running totals per year, month and day; guarantees that a balance costs a few dozen index seeks whatever the length of the
  * history, that a back-dated line changes no row, and that a balance includes every entry acknowledged before it was asked
  * for, however far the fold is behind (I14): what is not folded yet is read from the account's own stream.
  *
@@ -15,12 +15,16 @@ import {
   accountReducer,
   addDays,
   type CalendarDate,
+  firstDate,
   fromMinor,
+  isDate,
   type JournalEntryPosted,
+  lastDate,
+  partsOf,
   toMinor,
 } from '#domain';
 import { type EventCatalogue, upcast } from '#event-store';
-import { dateArray, int8Array, textArray, uuidArray } from '#postgres';
+import { dateArray, int4Array, int8Array, textArray, uuidArray } from '#postgres';
 import type { Batch, Database, Projection } from '../projector';
 import { type AccountView, accountPatch } from './chart';
 
@@ -35,153 +39,180 @@ export interface Totals {
 
 // --- The fold ---
 
-/** What one bucket has received in the batches that are folded together. */
+/** What a year, month or day has received in the batches that are folded together. */
 interface Bucket {
+  readonly kind: Kind;
+  /** First day, in days since 1970-01-01. */
+  readonly start: number;
   debit: bigint;
   credit: bigint;
   /** Last position of the batch that touched it last. */
   batch: number;
 }
 
+type Kind = 'Y' | 'M' | 'D';
+
 /** One account in one currency while batches are folded. */
 interface Register {
   readonly account: string;
   readonly currency: string;
   readonly scale: number;
-  readonly buckets: {
-    readonly A: Map<string, Bucket>;
-    readonly Y: Map<string, Bucket>;
-    readonly M: Map<string, Bucket>;
-    readonly D: Map<string, Bucket>;
-  };
-  /** The batch at hand: what each day received. */
-  readonly days: Map<CalendarDate, { debit: bigint; credit: bigint }>;
+  /** By kind and first day. */
+  readonly buckets: Map<number, Bucket>;
+  /** Touched by the batch at hand. */
+  touched: Bucket[];
+  /** The lines at hand that have the same date: added to its buckets at once. */
+  date: CalendarDate | undefined;
+  debit: bigint;
+  credit: bigint;
 }
 
-/** First day of the bucket that holds all dates. */
-const always = '0001-01-01';
-
-/** Columns of the rows to be written, by name. */
-class Rows {
-  readonly positions: number[] = [];
-  readonly accounts: string[] = [];
-  readonly starts: CalendarDate[] = [];
-  readonly buckets: string[] = [];
-  readonly currencies: string[] = [];
-  readonly debits: string[] = [];
-  readonly credits: string[] = [];
-
-  add(batch: number, { account, currency, scale }: Register, bucket: string, start: CalendarDate, total: Bucket): void {
-    this.positions.push(batch);
-    this.accounts.push(account);
-    this.starts.push(start);
-    this.buckets.push(bucket);
-    this.currencies.push(currency);
-    this.debits.push(fromMinor(total.debit, scale));
-    this.credits.push(fromMinor(total.credit, scale));
-  }
+/** First days of the year, the month and the day of a date, in days since 1970-01-01. */
+interface Starts {
+  readonly Y: number;
+  readonly M: number;
+  readonly D: number;
 }
 
 /** One row per (account, currency, bucket) and commit batch (I7), at the batch's last position. */
 export const asOf: Projection = {
   name: 'as-of',
   tables: ['running_totals'],
-  fold(bookId, batches) {
-    const rows = foldTotals(batches);
-    if (rows.positions.length === 0) return [];
-    // The rows count from the first of these batches on; the statement adds what the bucket held before. LATERAL with LIMIT
-    // stays a seek per row however the tables looked when the plan was made.
+  // The rows count from the first of these batches on; the statement adds what the bucket held before. LATERAL with LIMIT stays
+  // a seek per row however the tables looked when the plan was made.
+  inserts: [
+    `INSERT INTO projections.running_totals (position, account_id, start, bucket, book_id, currency, debit, credit)
+     SELECT n.position, n.account_id, n.start, n.bucket, $book, n.currency,
+            n.debit + coalesce(before.debit, 0), n.credit + coalesce(before.credit, 0)
+       FROM (SELECT u.position, u.account_id, date '1970-01-01' + u.start AS start, u.bucket::"char" AS bucket, u.currency,
+                    u.debit::numeric AS debit, u.credit::numeric AS credit
+               FROM unnest($1::int8[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::text[], $7::text[])
+                    AS u (position, account_id, start, bucket, currency, debit, credit)) AS n
+       LEFT JOIN LATERAL (SELECT t.debit, t.credit FROM projections.running_totals t
+                           WHERE t.book_id = $book AND t.account_id = n.account_id AND t.currency = n.currency
+                             AND t.bucket = n.bucket AND t.start = n.start
+                           ORDER BY t.position DESC LIMIT 1) AS before ON true
+      WHERE $won`,
+  ],
+  fold(batches) {
+    const { positions, accounts, starts, kinds, currencies, debits, credits } = new TotalsFold().fold(batches);
     return [
-      {
-        name: 'fold-as-of',
-        text: `INSERT INTO projections.running_totals (position, account_id, start, bucket, book_id, currency, debit, credit)
-          SELECT n.position, n.account_id, n.start, n.bucket::"char", $1, n.currency,
-                 n.debit::numeric + coalesce(before.debit, 0), n.credit::numeric + coalesce(before.credit, 0)
-            FROM unnest($2::int8[], $3::uuid[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[])
-                 AS n (position, account_id, start, bucket, currency, debit, credit)
-            LEFT JOIN LATERAL (SELECT t.debit, t.credit FROM projections.running_totals t
-                                WHERE t.book_id = $1 AND t.account_id = n.account_id AND t.currency = n.currency
-                                  AND t.bucket = n.bucket::"char" AND t.start = n.start
-                                ORDER BY t.position DESC LIMIT 1) AS before ON true`,
-        values: [
-          bookId,
-          int8Array(rows.positions),
-          uuidArray(rows.accounts),
-          dateArray(rows.starts),
-          textArray(rows.buckets),
-          textArray(rows.currencies),
-          textArray(rows.debits),
-          textArray(rows.credits),
-        ],
-      },
+      [
+        int8Array(positions),
+        uuidArray(accounts),
+        int4Array(starts),
+        textArray(kinds),
+        textArray(currencies),
+        textArray(debits),
+        textArray(credits),
+      ],
     ];
   },
 };
 
-function foldTotals(batches: readonly Batch[]): Rows {
-  const accounts = new Map<string, Map<string, Register>>();
-  const rows = new Rows();
-  for (const { last, events } of batches) {
-    const touched = new Set<Register>();
-    for (const { eventType, current } of events) {
-      if (eventType !== 'JournalEntryPosted') continue;
-      const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
-      for (const { accountId, currency, side, amount } of lines) {
-        const register = registerOf(accounts, accountId, currency, amount);
-        touched.add(register);
-        let day = register.days.get(effectiveDate);
-        if (day === undefined) {
-          day = { debit: 0n, credit: 0n };
-          register.days.set(effectiveDate, day);
+class TotalsFold {
+  private readonly accounts = new Map<string, Map<string, Register>>();
+  private readonly starts = new Map<CalendarDate, Starts>();
+  private readonly rows = {
+    positions: [] as number[],
+    accounts: [] as string[],
+    starts: [] as number[],
+    kinds: [] as Kind[],
+    currencies: [] as string[],
+    debits: [] as string[],
+    credits: [] as string[],
+  };
+
+  fold(batches: readonly Batch[]): TotalsFold['rows'] {
+    for (const { last, events } of batches) {
+      const touched = new Set<Register>();
+      for (const { eventType, current } of events) {
+        if (eventType !== 'JournalEntryPosted') continue;
+        const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
+        for (const { accountId, currency, side, amount } of lines) {
+          const register = this.registerOf(accountId, currency, amount);
+          if (register.date !== effectiveDate) {
+            this.closeDate(register, last);
+            register.date = effectiveDate;
+          }
+          register[side] += minorOf(amount, register.scale);
+          touched.add(register);
         }
-        day[side] += minorOf(amount, register.scale);
       }
+      for (const register of [...touched].sort((a, b) => (a.account < b.account ? -1 : 1))) this.closeBatch(register, last);
     }
-    for (const register of touched) closeBatch(register, last, rows);
+    return this.rows;
   }
-  return rows;
-}
 
-function registerOf(accounts: Map<string, Map<string, Register>>, account: string, currency: string, amount: string): Register {
-  let currencies = accounts.get(account);
-  if (currencies === undefined) {
-    currencies = new Map();
-    accounts.set(account, currencies);
+  private registerOf(account: string, currency: string, amount: string): Register {
+    let currencies = this.accounts.get(account);
+    if (currencies === undefined) {
+      currencies = new Map();
+      this.accounts.set(account, currencies);
+    }
+    let register = currencies.get(currency);
+    if (register === undefined) {
+      const scale = decimalsOf(amount);
+      register = { account, currency, scale, buckets: new Map(), touched: [], date: undefined, debit: 0n, credit: 0n };
+      currencies.set(currency, register);
+    }
+    return register;
   }
-  let register = currencies.get(currency);
-  if (register === undefined) {
-    const buckets = { A: new Map(), Y: new Map(), M: new Map(), D: new Map() };
-    register = { account, currency, scale: decimalsOf(amount), buckets, days: new Map() };
-    currencies.set(currency, register);
-  }
-  return register;
-}
 
-/** Adds the days of one batch to every bucket that they lie in, and emits one row for each of these. */
-function closeBatch(register: Register, batch: number, rows: Rows): void {
-  const { buckets, days } = register;
-  const touched: ['A' | 'Y' | 'M' | 'D', CalendarDate, Bucket][] = [];
-  const add = (kind: 'A' | 'Y' | 'M' | 'D', start: CalendarDate, debit: bigint, credit: bigint): void => {
-    let bucket = buckets[kind].get(start);
+  private closeDate(register: Register, batch: number): void {
+    if (register.date === undefined) return;
+    const starts = this.startsOf(register.date);
+    this.add(register, 'Y', starts.Y, batch);
+    this.add(register, 'M', starts.M, batch);
+    this.add(register, 'D', starts.D, batch);
+    register.date = undefined;
+    register.debit = 0n;
+    register.credit = 0n;
+  }
+
+  private add(register: Register, kind: Kind, start: number, batch: number): void {
+    const key = start * 4 + (kind === 'Y' ? 0 : kind === 'M' ? 1 : 2);
+    let bucket = register.buckets.get(key);
     if (bucket === undefined) {
-      bucket = { debit: 0n, credit: 0n, batch: 0 };
-      buckets[kind].set(start, bucket);
+      bucket = { kind, start, debit: 0n, credit: 0n, batch: 0 };
+      register.buckets.set(key, bucket);
     }
-    bucket.debit += debit;
-    bucket.credit += credit;
+    bucket.debit += register.debit;
+    bucket.credit += register.credit;
     if (bucket.batch === batch) return;
     bucket.batch = batch;
-    touched.push([kind, start, bucket]);
-  };
-  for (const [date, { debit, credit }] of days) {
-    add('A', always, debit, credit);
-    add('Y', `${date.slice(0, 4)}-01-01`, debit, credit);
-    add('M', `${date.slice(0, 7)}-01`, debit, credit);
-    add('D', date, debit, credit);
+    register.touched.push(bucket);
   }
-  for (const [kind, start, bucket] of touched) rows.add(batch, register, kind, start, bucket);
-  days.clear();
+
+  /** Emits one row for each bucket that the batch touched. */
+  private closeBatch(register: Register, batch: number): void {
+    this.closeDate(register, batch);
+    const { rows } = this;
+    for (const { kind, start, debit, credit } of register.touched) {
+      rows.positions.push(batch);
+      rows.accounts.push(register.account);
+      rows.starts.push(start);
+      rows.kinds.push(kind);
+      rows.currencies.push(register.currency);
+      rows.debits.push(fromMinor(debit, register.scale));
+      rows.credits.push(fromMinor(credit, register.scale));
+    }
+    register.touched = [];
+  }
+
+  private startsOf(date: CalendarDate): Starts {
+    let starts = this.starts.get(date);
+    if (starts === undefined) {
+      if (!isDate(date)) throw new Error(`effective date "${date}" is no date`);
+      const { year, month, day } = partsOf(date);
+      starts = { Y: dayNumber(year, 1, 1), M: dayNumber(year, month, 1), D: dayNumber(year, month, day) };
+      this.starts.set(date, starts);
+    }
+    return starts;
+  }
 }
+
+const dayNumber = (year: number, month: number, day: number): number => Date.UTC(year, month - 1, day) / 86_400_000;
 
 function decimalsOf(amount: string): number {
   const point = amount.indexOf('.');
@@ -197,18 +228,17 @@ function minorOf(amount: string, scale: number): bigint {
 // --- Reading ---
 
 /**
- * The buckets that make up "up to and with D", as columns: bucket, first and last start. A whole month or year ends in its
- * own bucket, so the dates that accountants ask for most cost the fewest seeks.
+ * The buckets that make up "up to and with D", as columns: kind, first and last start; without D all years. A whole month or
+ * year ends in its own bucket, so the dates that accountants ask for most cost the fewest seeks.
  */
-function windowsOf(asOfDate: CalendarDate | undefined): { kinds: string[]; lows: CalendarDate[]; highs: CalendarDate[] } {
-  if (asOfDate === undefined) return { kinds: ['A'], lows: [always], highs: [always] };
+function windowsOf(asOfDate: CalendarDate = lastDate): { kinds: Kind[]; lows: CalendarDate[]; highs: CalendarDate[] } {
   const year = `${asOfDate.slice(0, 4)}-01-01`;
   const month = `${asOfDate.slice(0, 7)}-01`;
   const next = addDays(asOfDate, 1);
-  if (next.endsWith('-01-01')) return { kinds: ['Y'], lows: [always], highs: [year] };
+  if (next.endsWith('-01-01')) return { kinds: ['Y'], lows: [firstDate], highs: [year] };
   const beforeYear = addDays(year, -1);
-  if (next.endsWith('-01')) return { kinds: ['Y', 'M'], lows: [always, year], highs: [beforeYear, month] };
-  return { kinds: ['Y', 'M', 'D'], lows: [always, year, month], highs: [beforeYear, addDays(month, -1), asOfDate] };
+  if (next.endsWith('-01')) return { kinds: ['Y', 'M'], lows: [firstDate, year], highs: [beforeYear, month] };
+  return { kinds: ['Y', 'M', 'D'], lows: [firstDate, year, month], highs: [beforeYear, addDays(month, -1), asOfDate] };
 }
 
 /**

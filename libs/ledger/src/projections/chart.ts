@@ -54,7 +54,15 @@ export function accountPatch({
 export const chart: Projection = {
   name: 'chart',
   tables: ['account_versions'],
-  fold(bookId, batches) {
+  inserts: [
+    `INSERT INTO projections.account_versions (position, account_id, book_id, code, state)
+     SELECT n.position, n.account_id, $book, coalesce(n.patch ->> 'code', before.code), coalesce(before.state, '{}') || n.patch
+       FROM unnest($1::int8[], $2::uuid[], $3::jsonb[]) AS n (position, account_id, patch)
+       LEFT JOIN LATERAL (SELECT v.code, v.state FROM projections.account_versions v
+                           WHERE v.book_id = $book AND v.account_id = n.account_id ORDER BY v.position DESC LIMIT 1) AS before ON true
+      WHERE $won`,
+  ],
+  fold(batches) {
     const positions: number[] = [];
     const accounts: string[] = [];
     const patches: string[] = [];
@@ -70,18 +78,7 @@ export const chart: Projection = {
         patches.push(canonicalJson(sum));
       }
     }
-    if (positions.length === 0) return [];
-    return [
-      {
-        name: 'fold-chart',
-        text: `INSERT INTO projections.account_versions (position, account_id, book_id, code, state)
-          SELECT n.position, n.account_id, $1, coalesce(n.patch ->> 'code', before.code), coalesce(before.state, '{}') || n.patch
-            FROM unnest($2::int8[], $3::uuid[], $4::jsonb[]) AS n (position, account_id, patch)
-            LEFT JOIN LATERAL (SELECT v.code, v.state FROM projections.account_versions v
-                                WHERE v.book_id = $1 AND v.account_id = n.account_id ORDER BY v.position DESC LIMIT 1) AS before ON true`,
-        values: [bookId, int8Array(positions), uuidArray(accounts), jsonbArray(patches)],
-      },
-    ];
+    return [[int8Array(positions), uuidArray(accounts), jsonbArray(patches)]];
   },
 };
 

@@ -11,7 +11,19 @@ import type { Database, Projection } from '../projector';
 export const register: Projection = {
   name: 'register',
   tables: ['account_lines', 'entries'],
-  fold(bookId, batches) {
+  inserts: [
+    `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount)
+     SELECT n.position, n.account_id, n.effective_date, n.line, n.side::"char", $book, n.currency, n.amount::numeric
+       FROM unnest($1::int8[], $2::uuid[], $3::date[], $4::int4[], $5::text[], $6::text[], $7::text[])
+            AS n (position, account_id, effective_date, line, side, currency, amount)
+      WHERE $won`,
+    `INSERT INTO projections.entries (position, number, entry_id, effective_date, book_id, journal_code, fiscal_year, entry_type, reference)
+     SELECT n.position, n.number, n.entry_id, n.effective_date, $book, n.journal_code, n.fiscal_year, n.entry_type, n.reference
+       FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[])
+            AS n (position, number, entry_id, effective_date, journal_code, fiscal_year, entry_type, reference)
+      WHERE $won`,
+  ],
+  fold(batches) {
     const entries = {
       positions: [] as number[],
       ids: [] as string[],
@@ -54,43 +66,26 @@ export const register: Projection = {
         }
       }
     }
-    if (entries.positions.length === 0) return [];
     return [
-      {
-        name: 'fold-lines',
-        text: `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount)
-          SELECT n.position, n.account_id, n.effective_date, n.line, n.side::"char", $1, n.currency, n.amount::numeric
-            FROM unnest($2::int8[], $3::uuid[], $4::date[], $5::int4[], $6::text[], $7::text[], $8::text[])
-                 AS n (position, account_id, effective_date, line, side, currency, amount)`,
-        values: [
-          bookId,
-          int8Array(lines.positions),
-          uuidArray(lines.accounts),
-          dateArray(lines.dates),
-          int4Array(lines.numbers),
-          textArray(lines.sides),
-          textArray(lines.currencies),
-          textArray(lines.amounts),
-        ],
-      },
-      {
-        name: 'fold-entries',
-        text: `INSERT INTO projections.entries (position, number, entry_id, effective_date, book_id, journal_code, fiscal_year, entry_type, reference)
-          SELECT n.position, n.number, n.entry_id, n.effective_date, $1, n.journal_code, n.fiscal_year, n.entry_type, n.reference
-            FROM unnest($2::int8[], $3::int8[], $4::uuid[], $5::date[], $6::text[], $7::text[], $8::text[], $9::text[])
-                 AS n (position, number, entry_id, effective_date, journal_code, fiscal_year, entry_type, reference)`,
-        values: [
-          bookId,
-          int8Array(entries.positions),
-          int8Array(entries.numbers),
-          uuidArray(entries.ids),
-          dateArray(entries.dates),
-          textArray(entries.journalCodes),
-          textArray(entries.fiscalYears),
-          textArray(entries.types),
-          textArray(entries.references),
-        ],
-      },
+      [
+        int8Array(lines.positions),
+        uuidArray(lines.accounts),
+        dateArray(lines.dates),
+        int4Array(lines.numbers),
+        textArray(lines.sides),
+        textArray(lines.currencies),
+        textArray(lines.amounts),
+      ],
+      [
+        int8Array(entries.positions),
+        int8Array(entries.numbers),
+        uuidArray(entries.ids),
+        dateArray(entries.dates),
+        textArray(entries.journalCodes),
+        textArray(entries.fiscalYears),
+        textArray(entries.types),
+        textArray(entries.references),
+      ],
     ];
   },
 };
