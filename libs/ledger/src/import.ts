@@ -12,9 +12,18 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BookState, bookIdForm, bookReducer, type CalendarDate, currencyForm, type ErrorCode, isoScale, LedgerError } from '#domain';
-import { canonicalJson } from '#event-store';
-import { isTransient } from '#postgres';
+import {
+  type BookState,
+  bookIdForm,
+  bookReducer,
+  type CalendarDate,
+  currencyForm,
+  type ErrorCode,
+  isMonthDay,
+  isoScale,
+  LedgerError,
+} from '#domain';
+import { canonicalJson, type Receipt } from '#event-store';
 import type { Answer } from './answer';
 import { accountCodes, bookStreamId } from './catalogue';
 import { type Command, normalise } from './commands';
@@ -34,7 +43,7 @@ import {
   textFault,
 } from './import/entries';
 import { readPostingsCsv } from './import/postings-csv';
-import type { Service } from './service';
+import { ledgerErrorOf, type Service } from './service';
 
 export { accountTypeOf, type ImportRefusal, readAccountTypes } from './import/entries';
 
@@ -142,7 +151,7 @@ const accountsAtOnce = 1_000;
  */
 export async function importFile(service: ImportService, options: ImportOptions, observer: ImportObserver = {}): Promise<ImportSummary> {
   const started = performance.now();
-  const { book: bookId, create, source, onError, dryRun, signal } = options;
+  const { book: bookId, create, onError, dryRun, signal } = options;
   checkOptions(options);
   const book = (await service.store.load(bookId, bookStreamId(bookId), bookReducer))?.state;
   if (book === undefined && create === undefined) {
@@ -207,6 +216,9 @@ function checkOptions({ book, source, create }: ImportOptions): void {
   if (create === undefined) return;
   const nameFault = textFault(create.name, bookNameLengthMax, controls);
   if (nameFault !== undefined) throw wrong('name', `the name of the book ${nameFault.text}`);
+  if (!isMonthDay(create.fiscalYearStart)) {
+    throw wrong('fiscalYearStart', `"${create.fiscalYearStart}" is not a month and day that every year has, like 01-01`);
+  }
   if (!currencyForm.test(create.baseCurrency)) throw wrong('baseCurrency', `"${create.baseCurrency}" is no code of a currency, like EUR`);
 }
 
@@ -315,21 +327,43 @@ class Sender {
     private readonly observer: ImportObserver,
   ) {}
 
-  /** @throws LedgerError what is no outcome, or unavailable when patience is at its end or the import was told to stop */
-  async send(key: string, command: Command): Promise<Sent> {
-    const { book, userId, signal, patienceMs = defaultPatienceMs } = this.options;
+  /** @throws LedgerError what is no outcome; as `patiently` */
+  send(key: string, command: Command): Promise<Sent> {
+    const { book, userId } = this.options;
+    return this.patiently(async (attempt) => {
+      const answer = await this.service.ledger.execute(book, command, { key, userId, source: 'CLI' });
+      // The first sending may have been carried out although its answer was lost.
+      return { answer, fresh: !answer.replayed || attempt > 1 };
+    });
+  }
+
+  /** The stored outcomes of commands, by key. */
+  async receipts(keys: readonly string[]): Promise<Map<string, Receipt>> {
+    const wanted = keys.map((key) => ({ key, item: 0 }));
+    const found = await this.patiently(() => this.service.store.receipts(this.options.book, wanted));
+    return new Map(found.map((receipt) => [receipt.key, receipt]));
+  }
+
+  /** Makes durable what has been read: see `missing`. */
+  touch(key: string): Promise<void> {
+    return this.patiently(() => this.service.store.touchReceipt(this.options.book, key, 0));
+  }
+
+  /** @throws LedgerError unavailable or limited, when patience is at its end or the import was told to stop */
+  private async patiently<T>(work: (attempt: number) => Promise<T>): Promise<T> {
+    const { signal, patienceMs = defaultPatienceMs } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
         while (this.pause !== undefined) await this.pause;
-        const answer = await this.service.ledger.execute(book, command, { key, userId, source: 'CLI' });
+        const answer = await work(attempt);
         this.answeredAt = performance.now();
         this.failures = 0;
-        // The first sending may have been carried out although its answer was lost.
-        return { answer, fresh: !answer.replayed || attempt > 1 };
+        return answer;
       } catch (error) {
-        if (!(error instanceof LedgerError) || (error.kind !== 'unavailable' && error.kind !== 'limited')) throw error;
-        if (signal?.aborted || performance.now() - this.answeredAt > patienceMs) throw error;
-        this.observer.waiting?.(error.message);
+        const known = ledgerErrorOf(error);
+        if (known.kind !== 'unavailable' && known.kind !== 'limited') throw error;
+        if (signal?.aborted || performance.now() - this.answeredAt > patienceMs) throw known;
+        this.observer.waiting?.(known.message);
         this.rest();
       }
     }
@@ -453,6 +487,18 @@ class Poster {
   ) {}
 
   async run(batches: AsyncIterable<readonly { readonly reading: Reading }[]>): Promise<void> {
+    try {
+      await this.takeAll(batches);
+    } catch (error) {
+      // The file became unreadable, or the database does not answer; entries under way have their outcome all the same.
+      if (!(error instanceof LedgerError)) throw error;
+      this.ended ??= this.options.signal?.aborted ? 'signal' : error;
+    } finally {
+      await this.until(0);
+    }
+  }
+
+  private async takeAll(batches: AsyncIterable<readonly { readonly reading: Reading }[]>): Promise<void> {
     const { signal, file } = this.options;
     let read = 0;
     let chunk: Draft[] = [];
@@ -464,11 +510,10 @@ class Poster {
       await this.take(chunk);
       chunk = [];
       if (signal?.aborted) this.ended ??= 'signal';
-      if (this.ended !== undefined) break;
+      if (this.ended !== undefined) return;
     }
     read += chunk.length;
     await this.take(chunk);
-    await this.until(0);
     if (read !== this.total && this.ended === undefined) {
       this.ended = new LedgerError(
         'malformed',
@@ -495,29 +540,23 @@ class Poster {
    * replay hole, SCALE section 4). Once none was found, the import is past what was posted, and looks no more.
    */
   private async missing(drafts: readonly Draft[]): Promise<readonly Draft[]> {
-    const { book, source } = this.options;
     if (!this.looking || drafts.length === 0) return drafts;
-    try {
-      const keys = drafts.map(({ txn }) => ({ key: importKey('entry', source, txn), item: 0 }));
-      const receipts = new Map((await this.service.store.receipts(book, keys)).map((receipt) => [receipt.key, receipt]));
-      // What is refused, and what differs, is for the ledger to say.
-      const there = drafts.map(({ command }, index) => {
-        const receipt = receipts.get(keys[index]?.key ?? '');
-        return receipt !== undefined && receipt.status < 400 && receipt.fingerprint === sha256(canonicalJson(normalise(command)));
-      });
-      const index = there.lastIndexOf(true);
-      this.looking = index >= 0;
-      if (index < 0) return drafts;
-      await this.service.store.touchReceipt(book, keys[index]?.key ?? '', 0);
-      const missing = drafts.filter((_, at) => !there[at]);
-      this.alreadyThere += drafts.length - missing.length;
-      this.done += drafts.length - missing.length;
-      this.tellProgress();
-      return missing;
-    } catch (error) {
-      if (!isTransient(error)) throw error;
-      return drafts; // sending them waits for the database
-    }
+    const keys = drafts.map(({ txn }) => importKey('entry', this.options.source, txn));
+    const receipts = await this.sender.receipts(keys);
+    // What is refused, and what differs, is for the ledger to say.
+    const there = drafts.map(({ command }, index) => {
+      const receipt = receipts.get(keys[index] as string);
+      return receipt !== undefined && receipt.status < 400 && receipt.fingerprint === sha256(canonicalJson(normalise(command)));
+    });
+    const found = keys.find((_, index) => there[index]);
+    this.looking = found !== undefined;
+    if (found === undefined) return drafts;
+    await this.sender.touch(found);
+    const missing = drafts.filter((_, index) => !there[index]);
+    this.alreadyThere += drafts.length - missing.length;
+    this.done += drafts.length - missing.length;
+    this.tellProgress();
+    return missing;
   }
 
   get seconds(): number {
@@ -572,7 +611,7 @@ class Poster {
           return;
         }
         if (error.code !== 'idempotency_key_reused') return this.leaveOut(draft, error.code, error.message);
-        const [receipt] = await this.service.store.receipts(this.options.book, [{ key, item: 0 }]);
+        const receipt = (await this.sender.receipts([key])).get(key);
         if (receipt === undefined || receipt.status < 400) return this.leaveOutChanged(draft, error);
         // The file was mended after the book had refused the entry: nothing was posted under this key, nor ever will be.
       }
