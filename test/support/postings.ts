@@ -19,7 +19,7 @@ export interface Posting {
 
 const columns = ['txn', 'date', 'description', 'line', 'account', 'commodity', 'quantity', 'kind'] as const;
 
-export function readRows<T = Record<string, string>>(file: string): T[] {
+function readRows<T = Record<string, string>>(file: string): T[] {
   return parse(readFileSync(file, 'utf8'), { columns: true }) as T[];
 }
 
