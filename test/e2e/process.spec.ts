@@ -19,6 +19,19 @@ interface Running {
 
 const secretOf = (dataDir: string) => readFileSync(join(dataDir, 'bootstrap-api-key'), 'utf8').trim();
 
+const scripts: Script[] = [];
+
+function run(file: string, env: Record<string, string>): Script {
+  const script = runScript(file, [], { DATABASE_URL: '', MIGRATION_DATABASE_URL: '', BOOTSTRAP_API_KEY: '', ...env });
+  scripts.push(script);
+  return script;
+}
+
+// What a failed test has left would keep Jest from ending.
+afterEach(() => {
+  for (const { process } of scripts.splice(0)) process.kill('SIGKILL');
+});
+
 async function serve(env: Record<string, string>): Promise<Running> {
   const script = runScript('apps/api/src/main.ts', [], {
     PORT: '0',
@@ -195,7 +208,7 @@ describe('on a given database', () => {
     await openBook(api.url, 'worked');
     await post(api.url, '/v1/books/worked/journal-entries', 'one', entry('5.00'));
     expect((await api.get('/v1/books/worked/balances', secret)).status).toBe(503);
-    const script = runScript('apps/worker/src/main.ts', [], { ...settings(), PROJECT: 'off' });
+    const script = run('apps/worker/src/main.ts', { ...settings(), PROJECT: 'off' });
     expect(await script.nextLine()).toContain('folds projections');
     let reply = await api.get('/v1/books/worked/balances', secret);
     for (let tries = 0; reply.status === 503 && tries < 100; tries++) {

@@ -21,6 +21,8 @@ declare module 'fastify' {
 /** An account code of 120 characters outside ASCII, percent-encoded. */
 const paramLengthMax = 120 * 12;
 
+const closeIdleMs = 20;
+
 /** An adapter for one Nest application; `skipMiddie` because nothing here is an Express middleware. */
 export function createAdapter(): FastifyAdapter {
   return new FastifyAdapter({
@@ -58,6 +60,12 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
   fastify.decorateRequest('caller');
   fastify.addHook('onRequest', async (request) => {
     if (!isOpen(request)) request.caller = await authenticate(request, service);
+  });
+
+  // A connection that was busy when the server closed stays open after its answer, and the server would wait for it.
+  fastify.addHook('preClose', async () => {
+    const timer = setInterval(() => fastify.server.closeIdleConnections(), closeIdleMs);
+    fastify.server.once('close', () => clearInterval(timer));
   });
 
   fastify.addHook('onResponse', async (request, reply) => {

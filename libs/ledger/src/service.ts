@@ -144,7 +144,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
     });
     closing.push(() => pool.end());
-    if (!(await hasSchema(pool, options.migrate === false))) await migrate(config.MIGRATION_DATABASE_URL || url, { onStep: logged(log) });
+    await bringSchema(pool, options.migrate === false ? undefined : config.MIGRATION_DATABASE_URL || url, log);
     const { lacks } = await privilegeProblems(pool);
     if (lacks !== undefined) throw new Error(lacks);
 
@@ -260,17 +260,20 @@ const logged =
     log.info({ number, name, skipped, ms: Math.round(ms) }, 'migration');
 
 /**
- * Whether the schema is this release's, so that a login that may not migrate can still serve.
- * @throws Error when it is not but must be
+ * Migrates where that is needed only, so that a login that may not migrate can still serve.
+ * @param migrationUrl undefined: the schema must be this release's
  */
-async function hasSchema(pool: Pool, must: boolean): Promise<boolean> {
+async function bringSchema(pool: Pool, migrationUrl: string | undefined, log: Log): Promise<void> {
   const client = await pool.connect();
+  const schema = await schemaState(client).finally(() => client.release());
+  if (schema.state === 'current') return;
+  if (migrationUrl === undefined) throw new Error(schemaProblem(schema));
   try {
-    const schema = await schemaState(client);
-    if (must && schema.state !== 'current') throw new Error(schemaProblem(schema));
-    return schema.state === 'current';
-  } finally {
-    client.release();
+    await migrate(migrationUrl, { onStep: logged(log) });
+  } catch (error) {
+    // 42501: insufficient privilege
+    if ((error as { code?: string }).code !== '42501') throw error;
+    throw new Error(`${schemaProblem(schema)}, or set MIGRATION_DATABASE_URL to a login that may migrate`, { cause: error });
   }
 }
 
