@@ -1,0 +1,129 @@
+/**
+ * Golden events: for every version of every event type that ever existed one envelope, with its canonical text and its leaf
+ * hash. Signed logs hold events like these, so neither a file nor a hash below ever changes: a new version of a type gets an
+ * upcaster and a file of its own, and the old ones must still be read.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import canonicalize from 'canonicalize';
+import {
+  type AccountEvent,
+  type AccountState,
+  accountEvents,
+  accountReducer,
+  type BookEvent,
+  type BookState,
+  bookEvents,
+  bookReducer,
+  type JournalEvent,
+  type JournalState,
+  journalEvents,
+  journalReducer,
+} from '#domain';
+import {
+  canonicalJson,
+  definitionOf,
+  type EventCatalogue,
+  envelopeOf,
+  leafHashOf,
+  leafHashOfParts,
+  type StoredEvent,
+  upcast,
+} from '#event-store';
+
+const catalogue: EventCatalogue = { ...bookEvents, ...accountEvents, ...journalEvents };
+
+/** Recorded when the file was made. A file that no longer has this hash was changed: restore it. */
+const hashes: Record<string, string> = {
+  'BookOpened.v1': 'bb3cd6c3a3634bb8489f25f166759678622c0774860a1961441059888749a966',
+  'FiscalYearDefined.v1': '40f33619b129a9ae6a9b5062de75ad8ae1508cc0b35005c2771461589b552ef2',
+  'JournalDefined.v1': '991aae229b45b29eb9501a147ad087490fff441327a8d10c26ac461d59c26012',
+  'CurrencyEnabled.v1': 'd00a958100e4581488615b298c3af91060467a5808f8971ffa01346d2740baee',
+  'PeriodClosed.v1': 'bdc5959188ed6cac4fb3c68c2e5f9609cfbdd2d6c97be9a117127722899cb821',
+  'AccountOpened.v1': 'b5f3cd6539cec614751b3ed82cdcb035b0e857b7661c9bd9c535b084496ae4cd',
+  'AccountCodeChanged.v1': 'acd910c34f2395012c371cbca5cf4493186a1b1a6a39cd145227e0f573488188',
+  'AccountRenamed.v1': '615729a0d47c4b06ed670c24234ef26ecf1b797de59d67bbb28a99161ea4ad0b',
+  'AccountFrozen.v1': '8186165d68e7aed316bc120a5ecfb48191d94019cb6af201bb4b4f62f668bf00',
+  'AccountUnfrozen.v1': 'fbc4bd79966a6aa60f2c7ba51b15ff02be6cf3548a0e01cb4ba1d0d35dc1ac12',
+  'AccountClosed.v1': 'dc8feadc8d98b901bd9041fa2c4a3a7066444c0c78ab10cf792dc8fb786d6eb6',
+  'AccountDebited.v1': '2e6ba0bee38006e8dcf694dd1300cdc2d532682e4672c03dc717af532dcb3ff5',
+  'AccountCredited.v1': '1b1a7a00d8aad7f91a0a4d0429cac32d461893aca6220af4f283730ee1a5fde9',
+  'JournalEntryPosted.v1': 'ebf209fb6fbd078634c63e92c1abe22dbbd548773f2c3041514b459ae133bcf7',
+  'JournalEntryReversed.v1': 'f1c13d7bc40908efe0ee985fd9143d34684734517c755f6a6f7fa87ff1a16f2a',
+};
+
+interface Golden {
+  readonly event: Omit<StoredEvent, 'leafHash'>;
+  readonly canonical: string;
+  readonly leafHash: string;
+}
+const directory = join(__dirname, '..', 'golden', 'events');
+const files = readdirSync(directory).map((file) => file.replace(/\.json$/, ''));
+const golden = (name: string) => JSON.parse(readFileSync(join(directory, `${name}.json`), 'utf8')) as Golden;
+const stored = ({ event, leafHash }: Golden): StoredEvent => ({ ...event, leafHash: Buffer.from(leafHash, 'hex') });
+
+describe('golden events', () => {
+  it('are there for every version of every event type, and for no type that the catalogue has forgotten', () => {
+    const expected = Object.entries(catalogue).flatMap(([type, { version }]) =>
+      Array.from({ length: version }, (_, index) => `${type}.v${index + 1}`),
+    );
+    expect([...files].sort()).toEqual([...expected].sort());
+    expect(Object.keys(hashes).sort()).toEqual([...expected].sort());
+  });
+
+  it.each(files)('%s has the bytes and the leaf hash that it was recorded with', (name) => {
+    const file = golden(name);
+    const event = stored(file);
+    expect(file.leafHash).toBe(hashes[name]);
+    expect(`${event.eventType}.v${event.eventVersion}`).toBe(name);
+    const envelope = envelopeOf(catalogue, event);
+    expect(canonicalJson(envelope)).toBe(file.canonical);
+    expect(leafHashOf(catalogue, event).toString('hex')).toBe(file.leafHash);
+    const { userId, ...metadata } = event.metadata as { userId?: string };
+    const { aggregateType } = definitionOf(catalogue, event.eventType);
+    const parts = { ...event, aggregateType, data: canonicalJson(event.data), metadata: canonicalJson(metadata), userId };
+    expect(leafHashOfParts(parts)).toBe(file.leafHash);
+    // By anyone: the canonical text is of the envelope, the hash of a zero byte and the text.
+    expect(canonicalize(envelope)).toBe(file.canonical);
+    expect(createHash('sha256').update('\0').update(file.canonical, 'utf8').digest('hex')).toBe(file.leafHash);
+  });
+
+  it('are one log, which is still read and folded as it was meant', () => {
+    const log = files.map((name) => stored(golden(name))).sort((a, b) => a.position - b.position);
+    expect(log.map(({ position }) => position)).toEqual(log.map((_, index) => index + 1));
+    let book: BookState | undefined;
+    let account: AccountState | undefined;
+    let entry: JournalState | undefined;
+    for (const event of log) {
+      const folded = { type: event.eventType, data: upcast(catalogue, event) };
+      const { aggregateType } = definitionOf(catalogue, event.eventType);
+      if (aggregateType === 'Book') book = bookReducer.evolve(book, folded as unknown as BookEvent);
+      else if (aggregateType === 'Account') account = accountReducer.evolve(account, folded as unknown as AccountEvent, event.streamId);
+      else entry = journalReducer.evolve(entry, folded as unknown as JournalEvent);
+      const state = aggregateType === 'Book' ? book : aggregateType === 'Account' ? account : entry;
+      expect(state?.version).toBe(event.version);
+    }
+    expect(book).toMatchObject({
+      name: 'Müller & Söhne “Gold” 金',
+      fx: 'tracked',
+      currencies: { EUR: 2 },
+      closedPeriods: ['2026/1'],
+      calendar: 'given',
+      journals: [{ journalCode: 'SALES' }],
+      fiscalYears: [{ label: '2026', periods: [{ no: 1 }, { no: 2 }, { no: 3, kind: 'adjustment' }] }],
+    });
+    expect(account).toMatchObject({
+      code: '1600',
+      type: 'asset',
+      status: 'closed',
+      currencies: ['EUR', 'USD'],
+      limits: [{ currency: 'EUR', min: '-100.00', max: '5000' }],
+      totals: [{ currency: 'EUR', scale: 2, debit: 10_000n, credit: 10_000n }],
+    });
+    expect(entry).toMatchObject({
+      reversedBy: '0198c0de-0000-7000-8000-000000000202',
+      posted: { number: 1, lines: [{ line: 1 }, { line: 2 }] },
+    });
+  });
+});
