@@ -16,7 +16,7 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-export const testConfig: LedgerOptions['config'] = {
+const testConfig: LedgerOptions['config'] = {
   STATE_CACHE_MB: 16,
   WRITER_CONNECTIONS: 4,
   QUEUE_PER_BOOK: 10_000,
@@ -45,7 +45,7 @@ export function startLedger(url: string, options: Partial<LedgerOptions> = {}): 
   };
 }
 
-export const testUser = '01930000-0000-7000-8000-000000000001';
+const testUser = '01930000-0000-7000-8000-000000000001';
 
 export function contextOf(key: string, more: Partial<CommandContext> = {}): CommandContext {
   return { key, userId: testUser, source: 'job', ...more };
