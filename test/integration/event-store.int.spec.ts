@@ -645,6 +645,7 @@ describe('the directory of books', () => {
 
 describe('the policy of snapshots', () => {
   it('asks for one whenever a stream passes a hundred events', () => {
+    expect(snapshotEvery).toBe(100);
     const due = (before: number, after: number) => snapshotDue(before, after);
     expect([due(0, 99), due(99, 100), due(100, 101), due(0, 100), due(150, 350), due(199, 200), due(200, 299)]).toEqual([
       false,

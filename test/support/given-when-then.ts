@@ -77,7 +77,7 @@ export interface Circumstances {
 }
 
 /** The stream of the Book in these specs. */
-export const bookStream = 'book';
+const bookStream = 'book';
 
 /** A book folded from events in memory. */
 export class NaiveBook implements BookView {
@@ -345,7 +345,7 @@ export function atoms(amount: string): bigint {
 const givesCode = (type: string): boolean => type === 'AccountOpened' || type === 'AccountCodeChanged';
 
 /** As JSON has it, which is how an event is stored. */
-export function withoutUndefined<T>(value: T): T {
+function withoutUndefined<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
 
@@ -409,7 +409,7 @@ export function account(code: string, data: object = {}): GivenEvent {
 export const onAccount = (streamId: string, type: AccountEvent['type'], data: object = {}): GivenEvent => ({ streamId, type, data });
 
 /** A line of a command. */
-export const line = (side: 'debit' | 'credit', accountCode: string, amount: string, currency = 'EUR', extras: object = {}) => ({
+const line = (side: 'debit' | 'credit', accountCode: string, amount: string, currency = 'EUR', extras: object = {}) => ({
   account: accountCode,
   side,
   amount,
