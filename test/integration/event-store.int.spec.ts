@@ -8,6 +8,7 @@ import {
   leafHashOf,
   type Receipt,
   snapshotDue,
+  snapshotEvery,
   VersionConflict,
 } from '#event-store';
 import { connect } from '#postgres';
