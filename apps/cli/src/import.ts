@@ -177,7 +177,9 @@ function progressText({ done, total, seconds }: ImportProgress): string {
   const rate = done / Math.max(seconds, 0.001);
   const left = (total - done) / Math.max(rate, 0.001);
   const percent = Math.floor((100 * done) / Math.max(total, 1));
-  return `posting ${count(done)} of ${count(total)} entries (${percent} %), ${count(Math.round(rate))}/s, ${duration(left)} left`;
+  // The first entries say nothing yet of the rate.
+  const forecast = seconds < 1 ? '' : `, ${count(Math.round(rate))}/s, ${duration(left)} left`;
+  return `posting ${count(done)} of ${count(total)} entries (${percent} %)${forecast}`;
 }
 
 function surveyText({ entries, lines, accounts, currencies, from, to }: ImportSurvey): string {

@@ -257,18 +257,18 @@ async function surveyFile(reader: EntryReader, options: ImportOptions): Promise<
       if (rowsOf.size > entriesMax) {
         throw new LedgerError('too_large', `${file} has more than ${entriesMax} entries; split it`, { limit: entriesMax });
       }
-      if (!scattered) note(together, entry, reading, file);
+      if (!scattered) note(together, entry, reading);
     }
   }
-  if (!scattered) return together;
+  if (!scattered) return withinLimit(together, file);
   const survey = newSurvey();
   survey.rowsOf = rowsOf;
   for await (const batch of reader.read(rowsOf)) {
     if (signal?.aborted) return survey;
-    for (const { entry, reading } of batch) note(survey, entry, reading, file);
+    for (const { entry, reading } of batch) note(survey, entry, reading);
   }
   survey.refusals.sort((a, b) => a.line - b.line);
-  return survey;
+  return withinLimit(survey, file);
 }
 
 function newSurvey(): Survey {
@@ -284,17 +284,20 @@ function newSurvey(): Survey {
   };
 }
 
-function note(survey: Survey, { rows }: SourceEntry, reading: Reading, file: string): void {
+/** Asked at the end only: as long as entries seem to end too early, all of them seem faulty. */
+function withinLimit(survey: Survey, file: string): Survey {
+  const [first] = survey.refusals;
+  if (first === undefined || survey.refusals.length <= surveyRefusalsMax) return survey;
+  const says = `${file}: more than ${surveyRefusalsMax} entries are faulty, beginning with line ${first.line}: ${first.reason}`;
+  throw new LedgerError('too_large', says, { limit: surveyRefusalsMax });
+}
+
+function note(survey: Survey, { rows }: SourceEntry, reading: Reading): void {
   survey.entries++;
   survey.lines += rows.length;
   if ('refusal' in reading) {
-    if (survey.refusals.push(reading.refusal) <= surveyRefusalsMax) return;
-    const { line, reason } = survey.refusals[0] as ImportRefusal;
-    throw new LedgerError(
-      'too_large',
-      `${file}: more than ${surveyRefusalsMax} entries are faulty, beginning with line ${line}: ${reason}`,
-      { limit: surveyRefusalsMax },
-    );
+    if (survey.refusals.length <= surveyRefusalsMax) survey.refusals.push(reading.refusal);
+    return;
   }
   const { command, dropped } = reading.draft;
   survey.droppedLines += dropped;
