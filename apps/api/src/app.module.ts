@@ -3,12 +3,14 @@ import { type DynamicModule, Injectable, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE, NestFactory } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import { Logger, LoggerModule } from 'nestjs-pino';
-import { type Log, Service } from '#ledger';
+import { createLogger, type Log, Service } from '#ledger';
 import { AccountsController } from './accounts.controller';
 import { AuditController } from './audit.controller';
 import { BooksController } from './books.controller';
 import { Commands, commandHandlers } from './commands';
+import { CompiledBodies } from './compiled-bodies';
 import { describeApi, serveDocument } from './document';
 import { createAdapter, guardEdge } from './edge';
 import { EdgePipe } from './edge.pipe';
@@ -26,8 +28,7 @@ class StartLogger extends Logger {
 }
 
 @Module({})
-// biome-ignore lint/complexity/noStaticOnlyClass: Nest names a module by its class
-export class AppModule {
+class AppModule {
   /** @param service called when providers are made, which is never in preview */
   static of(service: () => Service, log: Log): DynamicModule {
     return {
@@ -45,6 +46,7 @@ export class AppModule {
         StartLogger,
         Metrics,
         Commands,
+        CompiledBodies,
         ...commandHandlers,
       ],
     };
@@ -61,8 +63,21 @@ export async function createApp(service: Service, log: Log): Promise<NestFastify
     { bufferLogs: true },
   );
   app.useLogger(app.get(StartLogger));
-  serveDocument(app, describeApi(app));
+  const document = describeApi(app);
+  serveDocument(app, document);
+  app.get(CompiledBodies).load(document);
   await app.init();
   await adapter.getInstance().ready();
   return app;
+}
+
+/** The OpenAPI document without a service: in a preview no provider is made. */
+export async function previewDocument(): Promise<OpenAPIObject> {
+  const module = AppModule.of(
+    () => {
+      throw new Error('a preview opens no service');
+    },
+    createLogger({ LOG_LEVEL: 'silent' }),
+  );
+  return describeApi(await NestFactory.create(module, createAdapter(), { preview: true, logger: false }));
 }

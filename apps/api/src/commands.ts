@@ -8,6 +8,7 @@ import { CommandBus, CommandHandler } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { bookIdForm, LedgerError, Refusals } from '#domain';
 import { type Answer, type Command, type CommandContext, checkKey, Service } from '#ledger';
+import { CompiledBodies } from './compiled-bodies';
 import { isUuid, validate } from './members';
 import { Metrics } from './metrics';
 import { emptyBody, type JsonBody, textProblem } from './strict-json';
@@ -21,8 +22,6 @@ export interface CommandRoute<B extends object> {
   readonly limit?: (body: B, limits: Service['config'], refusals: Refusals, sent: JsonBody) => void;
   /** Where a created thing is found; `id` as the answer names it. */
   readonly location?: (created: { readonly book: string; readonly id: string; readonly command: Command }) => string;
-  /** Whether a body certainly is what `body` says, so that asking class-validator would change nothing. */
-  readonly passes?: (value: unknown) => boolean;
 }
 
 /** What is on the bus: one class per type of command, because the bus finds handlers by class. */
@@ -78,6 +77,7 @@ export class Commands {
     private readonly bus: CommandBus,
     private readonly service: Service,
     private readonly metrics: Metrics,
+    private readonly bodies: CompiledBodies,
   ) {}
 
   /**
@@ -90,7 +90,7 @@ export class Commands {
     const sent = (request.body as JsonBody | undefined) ?? emptyBody;
     const { value, finding } = sent;
     if (finding !== undefined) note(refusals, finding);
-    if (finding !== undefined || route.passes?.(value) !== true) validate(route.body, value, refusals);
+    if (finding !== undefined || !this.bodies.pass(route.body, value)) validate(route.body, value, refusals);
     const body = value as B;
     if (!refusals.any) route.limit?.(body, this.service.config, refusals, sent);
     const context = contextOf(request, refusals);

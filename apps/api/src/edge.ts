@@ -58,8 +58,13 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
   Object.defineProperty(adapter, '_isParserRegistered', { value: true });
 
   fastify.decorateRequest('caller');
-  fastify.addHook('onRequest', async (request) => {
-    if (!isOpen(request)) request.caller = await authenticate(request, service);
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    if (isOpen(request)) return done();
+    const secret = secretOf(request);
+    const known = secret === undefined ? undefined : service.keys.recent(secret);
+    if (known === undefined) return void authenticate(request, service, secret).then(() => done(), done);
+    request.caller = known;
+    done();
   });
 
   // A connection that was busy when the server closed stays open after its answer, and the server would wait for it.
@@ -68,7 +73,7 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
     fastify.server.once('close', () => clearInterval(timer));
   });
 
-  fastify.addHook('onResponse', async (request, reply) => {
+  fastify.addHook('onResponse', (request, reply, done) => {
     const level = reply.statusCode >= 500 ? 'error' : 'info';
     log[level](
       {
@@ -81,6 +86,7 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
       },
       'request',
     );
+    done();
   });
 }
 
@@ -92,11 +98,16 @@ function isOpen({ routeOptions: { url } }: FastifyRequest): boolean {
   );
 }
 
+function secretOf({ headers: { authorization } }: FastifyRequest): string | undefined {
+  return authorization === undefined ? undefined : /^bearer ([^ ]+)$/i.exec(authorization)?.[1];
+}
+
 /** @throws LedgerError unauthenticated */
-async function authenticate(request: FastifyRequest, { keys }: Service): Promise<ApiKey> {
-  const [scheme, secret, ...more] = (request.headers.authorization ?? '').split(' ');
-  const known = scheme?.toLowerCase() === 'bearer' && secret !== undefined && more.length === 0 ? await keys.verify(secret) : undefined;
-  if (known !== undefined) return known;
-  const what = request.headers.authorization === undefined ? 'no API key came with the request' : 'the API key is unknown or revoked';
-  throw new LedgerError('unauthenticated', `${what}; send Authorization: Bearer KEY`);
+async function authenticate(request: FastifyRequest, { keys }: Service, secret: string | undefined): Promise<void> {
+  const known = secret === undefined ? undefined : await keys.verify(secret);
+  if (known === undefined) {
+    const what = request.headers.authorization === undefined ? 'no API key came with the request' : 'the API key is unknown or revoked';
+    throw new LedgerError('unauthenticated', `${what}; send Authorization: Bearer KEY`);
+  }
+  request.caller = known;
 }

@@ -74,9 +74,15 @@ function checkText(text: string, max: number, forbidden: RegExp): Finding | unde
   return text.trim() === '' ? wrong('must not be blank') : undefined;
 }
 
-const text = (max: number): Kind => textual(`text${max}`, { minLength: 1, maxLength: max }, (value) => checkText(value, max, controls));
-const prose = (max: number): Kind =>
-  textual(`prose${max}`, { minLength: 1, maxLength: max }, (value) => checkText(value, max, controlsButLines));
+function textOf(name: string, forbidden: RegExp): { readonly form: Kind; readonly upTo: (max: number) => Kind } {
+  return {
+    form: textual(name, {}, (value) => checkText(value, Number.MAX_SAFE_INTEGER, forbidden)),
+    upTo: (max) => textual(`${name}${max}`, { minLength: 1, maxLength: max, format: name }, (value) => checkText(value, max, forbidden)),
+  };
+}
+
+const text = textOf('text', controls);
+const prose = textOf('prose', controlsButLines);
 
 /** A text with a form of its own, such as a code. */
 function formed(name: string, form: RegExp, says: string): Kind {
@@ -136,8 +142,9 @@ const knownAt = textual('known-at', {}, (value) =>
 const monthDay = textual('month-day', { format: 'month-day', pattern: '^[0-9]{2}-[0-9]{2}$' }, (value) =>
   isMonthDay(value) ? undefined : wrong(`must be a month and day that every year has, like 01-01, not ${shownValue(value)}`),
 );
-const timeZone = textual('time-zone', { minLength: 1, maxLength: 64 }, (value) =>
-  /^[A-Za-z0-9_+/-]{1,64}$/.test(value)
+const timeZoneForm = /^[A-Za-z0-9_+/-]{1,64}$/;
+const timeZone = textual('time-zone', { pattern: timeZoneForm.source, format: 'time-zone' }, (value) =>
+  timeZoneForm.test(value)
     ? undefined
     : wrong(`must be a name of the IANA time zone database, like Europe/Berlin, not ${shownValue(value)}`),
 );
@@ -261,16 +268,20 @@ function checkMetadata(value: unknown, at: string, depth: number): Finding | und
 
 /** Kinds that the compiled schema of the batch path knows by name. */
 export const formats: readonly Kind[] = [
+  text.form,
+  prose.form,
   accountCode,
   amount,
   signedAmount,
   effectiveDate,
   instant,
   monthDay,
+  timeZone,
   currency,
   bookId,
   journalCode,
   yearLabel,
+  country,
   token,
   sha256,
   uuid,
@@ -310,9 +321,9 @@ const of =
     member(kind, options);
 
 /** One line of text, 1 to `max` characters, not blank. */
-export const Text: MemberDecorator<[max: number]> = (max, options) => member(text(max), options);
+export const Text: MemberDecorator<[max: number]> = (max, options) => member(text.upTo(max), options);
 /** Text with line ends, 1 to `max` characters, not blank. */
-export const Prose: MemberDecorator<[max: number]> = (max, options) => member(prose(max), options);
+export const Prose: MemberDecorator<[max: number]> = (max, options) => member(prose.upTo(max), options);
 /** Account code: NFC, 1 to 120 characters, no control character, no blank at its ends. */
 export const Code = of(accountCode);
 /** Plain decimal as a string, not negative. */
@@ -345,7 +356,7 @@ export const WholeText: MemberDecorator<[min: number, max: number]> = (min, max,
 export const AccountTypeName: MemberDecorator = (options) => member(oneOf([...accountTypes, 'revenue']), options);
 export const Currencies: MemberDecorator = (options) => member(list('currencies', 100, currency.check, currency.schema), options);
 export const Texts: MemberDecorator<[max: number, each: number]> = (max, each, options) => {
-  const kind = text(each);
+  const kind = text.upTo(each);
   return member(list(`texts${max}`, max, kind.check, kind.schema), options);
 };
 

@@ -3,23 +3,14 @@
  * `configuration` (configuration.md). See tools/generators.mjs.
  */
 import 'reflect-metadata';
-import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type ErrorCode, errorTable } from '#domain';
-import { createLogger, settings, statusOf } from '#ledger';
-import { AppModule } from './app.module';
-import { describeApi } from './document';
-import { createAdapter } from './edge';
+import { settings, statusOf } from '#ledger';
+import { previewDocument } from './app.module';
 
 const references = { openapi, errors, configuration };
 
 async function openapi(): Promise<string> {
-  const log = createLogger({ LOG_LEVEL: 'silent' });
-  const module = AppModule.of(() => {
-    throw new Error('a preview opens no service');
-  }, log);
-  const app = await NestFactory.create<NestFastifyApplication>(module, createAdapter(), { preview: true, logger: false });
-  return `${JSON.stringify(describeApi(app), undefined, 2)}\n`;
+  return `${JSON.stringify(await previewDocument(), undefined, 2)}\n`;
 }
 
 function errors(): string {

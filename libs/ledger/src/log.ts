@@ -14,10 +14,11 @@ export function createLogger({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>): Log {
       base: undefined,
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
-      redact: ['authorization', '*.authorization', '*.headers.authorization'],
+      redact: ['authorization', 'headers.authorization', 'req.headers.authorization'],
       serializers: { err: describeError },
     },
-    pino.destination(2),
+    // Written when there is a page of it, and each second: a write per line is a tenth of the cost of posting an entry.
+    pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 1_000 }),
   );
 }
 
