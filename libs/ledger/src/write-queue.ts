@@ -194,7 +194,8 @@ export class WriteQueue {
 /** Connections for appends: one book at a time each, books that are ready wait first in first out (rule 7). */
 class Connections {
   private readonly free: Client[] = [];
-  private readonly queue: (() => void)[] = [];
+  /** Each is given a connection, or undefined: the right to open one. */
+  private readonly queue: ((client: Client | undefined) => void)[] = [];
   private open = 0;
 
   constructor(
@@ -208,27 +209,40 @@ class Connections {
   }
 
   async take(): Promise<Client> {
-    while (this.free.length === 0 && this.open >= this.max) await new Promise<void>((resolve) => this.queue.push(resolve));
-    const client = this.free.pop();
+    let client = this.free.pop();
+    if (client === undefined && this.open >= this.max)
+      client = await new Promise<Client | undefined>((resolve) => this.queue.push(resolve));
+    else if (client === undefined) this.open++;
     if (client !== undefined) return client;
-    this.open++;
     try {
       return await this.connect();
     } catch (error) {
-      this.open--;
-      this.queue.shift()?.();
+      this.vacate();
       throw error;
     }
   }
 
-  /** @param usable false after any failure: such a connection is never used again */
+  /**
+   * Hands the connection to whoever waits longest, never back to the free ones while somebody waits: a book that gives its
+   * connection back and asks again in the same breath would always be faster than one that has to be woken.
+   * @param usable false after any failure: such a connection is never used again
+   */
   giveBack(client: Client, usable: boolean): void {
-    if (usable) this.free.push(client);
-    else {
-      this.open--;
+    if (!usable) {
       client.end().catch(() => {}); // it is broken already; there is nobody to tell
+      this.vacate();
+      return;
     }
-    this.queue.shift()?.();
+    const next = this.queue.shift();
+    if (next === undefined) this.free.push(client);
+    else next(client);
+  }
+
+  /** One connection less: its place goes to whoever waits longest. */
+  private vacate(): void {
+    const next = this.queue.shift();
+    if (next === undefined) this.open--;
+    else next(undefined);
   }
 
   async close(): Promise<void> {
@@ -271,9 +285,7 @@ class BookWriter {
       this.waiting.push(queued);
     }
     this.signal();
-    this.running ??= this.drive().finally(() => {
-      this.running = undefined;
-    });
+    this.running ??= this.drive();
   }
 
   async idle(): Promise<void> {
@@ -308,6 +320,8 @@ class BookWriter {
     }
     this.release(true);
     if (this.memory.book() === undefined) this.owner.dropBook(this);
+    // In the same breath as the last look at `waiting`: a command that comes a moment later starts a loop of its own.
+    this.running = undefined;
   }
 
   /** One turn of the loop: recover, wait, or send one more batch. */
