@@ -363,6 +363,40 @@ describe('rule 7: memory and queues are bounded, books share connections', () =>
     for (const bookId of books) await checkBook(admin, bookId);
   });
 
+  test('one connection for a book that is never idle and another one: the busy one does not take it back at once', async () => {
+    const { ledger } = start(database.appUrl, { config: { WRITER_CONNECTIONS: 1 } as never });
+    for (const bookId of ['busy', 'quiet']) await openBookWith(ledger, bookId, ['bank', 'cash']);
+    let served = false;
+    let posted = 0;
+    const callers = Array.from({ length: 100 }, async () => {
+      while (!served && posted < 20_000) {
+        await run(ledger, 'busy', transfer('cash', 'bank', '1'));
+        posted++;
+      }
+    });
+    await until(() => posted > 200);
+    for (let round = 0; round < 3; round++) await run(ledger, 'quiet', transfer('cash', 'bank', '1'));
+    served = true;
+    await Promise.all(callers);
+    expect(posted).toBeLessThan(20_000);
+  }, 30_000);
+
+  test('a command that comes at the very moment at which the queue of its book goes to sleep is not forgotten', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'asleep', ['bank', 'cash']);
+    for (let ticks = 0; ticks < 8; ticks++) {
+      try {
+        await run(ledger, 'asleep', transfer('cash', 'bank', '1', { effectiveDate: '2026-13-01' }));
+        throw new Error('not refused');
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'date_invalid' });
+      }
+      // The queue needs a few microtasks to end after its last refusal: the next command comes after each number of them.
+      for (let tick = 0; tick < ticks; tick++) await undefined;
+      expect((await run(ledger, 'asleep', transfer('cash', 'bank', '1'))).status).toBe(201);
+    }
+  });
+
   test('a full queue says so, and takes what comes later', async () => {
     const { ledger } = start(database.appUrl, { config: { QUEUE_PER_BOOK: 10 } as never });
     await openBookWith(ledger, 'full', ['bank', 'cash']);
@@ -520,6 +554,17 @@ describe('I6: one key, one effect', () => {
       });
     }
     await checkBook(admin, bookId);
+  });
+
+  test('the same key in two books whose ids and items read alike: each book has its own outcome', async () => {
+    const { ledger } = start();
+    for (const bookId of ['acme', 'acme1']) await openBookWith(ledger, bookId, ['bank', 'cash']);
+    const { type: _type, ...entry } = transfer('cash', 'bank', '5');
+    // Item 10 of book acme, item 0 of book acme1: "acme" + "10/K" and "acme1" + "0/K".
+    await run(ledger, 'acme', { type: 'PostEntries', atomic: false, entries: Array.from({ length: 10 }, () => entry) }, 'K');
+    expect(await run(ledger, 'acme1', transfer('cash', 'bank', '5'), 'K')).toMatchObject({ status: 201, replayed: false });
+    const { accounts } = await checkBook(admin, 'acme1');
+    expect(balanceIn(accounts, 'cash')).toBe(500n);
   });
 
   test('refusals are remembered: the account that is opened later changes nothing for the old key', async () => {

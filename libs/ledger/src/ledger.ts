@@ -172,8 +172,7 @@ export class Ledger {
 
   /** Answers from memory what this process has seen committed (rule 10). */
   private repeated(unit: CommandUnit): boolean {
-    const address = unit.bookId + unit.name;
-    const receipt = this.acknowledged.get(address) ?? this.acknowledgedBefore.get(address);
+    const receipt = this.acknowledged.get(unit.address) ?? this.acknowledgedBefore.get(unit.address);
     if (receipt !== undefined) unit.done(receipt, false);
     return receipt !== undefined;
   }
@@ -185,7 +184,7 @@ export class Ledger {
       this.acknowledgedBefore = this.acknowledged;
       this.acknowledged = new Map();
     }
-    this.acknowledged.set(unit.bookId + unit.name, receipt);
+    this.acknowledged.set(unit.address, receipt);
   }
 
   /**
@@ -241,6 +240,8 @@ export class Ledger {
 /** A command in the write queue. A class and not a bundle of closures: there are a thousand of them at any moment. */
 class CommandUnit implements Unit {
   readonly name: string;
+  /** Book, item and key as one text; no book id holds a slash, so book1 with item 0 is not book with item 10. */
+  readonly address: string;
   readonly key: string;
   readonly command: string;
   readonly fingerprint: string;
@@ -269,6 +270,7 @@ class CommandUnit implements Unit {
   ) {
     this.key = sent.key;
     this.name = nameOf(this);
+    this.address = `${bookId}/${this.name}`;
     this.command = source.type;
     this.fingerprint = crypto.hash('sha256', text, 'hex');
     this.needs = claims ? nothing : needsOf(source);
