@@ -103,6 +103,8 @@ export class Projector {
   private readonly stopped = new Map<string, ProjectionFailure & { readonly retryAt: number }>();
   /** By book and projection: up to where batches are folded one by one, because one of them cannot be folded. */
   private readonly suspects = new Map<string, number>();
+  /** Books in which the projections that are ahead are folded in the next turn. */
+  private readonly leadersNext = new Set<string>();
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
   private running = false;
@@ -275,9 +277,9 @@ export class Projector {
     const cursorOf = ({ name }: Projection): number => cursors[name] ?? 0;
     const now = Date.now();
     const able = projections.filter((projection) => (this.stopped.get(`${bookId}/${projection.name}`)?.retryAt ?? 0) <= now);
-    const from = Math.min(...able.map(cursorOf));
-    if (able.length === 0 || from >= head) return 'done';
-    // Those that are furthest behind go first, up to where the next ones stand; from there on all go together.
+    const from = this.whichFirst(bookId, able.map(cursorOf), head);
+    if (from === undefined) return 'done';
+    // Those at the same position go together, up to where the next ones stand; from there on with these.
     const group = able.filter((projection) => cursorOf(projection) === from);
     const until = Math.min(head, ...able.map(cursorOf).filter((position) => position > from));
     const careful = group.some(({ name }) => this.suspects.has(`${bookId}/${name}`) || this.stopped.has(`${bookId}/${name}`));
@@ -301,6 +303,19 @@ export class Projector {
       this.succeeded(bookId, group, to);
       if (!more) return to < head ? 'more' : 'done';
     }
+  }
+
+  /**
+   * From which position to fold in this turn: where those that are furthest behind stand, and every other time where those
+   * stand that are ahead, so that a projection that is folded anew does not keep the others from what is new.
+   */
+  private whichFirst(bookId: string, cursors: readonly number[], head: number): number | undefined {
+    const behind = cursors.filter((position) => position < head);
+    if (behind.length === 0) return undefined;
+    const [last, first] = [Math.min(...behind), Math.max(...behind)];
+    if (last === first || this.leadersNext.delete(bookId)) return first;
+    this.leadersNext.add(bookId);
+    return last;
   }
 
   private async positions(bookId: string): Promise<{ head: number; cursors: Partial<Record<string, number>> }> {
