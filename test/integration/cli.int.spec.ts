@@ -100,9 +100,9 @@ async function entriesPosted(book: string): Promise<number> {
 }
 
 async function untilPosted(book: string, entries: number): Promise<void> {
-  for (let waited = 0; (await entriesPosted(book)) < entries; waited += 5) {
+  for (let waited = 0; (await entriesPosted(book)) < entries; waited += 20) {
     if (waited > 60_000) throw new Error(`${entries} entries were not posted within a minute`);
-    await sleep(5);
+    await sleep(20);
   }
 }
 
