@@ -274,7 +274,7 @@ describe('the period of a day', () => {
       label: '2026A',
       from: '2027-01-01',
       to: '2027-03-31',
-      periods: [period(1, '2027-01-01', '2027-03-31'), period(2, '2027-03-31', '2027-03-31', 'adjustment')],
+      periods: [period(1, '2027-03-31', '2027-03-31', 'adjustment'), period(2, '2027-01-01', '2027-03-31')],
     });
     const book = state(history(aBook({ fiscalYearStart: '01-01' }), adjusted));
     for (let day = '2025-12-31'; day <= '2027-04-01'; day = addDays(day, 1)) {
