@@ -317,6 +317,11 @@ describe('faulty files', () => {
       entry('1', '1', { account: 'Assets:A ' }),
       '2 1 text_invalid: account "Assets:A " begins or ends with a blank',
     ],
+    [
+      'an account with U+0000',
+      entry('1', '1', { account: 'Foo\u0000' }),
+      '2 1 text_invalid: account "Foo\u0000" holds a control character',
+    ],
     ['an account without a code', entry('1', '1', { account: '' }), '2 1 malformed: account "" is empty'],
     [
       'a description with a control character',

@@ -166,7 +166,6 @@ export interface Draft {
   /** Lines of the file: where the entry begins, and where each of its lines stands. */
   readonly at: number;
   readonly lineAt: readonly number[];
-  readonly rows: number;
   readonly dropped: number;
 }
 
@@ -217,8 +216,10 @@ export class EntryReader {
       for (const row of rows) {
         if ('problem' in row || this.codes.has(row.account)) continue;
         const code = row.account.normalize('NFC');
-        this.codes.set(row.account, { code, fault: codeFault(code) });
-        if (this.typeOf(code) === undefined && !this.untyped.has(code)) unknown.add(code);
+        const fault = codeFault(code);
+        this.codes.set(row.account, { code, fault });
+        // What is no code is refused without asking, and may hold what the database takes for no text.
+        if (fault === undefined && this.typeOf(code) === undefined && !this.untyped.has(code)) unknown.add(code);
       }
     }
     if (unknown.size === 0) return;
@@ -278,7 +279,7 @@ export class EntryReader {
       source: { id: txn, system: this.options.source },
       type: 'PostEntry',
     };
-    return { txn, command, at, lineAt, rows: rows.length, dropped };
+    return { txn, command, at, lineAt, dropped };
   }
 
   /** @returns undefined for a line of quantity zero that is to be dropped */
