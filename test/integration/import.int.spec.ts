@@ -320,7 +320,7 @@ describe('faulty files', () => {
     [
       'an account with U+0000',
       entry('1', '1', { account: 'Foo\u0000' }),
-      '2 1 text_invalid: account "Foo\u0000" holds a control character',
+      '2 1 text_invalid: account "Foo\\u0000" holds a control character',
     ],
     ['an account without a code', entry('1', '1', { account: '' }), '2 1 malformed: account "" is empty'],
     [

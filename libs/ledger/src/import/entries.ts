@@ -247,14 +247,22 @@ export class EntryReader {
     if (first === undefined) throw new Error('an entry without rows');
     const { date, description } = first;
     if (!isDate(date)) {
-      throw new RowFault('date_invalid', `date is "${date}", not a date YYYY-MM-DD that exists, from 1900-01-01 to 2199-12-31`, first.at);
+      throw new RowFault(
+        'date_invalid',
+        `date is ${quoted(date)}, not a date YYYY-MM-DD that exists, from 1900-01-01 to 2199-12-31`,
+        first.at,
+      );
     }
     checkDescription(description, first.at);
     const lines: EntryLine[] = [];
     const lineAt: number[] = [];
     for (const row of postings) {
       if (row.date !== date) {
-        throw new RowFault('malformed', `date is "${row.date}", but "${date}" in line ${first.at}; an entry has one date`, row.at);
+        throw new RowFault(
+          'malformed',
+          `date is ${quoted(row.date)}, but ${quoted(date)} in line ${first.at}; an entry has one date`,
+          row.at,
+        );
       }
       const line = this.line(row, description);
       if (line === undefined) continue;
@@ -286,17 +294,17 @@ export class EntryReader {
   private line(row: PostingRow, description: string): EntryLine | undefined {
     const { account, currency, quantity, origin, at } = row;
     const { code, fault } = this.codes.get(account) ?? { code: account };
-    if (fault !== undefined) throw new RowFault(fault.code, `account "${account}" ${fault.text}`, at);
+    if (fault !== undefined) throw new RowFault(fault.code, `account ${quoted(account)} ${fault.text}`, at);
     if (this.untyped.get(code) === false) throw new RowFault('account_unknown', typeless(code), at);
     if (!currencyForm.test(currency)) {
       const form = '1 to 24 of A-Z a-z 0-9 . _ -, beginning with a letter or digit';
-      throw new RowFault('text_invalid', `commodity is "${currency}", not ${form}`, at);
+      throw new RowFault('text_invalid', `commodity is ${quoted(currency)}, not ${form}`, at);
     }
     const negative = quantity.startsWith('-');
     const unsigned = negative ? quantity.slice(1) : quantity;
     if (!isPlainDecimal(unsigned)) {
       const form = 'digits, at most one point, no blank, plus sign, exponent, thousands separator or leading zero';
-      throw new RowFault('amount_format', `quantity is "${quantity}", not a plain decimal like 1234.50 or -1234.50 (${form})`, at);
+      throw new RowFault('amount_format', `quantity is ${quoted(quantity)}, not a plain decimal like 1234.50 or -1234.50 (${form})`, at);
     }
     const amount = canonicalDecimal(unsigned);
     const enabled = scaleIn(this.book, currency);
@@ -336,6 +344,11 @@ function checkDescription(description: string, at: number): void {
   if (isBlank(description)) return;
   const fault = textFault(description, descriptionLengthMax, controlsButLines);
   if (fault !== undefined) throw new RowFault(fault.code, `description ${fault.text}`, at);
+}
+
+/** A text of the file in a message: short, and without what a terminal would take for a command. */
+function quoted(text: string): string {
+  return JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 60)}…`);
 }
 
 interface Fault {
@@ -429,7 +442,7 @@ export async function readAccountTypes(file: string): Promise<Map<string, Accoun
       const fault =
         problem ??
         (isBlank(account) ? 'account is empty' : undefined) ??
-        (type === undefined ? `type is "${text}", not one of ${accountTypes.join(', ')} or revenue` : undefined) ??
+        (type === undefined ? `type is ${quoted(text)}, not one of ${accountTypes.join(', ')} or revenue` : undefined) ??
         (known !== undefined && known !== type ? `account ${account} has type ${known} in a row before` : undefined);
       if (fault !== undefined || type === undefined) throw new LedgerError('malformed', `${file}:${at}: ${fault}`);
       types.set(account, type);

@@ -17,7 +17,8 @@ export async function* readPostingsCsv(file: string): AsyncGenerator<readonly So
     yield rows.map(({ at, cells, problem }): SourceRow => {
       const [txn = '', date = '', description = '', line = '', account = '', currency = '', quantity = '', kind = ''] = cells;
       if (problem !== undefined) return { at, txn, problem };
-      if (!/^[1-9]\d{0,8}$/.test(line)) return { at, txn, problem: `line is "${line}", not a whole number from 1 on` };
+      if (!/^[1-9]\d{0,8}$/.test(line))
+        return { at, txn, problem: `line is ${JSON.stringify(line.slice(0, 60))}, not a whole number from 1 on` };
       const origin = kind === '' || kind === 'posting' ? undefined : kind;
       return { at, txn, date, description, line: Number(line), account, currency, quantity, origin };
     });
