@@ -22,6 +22,7 @@ declare module 'fastify' {
 const paramLengthMax = 120 * 12;
 
 const closeIdleMs = 20;
+const closeAllMs = 5_000;
 
 /** An adapter for one Nest application; `skipMiddie` because nothing here is an Express middleware. */
 export function createAdapter(): FastifyAdapter {
@@ -67,10 +68,15 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
     done();
   });
 
-  // A connection that was busy when the server closed stays open after its answer, and the server would wait for it.
+  // A connection that was busy when the server closed stays open after its answer, and the server would wait for it; one
+  // that never sends the rest of its request is cut.
   fastify.addHook('preClose', async () => {
-    const timer = setInterval(() => fastify.server.closeIdleConnections(), closeIdleMs);
-    fastify.server.once('close', () => clearInterval(timer));
+    const idle = setInterval(() => fastify.server.closeIdleConnections(), closeIdleMs);
+    const late = setTimeout(() => fastify.server.closeAllConnections(), closeAllMs);
+    fastify.server.once('close', () => {
+      clearInterval(idle);
+      clearTimeout(late);
+    });
   });
 
   fastify.addHook('onResponse', (request, reply, done) => {
