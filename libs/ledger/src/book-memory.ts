@@ -36,6 +36,8 @@ interface CachedAccount {
   readonly codes: string[];
   /** Undecided and unacknowledged batches that refer to it. */
   pins: number;
+  /** What the budget was told when it came: the same is given back, however it has grown meanwhile. */
+  readonly bytes: number;
 }
 
 interface CachedEntry {
@@ -87,8 +89,8 @@ export class StateBudget {
   }
 }
 
-/** A rough figure per account: V8 objects, two map entries and the text of the code. */
-const bytesOf = ({ state }: CachedAccount): number => 480 + 4 * state.code.length + 160 * state.totals.length;
+/** A rough figure per account: V8 objects, two map entries, the text of the code, and one currency at least, since it will be posted to. */
+const bytesOf = ({ code, totals }: AccountState): number => 480 + 4 * code.length + 160 * Math.max(1, totals.length);
 
 export class BookMemory implements BookView {
   readonly bookStreamId: string;
@@ -144,7 +146,7 @@ export class BookMemory implements BookView {
   /** Forgets everything; the next takeUp reads the book anew. */
   drop(): void {
     let bytes = 0;
-    for (const account of this.accounts.values()) bytes += bytesOf(account);
+    for (const account of this.accounts.values()) bytes += account.bytes;
     this.budget.count(-bytes, this);
     this.accounts.clear();
     this.idsByCode.clear();
@@ -213,34 +215,41 @@ export class BookMemory implements BookView {
       pinned.push(cached);
       return cached;
     };
-    const unknownCodes = new Set<string>();
-    for (const { codes } of needs) {
-      for (const code of codes) {
-        const id = this.idsByCode.get(code);
-        if (id === undefined) unknownCodes.add(code);
-        else pin(this.accounts.get(id));
-      }
-    }
-    const lineAccounts = new Set<string>();
     const entryIds = new Set(needs.flatMap(({ entries }) => entries));
-    for (const id of entryIds) {
-      const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
-      for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
-    }
-    const ids = await this.store.streamsByName(this.bookId, accountCodes, [...unknownCodes]);
-    const missing: string[] = [];
-    for (const id of new Set([...ids.values(), ...lineAccounts])) if (pin(this.accounts.get(id)) === undefined) missing.push(id);
-    for (const [id, state] of await this.readAccounts(missing)) {
-      // A batch that was decided while we read may have opened it: what it left is newer.
-      const account = this.accounts.get(id);
-      if (account === undefined) pinned.push(this.remember(id, state));
-      else pin(account);
-    }
-    for (const [code, id] of ids) this.learnCode(code, id);
-    return () => {
+    const letGo = (): void => {
       for (const cached of pinned) cached.pins--;
       for (const id of entryIds) if (this.entries.get(id)?.pins === 0) this.entries.delete(id);
     };
+    try {
+      const unknownCodes = new Set<string>();
+      for (const { codes } of needs) {
+        for (const code of codes) {
+          const id = this.idsByCode.get(code);
+          if (id === undefined) unknownCodes.add(code);
+          else pin(this.accounts.get(id));
+        }
+      }
+      const lineAccounts = new Set<string>();
+      for (const id of entryIds) {
+        const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
+        for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
+      }
+      const ids = await this.store.streamsByName(this.bookId, accountCodes, [...unknownCodes]);
+      const missing: string[] = [];
+      for (const id of new Set([...ids.values(), ...lineAccounts])) if (pin(this.accounts.get(id)) === undefined) missing.push(id);
+      for (const [id, state] of await this.readAccounts(missing)) {
+        // A batch that was decided while we read may have opened it: what it left is newer.
+        const account = this.accounts.get(id);
+        if (account === undefined) pinned.push(this.remember(id, state));
+        else pin(account);
+      }
+      for (const [code, id] of ids) this.learnCode(code, id);
+    } catch (error) {
+      // An entry that stays pinned stays in memory, where nobody would tell it what other processes do.
+      letGo();
+      throw error;
+    }
+    return letGo;
   }
 
   private async readEntry(id: string): Promise<CachedEntry | undefined> {
@@ -268,9 +277,9 @@ export class BookMemory implements BookView {
 
   /** Pinned once by whoever brought it, or making room could drop it again at once. */
   private remember(id: string, state: AccountState): CachedAccount {
-    const account: CachedAccount = { state, codes: [], pins: 1 };
+    const account: CachedAccount = { state, codes: [], pins: 1, bytes: bytesOf(state) };
     this.accounts.set(id, account);
-    this.budget.count(bytesOf(account), this);
+    this.budget.count(account.bytes, this);
     return account;
   }
 
@@ -287,7 +296,7 @@ export class BookMemory implements BookView {
     for (const [id, account] of this.accounts) {
       if (free >= bytes) break;
       if (account.pins > 0) continue;
-      free += bytesOf(account);
+      free += account.bytes;
       this.accounts.delete(id);
       for (const code of account.codes) this.idsByCode.delete(code);
     }
@@ -419,7 +428,7 @@ export class BookMemory implements BookView {
       if (before !== undefined) account.state = before;
       else {
         this.accounts.delete(id);
-        this.budget.count(-bytesOf(account), this);
+        this.budget.count(-account.bytes, this);
       }
     }
     for (const [id, before] of changes.entries) {
@@ -438,7 +447,8 @@ export class BookMemory implements BookView {
    * too late are told by their versions: an event that is in them already is skipped, a gap means that we know too little.
    */
   async catchUp(head: Head): Promise<void> {
-    if (head.position - this.head.position > 50_000) return this.drop();
+    // A log that has become shorter (a backup was put back, a standby that lacked the end took over) is another log.
+    if (head.position < this.head.position || head.position - this.head.position > 50_000) return this.drop();
     for (let after = this.head.position; after < head.position; ) {
       const events = await this.store.readAll(this.bookId, after, 5_000);
       for (const event of events) {
