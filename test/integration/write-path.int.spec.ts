@@ -305,6 +305,15 @@ describe('rule 5: recordedAt grows with position whatever the clocks do', () => 
     expect(await store.positionAt('floor', asked + 1_000)).toBe(position);
     expect(await store.positionAt('floor', Date.now() * 1_000 + 60_000_000)).toBeUndefined();
   });
+
+  test('a clock that lags by less than two seconds is put right as soon as a question about a moment ago refuses an append', async () => {
+    const { ledger, store } = start(database.appUrl, { clock: () => Date.now() - 1_500 });
+    await openBookWith(ledger, 'lagging', ['bank', 'cash']);
+    await store.positionAt('lagging', Date.now() * 1_000 - 500_000);
+    const before = Date.now();
+    const { recordedAt } = JSON.parse((await run(ledger, 'lagging', transfer('cash', 'bank', '1'))).body);
+    expect(Date.parse(recordedAt)).toBeGreaterThanOrEqual(before);
+  });
 });
 
 describe('rule 6: heads are the snapshots, and a missing one is folded from events', () => {
@@ -632,6 +641,29 @@ describe('two processes on one book with hot accounts and limits', () => {
     expect(JSON.parse(correction.body)).toMatchObject({ number: 5, reversal: { number: 4 } });
     const { accounts } = await checkBook(admin, 'reversals');
     expect(balanceIn(accounts, 'cash')).toBe(900n);
+  });
+});
+
+describe('a log that has become shorter', () => {
+  test('a backup is put back under a running process: it decides on what is there', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'restored', ['bank', { code: 'cash', limits: [{ currency: 'EUR', min: '0' }] }]);
+    const kept = JSON.parse((await run(ledger, 'restored', transfer('cash', 'bank', '100'))).body).position + 2;
+    await run(ledger, 'restored', transfer('cash', 'bank', '100'));
+    await admin.query('BEGIN');
+    const guarded = ['events', 'batches', 'receipts', 'heads', 'book_heads'];
+    for (const table of guarded) await admin.query(`ALTER TABLE log.${table} DISABLE TRIGGER USER`);
+    await admin.query("DELETE FROM log.events WHERE book_id = 'restored' AND position > $1", [kept]);
+    await admin.query("DELETE FROM log.batches WHERE book_id = 'restored' AND last_position > $1", [kept]);
+    await admin.query("DELETE FROM log.receipts WHERE book_id = 'restored' AND position > $1", [kept]);
+    await admin.query("DELETE FROM log.heads WHERE book_id = 'restored'");
+    await admin.query("UPDATE log.book_heads SET position = $1, tail = gen_random_uuid() WHERE book_id = 'restored'", [kept]);
+    for (const table of guarded) await admin.query(`ALTER TABLE log.${table} ENABLE TRIGGER USER`);
+    await admin.query('COMMIT');
+    expect(JSON.parse((await run(ledger, 'restored', transfer('bank', 'cash', '150'))).body)).toMatchObject({ code: 'limit_exceeded' });
+    expect(JSON.parse((await run(ledger, 'restored', transfer('bank', 'cash', '60'))).body)).toMatchObject({ number: 2 });
+    const { accounts } = await checkBook(admin, 'restored');
+    expect(balanceIn(accounts, 'cash')).toBe(4_000n);
   });
 });
 

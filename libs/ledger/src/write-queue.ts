@@ -419,6 +419,8 @@ class BookWriter {
     }
     if (decided.length === 0) {
       this.memory.head = head;
+      // That there is no book is told from memory, with no append that would check it: looked up anew for those who come next.
+      if (this.memory.book() === undefined && this.underWay.length === 0) this.memory.drop();
       return undefined;
     }
     const headAfter: Head = { position: head.position + events.length, tail: randomUUID(), recordedAt };
@@ -527,7 +529,8 @@ class BookWriter {
         return this.memory.catchUp(outcome.head);
       case 'clock_refused':
         this.memory.floor = Math.max(this.memory.floor, outcome.above);
-        if (this.owner.now() > outcome.clock) this.owner.correctClock(outcome.clock);
+        // Also one that lags: every query that asks about a moment ago would refuse the next append again.
+        this.owner.correctClock(outcome.clock);
         return;
       case 'keys_known':
         for (const receipt of outcome.receipts) this.answerKnown(receipt);
