@@ -238,7 +238,7 @@ function clientConfig(url: string, hostCount: number, options: Omit<ConnectOptio
  */
 async function prepareSession(client: ClientBase, options: Omit<ConnectOptions, 'pipeline'>): Promise<void> {
   const answer = await client.query<{ standby: boolean; read_only: string }>(
-    `SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false), set_config('jit', 'off', false),
+    `SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false), set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),
             pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only`,
   );
   const { standby, read_only } = answer.rows[0] as { standby: boolean; read_only: string };
