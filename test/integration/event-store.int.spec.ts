@@ -244,6 +244,16 @@ describe('receipts (I6)', () => {
     }
   });
 
+  it('of the entries of one call are told apart by their item, so that a repeat finds those that are missing', async () => {
+    await log.appended(bookId, { receipts: [receiptOf('call', { item: 0 }), receiptOf('call', { item: 2 })] });
+    expect((await log.append(bookId, { receipts: [receiptOf('call', { item: 1 }), receiptOf('call', { item: 3 })] })).kind).toBe(
+      'appended',
+    );
+    const again = await log.append(bookId, { receipts: [receiptOf('call', { item: 3 }), receiptOf('call', { item: 4 })] });
+    expect(again).toMatchObject({ kind: 'keys_known', receipts: [{ key: 'call', item: 3 }] });
+    expect(again.kind === 'keys_known' && again.receipts).toHaveLength(1);
+  });
+
   it('cannot be written twice in one batch', async () => {
     const twice = log.append(bookId, { events: [note(newId(), 1)], receipts: [receiptOf('k'), receiptOf('k')] });
     await expect(twice).rejects.toBeInstanceOf(VersionConflict);

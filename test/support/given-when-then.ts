@@ -243,6 +243,7 @@ function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circum
       changeAccount(decision, command);
   }
   holdInvariants(book, decision.uncommitted);
+  holdCodes(book, decision);
   return decision.uncommitted;
 }
 
@@ -269,6 +270,13 @@ function holdInvariants(before: NaiveBook, events: readonly UncommittedEvent[]):
       broken('I12', `${event.type} is caused by ${events[event.causedBy]?.type}`);
     }
   });
+}
+
+/** Codes are reserved when they are given for the first time, each to its account, and never again. */
+function holdCodes(before: NaiveBook, { uncommitted, newCodes }: Decision): void {
+  const given = uncommitted.filter(({ type }) => givesCode(type)).map(({ streamId, data }) => [(data as { code: string }).code, streamId]);
+  const expected = given.filter(([code = '']) => before.accountIdByCode(code) === undefined);
+  expect([...newCodes]).toEqual(expected);
 }
 
 /** I1 and I2 by summing fractions of whole units: no scale, no minor units. */
