@@ -172,6 +172,20 @@ BEGIN
 END
 $$;
 
+-- hold_head locks the head of a book until the caller's SQL transaction ends and returns it: for a writer that has lost the race
+-- for the head several times in a row, so that every process gets its turn however busy another is. A holder that stops is cut
+-- off after five seconds. No row: the book has no head.
+CREATE FUNCTION log.hold_head(p_book text)
+RETURNS TABLE ("position" bigint, tail uuid, recorded_at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, log, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT h.position, h.tail, h.recorded_at FROM log.book_heads h WHERE h.book_id = p_book FOR UPDATE;
+END
+$$;
+
 -- register_book enters a book into the directory; repeating it changes nothing.
 CREATE FUNCTION log.register_book(p_book text, p_registered_at timestamptz) RETURNS void
 LANGUAGE sql SECURITY DEFINER

@@ -667,6 +667,44 @@ describe('a log that has become shorter', () => {
   });
 });
 
+describe('a server that is silent while states are read', () => {
+  test('503 after the deadline, and the book goes on when it speaks again', async () => {
+    const first = start();
+    await openBookWith(first.ledger, 'unread', ['bank', 'cash']);
+    const proxy = await tcpProxy(database.appUrl);
+    const cold = start(proxy.url, { config: { COMMAND_DEADLINE_MS: 400 } as never });
+    await run(cold.ledger, 'unread', { type: 'OpenAccount', code: 'till', name: 'Till', accountType: 'asset' });
+    proxy.swallowAnswers();
+    await expect(run(cold.ledger, 'unread', transfer('cash', 'bank', '1'), 'unread-1')).rejects.toMatchObject({
+      code: 'database_unavailable',
+    });
+    proxy.cut();
+    expect((await run(cold.ledger, 'unread', transfer('cash', 'bank', '1'), 'unread-1')).status).toBe(201);
+    const { accounts } = await checkBook(admin, 'unread');
+    expect(balanceIn(accounts, 'cash')).toBe(100n);
+    await proxy.close();
+  });
+});
+
+describe('a busy process and a quiet one on one book', () => {
+  test('the quiet one gets its turn', async () => {
+    const busy = start();
+    const quiet = start();
+    await openBookWith(busy.ledger, 'turns', ['bank', 'cash']);
+    let served = false;
+    const callers = Array.from({ length: 200 }, async () => {
+      // Without turns the quiet one would wait for as long as this goes on.
+      for (let posts = 0; !served && posts < 2_000; posts++) await run(busy.ledger, 'turns', transfer('cash', 'bank', '1'));
+    });
+    for (let posts = 0; posts < 5; posts++) expect((await run(quiet.ledger, 'turns', transfer('bank', 'cash', '1'))).status).toBe(201);
+    const stillBusy = callers.length > 0 && busy.ledger.queueLength > 0;
+    served = true;
+    await Promise.all(callers);
+    expect(stillBusy).toBe(true);
+    await checkBook(admin, 'turns');
+  });
+});
+
 describe('who, why, from where (I12)', () => {
   test('events tell user, key, reason and release; the place stands apart as a salted hash', async () => {
     const { ledger } = start();

@@ -26,7 +26,7 @@ const testConfig: LedgerOptions['config'] = {
 
 /** Starts a ledger of its own on the database at `url`. */
 export function startLedger(url: string, options: Partial<LedgerOptions> = {}): TestLedger {
-  const pool = openPool(url, { max: 4 });
+  const pool = openPool(url, { max: 4, queryTimeoutMs: options.config?.COMMAND_DEADLINE_MS ?? testConfig.COMMAND_DEADLINE_MS });
   const store = new EventStore(pool, catalogue);
   const ledger = new Ledger(store, {
     connect: () => connect(url, { pipeline: true }),

@@ -283,6 +283,17 @@ export class EventStore {
     return row === undefined ? emptyHead : { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) };
   }
 
+  /**
+   * The head of a book, locked until the SQL transaction that was begun on this connection ends, at most five idle seconds.
+   * For a writer that others were always faster than; whoever holds it appends on the same connection and commits.
+   */
+  async holdHead(client: Pick<Client, 'query'>, bookId: string): Promise<Head> {
+    await client.query("SET LOCAL idle_in_transaction_session_timeout = '5s'");
+    const answer = await client.query<{ position: number; tail: string; recorded_at: string }>('SELECT * FROM log.hold_head($1)', [bookId]);
+    const row = answer.rows[0];
+    return row === undefined ? emptyHead : { position: row.position, tail: row.tail, recordedAt: microsOf(row.recorded_at) };
+  }
+
   /** Events of a stream in version order. */
   async readStream(
     bookId: string,

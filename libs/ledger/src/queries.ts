@@ -298,7 +298,8 @@ export class Queries {
     checkDate(date, 'asOf');
     const balance = await this.findBalance(bookId, code, date, knownAt);
     if (balance === undefined) throw bookUnknown(bookId);
-    const { account, position, totals } = balance;
+    const { account, head, position, totals } = balance;
+    if (position > head) throw notYet(position, head);
     if (account === undefined) {
       await this.accountId(bookId, code);
       throw accountUnknown(code, position);
@@ -312,7 +313,7 @@ export class Queries {
       const current = await balanceAtHead(this.pool, bookId, code);
       if (current !== undefined) return current;
     }
-    const position = knownAt === undefined ? undefined : await this.pin(bookId, knownAt);
+    const position = knownAt === undefined ? undefined : (positionIn(knownAt) ?? (await this.pin(bookId, knownAt)));
     return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position });
   }
 
@@ -628,13 +629,12 @@ export class Queries {
       return cursor.position;
     }
     if (knownAt === undefined) return head;
-    const text = String(knownAt);
-    if (/^-?\d+$/.test(text)) {
-      const position = Number(text);
-      if (position < 0) throw malformed('knownAt', `knownAt ${text} is below 0; positions count from 1, and 0 is before the first event`);
-      if (position > head) throw dateInvalid('knownAt', `knownAt ${text} has not come yet: the book's last position is ${head}`);
-      return position;
+    const given = positionIn(knownAt);
+    if (given !== undefined) {
+      if (given > head) throw notYet(given, head);
+      return given;
     }
+    const text = String(knownAt);
     const micros = instantMicros(text);
     if (micros === undefined) {
       throw dateInvalid('knownAt', `knownAt "${text}" is neither a position nor an instant like 2026-07-05T12:00:00Z (RFC 3339)`);
@@ -774,6 +774,21 @@ const dateInvalid = (member: string, message: string): LedgerError => new Ledger
 const bookUnknown = (bookId: string): LedgerError => new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
 const known = (knownAt: KnownAt | undefined, position: number): string =>
   knownAt === undefined ? '' : ` as known at position ${position}`;
+
+const notYet = (position: number, head: number): LedgerError =>
+  dateInvalid('knownAt', `knownAt ${position} has not come yet: the book's last position is ${head}`);
+
+/**
+ * The position that knownAt names, undefined when it is something else.
+ * @throws LedgerError malformed below 0
+ */
+function positionIn(knownAt: KnownAt): number | undefined {
+  const text = String(knownAt);
+  if (!/^-?\d{1,16}$/.test(text)) return undefined;
+  const position = Number(text);
+  if (position < 0) throw malformed('knownAt', `knownAt ${text} is below 0; positions count from 1, and 0 is before the first event`);
+  return position;
+}
 
 function accountUnknown(code: string, position: number | undefined, inPath = true): LedgerError {
   const message = `there is no account ${code}${position === undefined ? '' : ` as known at position ${position}`}`;

@@ -141,6 +141,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const url = server === undefined ? config.DATABASE_URL : embeddedUrl(server, config);
     const pool = openPool(url, {
       max: config.READER_CONNECTIONS,
+      // Longer than anything a query may take; a server that is silent must not hold up a book for ever.
+      queryTimeoutMs: config.COMMAND_DEADLINE_MS,
       onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
     });
     closing.push(() => pool.end());

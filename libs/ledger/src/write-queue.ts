@@ -17,6 +17,7 @@ import {
   type NewEvent,
   type Receipt,
   uuidV7,
+  VersionConflict,
 } from '#event-store';
 import { endAtOnce, isConnectionLost, isTransient } from '#postgres';
 import { isRemembered, problemBody, statusOf } from './answer';
@@ -73,6 +74,8 @@ interface Queued {
   followers: Unit[];
   /** Sent at least once with unknown outcome: an outcome found in the receipts is its own first answer. */
   sent: boolean;
+  /** Whether its states did not fit the log once: they were read anew, so it may try again. */
+  conflicted: boolean;
   /** After an error of unknown cause: the largest batch that it may be part of (rule 3). */
   limit: number;
 }
@@ -97,6 +100,8 @@ const bytesMax = 2 * 1024 * 1024;
 const bytesPerCommandByte = 3;
 /** After another process was faster, speculation is pointless for a while. */
 const calmAppends = 20;
+/** After this many lost races in a row a writer takes the head by its lock: a busy process would be faster for ever. */
+const racesMax = 3;
 /** How far behind the database's clock recordedAt may lag before the process takes over the database's time. */
 const clockSlackMicros = 2_000_000;
 const backoffMsMin = 50;
@@ -165,11 +170,6 @@ export class WriteQueue {
     this.closing = true;
     await Promise.all([...this.books.values()].map((book) => book.idle()));
     await this.connections.close();
-  }
-
-  /** For tests and idle books: forgets a book's memory as if the process had just started. */
-  forget(bookId: string): void {
-    this.books.get(bookId)?.forget();
   }
 
   settledOne(): void {
@@ -260,6 +260,10 @@ class BookWriter {
   private wakeUp: (() => void) | undefined;
   private client: Client | undefined;
   private calm = calmAppends;
+  /** Appends in a row that came after another process's. */
+  private lostRaces = 0;
+  /** Whether an SQL transaction on `client` holds the lock of the head. */
+  private holding = false;
   private backoffMs = 0;
 
   constructor(
@@ -280,7 +284,7 @@ class BookWriter {
         leader.followers.push(unit);
         continue;
       }
-      const queued: Queued = { unit, followers: [], sent: false, limit: unitsMax };
+      const queued: Queued = { unit, followers: [], sent: false, conflicted: false, limit: unitsMax };
       this.byKey.set(unit.name, queued);
       this.waiting.push(queued);
     }
@@ -290,10 +294,6 @@ class BookWriter {
 
   async idle(): Promise<void> {
     while (this.running !== undefined) await this.running;
-  }
-
-  forget(): void {
-    if (this.underWay.length === 0) this.memory.drop();
   }
 
   private signal(): void {
@@ -341,6 +341,7 @@ class BookWriter {
     }
     this.client ??= await this.connections.take();
     await this.memory.takeUp();
+    if (this.lostRaces >= racesMax && this.underWay.length === 0) await this.holdHead(this.client);
     const taken = this.take(depth);
     const needs = taken.map(({ unit }) => unit.needs);
     let letGo: (() => void) | undefined;
@@ -361,6 +362,20 @@ class BookWriter {
     const batch = this.decide(taken);
     letGo?.();
     if (batch !== undefined) this.send(batch);
+    else if (this.holding) await this.letGoOfHead(this.client, 'ROLLBACK');
+  }
+
+  /** Waits for the head's lock like any other writer; what others appended meanwhile is folded while nobody can append more. */
+  private async holdHead(client: Client): Promise<void> {
+    await client.query('BEGIN');
+    this.holding = true;
+    await this.memory.catchUp(await this.owner.store.holdHead(client, this.bookId));
+    await this.memory.takeUp();
+  }
+
+  private async letGoOfHead(client: Client, how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    await client.query(how);
+    this.holding = false;
   }
 
   /** At most half of those waiting, so that the next batch has something to overlap with; all of them when nothing may overlap. */
@@ -447,6 +462,13 @@ class BookWriter {
         contexts,
         names: namesOf(changes),
       });
+      // Under the lock the append is durable only with the COMMIT, which is therefore part of it.
+      if (this.holding) {
+        sent = sent.then(
+          (outcome) => this.letGoOfHead(client, 'COMMIT').then(() => outcome),
+          (error) => this.letGoOfHead(client, 'ROLLBACK').then(() => Promise.reject(error)),
+        );
+      }
     } catch (error) {
       sent = Promise.reject(error);
     }
@@ -470,6 +492,7 @@ class BookWriter {
     this.underWay.splice(this.underWay.indexOf(batch), 1);
     this.memory.acknowledge(batch.changes);
     this.backoffMs = 0;
+    this.lostRaces = 0;
     // A clock that was turned back, or put right again after the database had corrected it.
     if (outcome.clock - batch.headAfter.recordedAt > clockSlackMicros) this.owner.correctClock(outcome.clock);
     if (this.calm < calmAppends) this.calm++;
@@ -504,7 +527,7 @@ class BookWriter {
     // Those behind it are commands in their own right: they try for themselves.
     const [next, ...rest] = queued.followers;
     if (next === undefined) return;
-    const heir: Queued = { unit: next, followers: rest, sent: false, limit: queued.limit };
+    const heir: Queued = { unit: next, followers: rest, sent: false, conflicted: false, limit: queued.limit };
     this.byKey.set(next.name, heir);
     this.waiting.push(heir);
   }
@@ -526,6 +549,7 @@ class BookWriter {
     switch (outcome.kind) {
       case 'head_moved':
         this.calm = 0;
+        this.lostRaces++;
         return this.memory.catchUp(outcome.head);
       case 'clock_refused':
         this.memory.floor = Math.max(this.memory.floor, outcome.above);
@@ -566,6 +590,10 @@ class BookWriter {
     }
     if (batch.queued.length === 1) {
       const [culprit] = batch.queued as [Queued];
+      if (error instanceof VersionConflict && !culprit.conflicted) {
+        culprit.conflicted = true;
+        return;
+      }
       this.waiting.splice(this.waiting.indexOf(culprit), 1);
       return this.fail(culprit, error);
     }
@@ -592,8 +620,10 @@ class BookWriter {
   }
 
   private release(usable: boolean): void {
-    if (this.client !== undefined) this.connections.giveBack(this.client, usable);
+    // A connection inside an SQL transaction is no use to anybody else; ending it gives back the lock.
+    if (this.client !== undefined) this.connections.giveBack(this.client, usable && !this.holding);
     this.client = undefined;
+    this.holding = false;
   }
 }
 

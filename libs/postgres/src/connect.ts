@@ -27,6 +27,8 @@ export interface ConnectOptions {
 
 /** How many connections a pool holds, and how each is opened. */
 export interface PoolOptions extends Omit<ConnectOptions, 'pipeline'> {
+  /** Milliseconds after which a query without an answer fails and its connection is given up. Default: never. */
+  queryTimeoutMs?: number;
   /** The most connections at one time. */
   max: number;
   /** Milliseconds an unused connection is kept. Default 30,000. */
@@ -221,7 +223,11 @@ function splitHosts(url: string): string[] {
   return hosts.split(',').map((host) => before + host + after);
 }
 
-function clientConfig(url: string, hostCount: number, options: Omit<ConnectOptions, 'pipeline'>): ClientConfig {
+function clientConfig(
+  url: string,
+  hostCount: number,
+  options: Omit<ConnectOptions, 'pipeline'> & { queryTimeoutMs?: number },
+): ClientConfig {
   return {
     connectionString: url,
     application_name: 'book-keeper',
@@ -229,6 +235,7 @@ function clientConfig(url: string, hostCount: number, options: Omit<ConnectOptio
     keepAlive: true,
     types: exactTypes,
     ...(options.statementTimeoutMs === undefined ? {} : { statement_timeout: options.statementTimeoutMs }),
+    ...(options.queryTimeoutMs === undefined ? {} : { query_timeout: options.queryTimeoutMs }),
   };
 }
 

@@ -300,13 +300,13 @@ const totalsAt = (base: string, kinds: string, lows: string, highs: string): str
 const balanceText = `WITH RECURSIVE
   wanted (account_id) AS (SELECT n.stream_id FROM log.stream_names n WHERE n.book_id = $1 AND n.category = 'account' AND n.name = $2),
   pinned AS (
-    SELECT coalesce($3::int8, h.position) AS known,
+    SELECT h.position AS head, coalesce($3::int8, h.position) AS known,
            coalesce((SELECT min(c.position) FROM projections.cursors c
                       WHERE c.book_id = $1 AND c.projection IN ('as-of', 'chart') HAVING count(*) = 2), 0) AS folded
       FROM log.book_heads h WHERE h.book_id = $1
   ),
   bounds AS (
-    SELECT p.known, p.known >= p.folded AS unfolded,
+    SELECT p.head, p.known, p.known >= p.folded AS unfolded,
            CASE WHEN p.known >= p.folded THEN p.folded
                 ELSE coalesce((SELECT b.last_position FROM log.batches b
                                 WHERE b.book_id = $1 AND b.last_position <= p.known ORDER BY b.last_position DESC LIMIT 1), 0) END AS base
@@ -354,7 +354,7 @@ const balanceText = `WITH RECURSIVE
     SELECT t.data ->> 'currency' AS currency, t.event_type = 'AccountDebited' AS debit, sum((t.data ->> 'amount')::numeric) AS amount
       FROM tail t WHERE t.plain AND ($7::text IS NULL OR (t.data ->> 'effectiveDate') COLLATE "C" <= $7) GROUP BY 1, 2
   )
-SELECT b.known AS position, w.account_id AS id,
+SELECT b.head, b.known AS position, w.account_id AS id,
        (SELECT v.state FROM projections.account_versions v
          WHERE v.book_id = $1 AND v.account_id = w.account_id AND v.position <= b.base ORDER BY v.position DESC LIMIT 1) AS state,
        (SELECT json_agg(json_build_array(t.currency, t.debit::text, t.credit::text)) FROM totals t) AS totals,
@@ -365,7 +365,9 @@ SELECT b.known AS position, w.account_id AS id,
 
 /** What there is to say about one account's balance; `account` is undefined when no such code leads to an account then. */
 export interface AccountBalance {
-  /** The position that the answer holds for. */
+  /** The book's last position when it was read. */
+  readonly head: number;
+  /** The position that the answer holds for; above the head when such a position was asked for. */
   readonly position: number;
   readonly account?: Pick<AccountView, 'code' | 'normalSide'>;
   /** Currencies with at least one line, sorted by code. */
@@ -382,7 +384,7 @@ interface TailEvent {
 /**
  * The account's totals over lines with effective date ≤ asOf (all when absent) and position ≤ knownAt (the head when
  * absent), including everything acknowledged before the call, without waiting for the fold.
- * @param knownAt a position of the book, 0 to its head
+ * @param knownAt a position from 0 on; compare it with the head that comes back
  * @returns undefined when the book has no head
  */
 export async function balanceAt(
@@ -397,6 +399,7 @@ export async function balanceAt(
 ): Promise<AccountBalance | undefined> {
   const { kinds, lows, highs } = windowsOf(asOf);
   const { rows } = await database.query<{
+    head: number;
     position: number;
     id: string | null;
     state: AccountView | null;
@@ -424,7 +427,7 @@ export async function balanceAt(
     if (asOf !== undefined && effectiveDate > asOf) continue;
     addLine(totals, currency, event.eventType === 'AccountDebited' ? 'debit' : 'credit', amount);
   }
-  return { position: row.position, account: account as AccountView | undefined, totals: sorted(totals.values()) };
+  return { head: row.head, position: row.position, account: account as AccountView | undefined, totals: sorted(totals.values()) };
 }
 
 /**
@@ -444,7 +447,7 @@ export async function balanceAtHead(database: Database, bookId: string, code: st
   const row = rows[0];
   if (row === undefined) return undefined;
   const account: AccountState = accountReducer.fromSnapshot(row.state, row.stream_id, row.version);
-  return { position: row.position, account, totals: sorted(account.totals) };
+  return { head: row.position, position: row.position, account, totals: sorted(account.totals) };
 }
 
 /**
