@@ -152,7 +152,7 @@ async function checkBalances(bookId: string, naive: NaiveBook, date: CalendarDat
 describe(`as-of against a naive fold (AS_OF_SEED=${seed})`, () => {
   it('every position and every date one step before, at and after, with the fold at the middle of the log', async () => {
     const bookId = 'middle';
-    const { ledger } = await history(bookId, seed, 9);
+    const { ledger } = await history(bookId, seed, 7);
     await ledger.close();
     const naive = await NaiveBook.read(admin, bookId);
     const cursor = await fold(bookId, { eventsPerFold: 1, upTo: Math.floor(naive.head * 0.6) });

@@ -178,16 +178,19 @@ export class Queries {
   // --- Books and what belongs to them: from the Book's head, always current ---
 
   /** All books, in the order of their ids. */
-  async books(page: Page = {}): Promise<{ readonly books: readonly BookAnswer[]; readonly nextCursor?: string }> {
+  async books(page: Page = {}): Promise<{ readonly books: readonly Omit<BookAnswer, 'fiscalYears'>[]; readonly nextCursor?: string }> {
     const limit = limitOf(page);
     const filter = filterHash('books', {});
     const after = readCursor(page, filter, ['string'])?.key[0] ?? '';
-    const books: BookAnswer[] = [];
+    const books: Omit<BookAnswer, 'fiscalYears'>[] = [];
     const ids = await this.store.books(after, limit + 1);
     for (const id of ids.slice(0, limit)) {
       const book = await this.findBook(id);
       // A book is entered into the directory before it is opened; until then there is nothing to show.
-      if (book !== undefined) books.push(bookAnswer(id, book));
+      if (book === undefined) continue;
+      // Two centuries of periods a book would make a page of many megabytes; GET …/fiscal-years has them.
+      const { fiscalYears: _years, ...shown } = bookAnswer(id, book);
+      books.push(shown);
     }
     return { books, nextCursor: ids.length > limit ? writeCursor(filter, 0, [ids[limit - 1] as string]) : undefined };
   }
@@ -297,7 +300,7 @@ export class Queries {
   ): Promise<BalanceAnswer> {
     checkDate(date, 'asOf');
     const balance = await this.findBalance(bookId, code, date, knownAt);
-    if (balance === undefined) throw bookUnknown(bookId);
+    if (balance === undefined || balance.head === 0) throw bookUnknown(bookId);
     const { account, head, position, totals } = balance;
     if (position > head) throw notYet(position, head);
     if (account === undefined) {
@@ -698,8 +701,9 @@ export class Queries {
 // --- Answers ---
 
 const bookAnswer = (id: string, { state, position }: { readonly state: BookState; readonly position: number }): BookAnswer => {
-  const { version: _version, calendar: _calendar, closedPeriods: _closed, journals: _journals, currencies: _currencies, ...opened } = state;
-  return { id, ...opened, position };
+  const { name, entity, framework, baseCurrency, fx, rounding, timeZone, startsOn, fiscalYearStart, metadata, fiscalYears } = state;
+  const opened = { id, name, entity, framework, baseCurrency, fx, rounding, timeZone, startsOn, fiscalYearStart, metadata };
+  return { ...opened, fiscalYears, position };
 };
 
 function accountAnswer({ parentId, ...account }: AccountView, parents: ReadonlyMap<string, AccountView>): AccountAnswer {
