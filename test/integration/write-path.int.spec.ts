@@ -546,7 +546,7 @@ describe('I6: one key, one effect', () => {
     ['an account', transfer('cash', 'till', '1'), ['lines.1.account']],
     ['metadata', { metadata: { a: 1 } }, ['metadata']],
     ['reason', { reason: 'because' }, ['reason']],
-    ['a default that is stated', { journalCode: 'GENERAL' }, ['journalCode', 'entryType', 'entryMethod']],
+    ['default that is stated', { journalCode: 'GENERAL' }, ['journalCode']],
   ])('the same key with another %s is refused and named, in memory and from the database', async (_, change, members) => {
     const a = start();
     await openBookWith(a.ledger, `reuse-${members.length}-${members[0]?.toLowerCase().replaceAll('.', '-')}`.slice(0, 40), [
@@ -576,6 +576,33 @@ describe('I6: one key, one effect', () => {
     expect(balanceIn(accounts, 'cash')).toBe(500n);
   });
 
+  test('another code of the same account is told, and does not hide what else differs', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'recoded', ['bank', 'cash']);
+    await run(ledger, 'recoded', { type: 'ChangeAccountCode', account: 'cash', code: 'money' });
+    await run(ledger, 'recoded', transfer('cash', 'bank', '1'), 'recoded');
+    const again = (post: PostEntry) => run(start().ledger, 'recoded', post, 'recoded');
+    expect((await again(transfer('cash', 'bank', '1'))).replayed).toBe(true);
+    await expect(again(transfer('money', 'bank', '1'))).rejects.toMatchObject({
+      details: { members: expect.arrayContaining(['lines.0.account']) },
+    });
+    await expect(again(transfer('cash', 'bank', '1', { reference: 'z' }))).rejects.toMatchObject({ details: { members: ['reference'] } });
+  });
+
+  test('limits that mean the same are the same command', async () => {
+    const { ledger } = start();
+    await openBookWith(ledger, 'same-limits', []);
+    const open = (min: string) =>
+      run(
+        ledger,
+        'same-limits',
+        { type: 'OpenAccount', code: 'a', name: 'a', accountType: 'asset', limits: [{ currency: 'EUR', min }] },
+        'limits',
+      );
+    const first = await open('-0.50');
+    expect(await open('-0.5')).toEqual({ ...first, replayed: true });
+  });
+
   test('refusals are remembered: the account that is opened later changes nothing for the old key', async () => {
     const a = start();
     await openBookWith(a.ledger, 'refused', ['bank']);
@@ -593,6 +620,7 @@ describe('I6: one key, one effect', () => {
   test('a book is opened once; its key stands for that book', async () => {
     const { ledger } = start();
     const open = (id: string) => ({ type: 'OpenBook', id, name: id, baseCurrency: 'EUR', fiscalYearStart: '01-01' }) as const;
+    await expect(run(ledger, 'opened', { ...open('opened'), timeZone: 'Mars' }, 'open-key')).rejects.toMatchObject({ code: 'malformed' });
     const first = await run(ledger, 'opened', open('opened'), 'open-key');
     expect(first.status).toBe(201);
     const other = start();

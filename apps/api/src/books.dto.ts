@@ -161,7 +161,10 @@ export const defineFiscalYear = (body: DefineFiscalYearBody): DefineFiscalYear =
 
 /** What every command's answer ends with. */
 export class Recorded {
-  @ApiProperty({ description: "Position of the command's first event in the book's log.", example: 4 })
+  @ApiProperty({
+    description: "Position in the book's log: of an entry its JournalEntryPosted, of anything else the command's first event.",
+    example: 4,
+  })
   position!: number;
 
   @ApiProperty({ description: 'When it was recorded: UTC, six decimals.', example: '2026-07-02T12:00:00.000001Z' })

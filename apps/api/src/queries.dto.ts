@@ -143,8 +143,8 @@ export class BookShown {
   @ApiProperty(metadata)
   metadata?: Record<string, unknown>;
 
-  @ApiProperty({ type: () => [FiscalYearShown] })
-  fiscalYears!: readonly FiscalYearShown[];
+  @ApiProperty({ type: () => [FiscalYearShown], required: false, description: 'Left out of the list of books.' })
+  fiscalYears?: readonly FiscalYearShown[];
 
   @ApiProperty(position)
   position!: number;

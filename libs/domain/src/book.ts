@@ -244,18 +244,7 @@ export interface EnableCurrency {
  * @throws LedgerError book_exists | malformed
  */
 export function openBook(decision: Decision, command: OpenBook, now: number): void {
-  if (!isTimeZone(command.timeZone ?? 'UTC')) {
-    throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, {
-      member: 'timeZone',
-    });
-  }
-  if (!isMonthDay(command.fiscalYearStart)) {
-    throw new LedgerError(
-      'malformed',
-      `fiscalYearStart "${command.fiscalYearStart}" is not a month and day that every year has, like 01-01`,
-      { member: 'fiscalYearStart' },
-    );
-  }
+  checkOpening(command);
   if (decision.findBook() !== undefined)
     throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
   const { type: _type, id: _id, reason: _reason, ...given } = command;
@@ -271,6 +260,22 @@ export function openBook(decision: Decision, command: OpenBook, now: number): vo
     data: generatedYearOf(opened.fiscalYearStart, opened.startsOn ?? todayIn(opened, now)),
   });
   decision.recordBook({ type: 'JournalDefined', data: { journalCode: 'GENERAL', name: 'General journal', type: 'general' } });
+}
+
+/** What can be told of an opening without looking at any book. @throws LedgerError malformed */
+export function checkOpening(command: OpenBook): void {
+  if (!isTimeZone(command.timeZone ?? 'UTC')) {
+    throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, {
+      member: 'timeZone',
+    });
+  }
+  if (!isMonthDay(command.fiscalYearStart)) {
+    throw new LedgerError(
+      'malformed',
+      `fiscalYearStart "${command.fiscalYearStart}" is not a month and day that every year has, like 01-01`,
+      { member: 'fiscalYearStart' },
+    );
+  }
 }
 
 /**

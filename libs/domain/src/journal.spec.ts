@@ -118,6 +118,17 @@ describe('posting', () => {
     ]);
   });
 
+  it.each([
+    ['to be a reversal', { entryType: 'reversal' }, 'entryType'],
+    ['to reverse another', { links: [{ rel: 'reverses', entryId: 'e1' }] }, 'links.0.rel'],
+    ['to correct another', { links: [{ rel: 'corrects', entryId: 'e1' }] }, 'links.0.rel'],
+  ] as const)('may not claim %s, unless it is taken over from other books', (_, claim, member) => {
+    given(book).when(post(sale, claim)).thenRefused('malformed', { member });
+    given(book)
+      .when(post(sale, { ...claim, entryMethod: 'import' }))
+      .thenAccepted();
+  });
+
   it('balances each currency for itself', () => {
     const lines = [debit('CASH', '1'), credit('SALES', '1'), debit('CASH', '500', 'JPY'), credit('SALES', '500', 'JPY')];
     given(book).when(post(lines)).thenAccepted();
@@ -506,6 +517,11 @@ describe('correcting', () => {
     entryType: 'adjusting',
     reference: 'R',
     document: { type: 'invoice', number: '1', date: '2026-02-01' },
+    requestedDate: '2026-02-28',
+    entryMethod: 'manual',
+    source: { system: 'shop', id: '1' },
+    links: [{ rel: 'settles', entryId: 'e0' }],
+    metadata: { a: 'b' },
   });
   const start = history(book, [original, { id: 'e1' }]);
   const better = [debit('CASH', '110'), credit('SALES', '110')];
@@ -522,7 +538,14 @@ describe('correcting', () => {
       ['AccountCredited', 'sales'],
     ]);
     expect(events[0]?.data).toMatchObject({ number: 2, entryType: 'reversal', links: [{ rel: 'reverses', entryId: 'e1' }] });
-    expect(events[4]?.data).toMatchObject({ number: 3, effectiveDate: '2026-07-05', links: [{ rel: 'corrects', entryId: 'e1' }] });
+    expect(events[4]?.data).toMatchObject({
+      number: 3,
+      effectiveDate: '2026-07-05',
+      links: [
+        { rel: 'settles', entryId: 'e0' },
+        { rel: 'corrects', entryId: 'e1' },
+      ],
+    });
     expect(events.slice(5).map(({ data }) => [(data as AccountPosted).totalDebit, (data as AccountPosted).totalCredit])).toEqual([
       ['210.00', '100.00'],
       ['100.00', '210.00'],
@@ -540,6 +563,14 @@ describe('correcting', () => {
       description: 'Sale',
       reference: 'R',
       document: { number: '1' },
+      requestedDate: '2026-02-28',
+      entryMethod: 'manual',
+      source: { system: 'shop', id: '1' },
+      links: [
+        { rel: 'settles', entryId: 'e0' },
+        { rel: 'corrects', entryId: 'e1' },
+      ],
+      metadata: { a: 'b' },
     });
     const given_ = { journalCode: 'SALES', entryType: 'normal', description: 'New', reference: 'S' } as const;
     const document = { type: 'invoice', number: '2', date: '2026-02-02' };

@@ -200,11 +200,28 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   const book = decision.book();
   const refusals = new Refusals();
   const journalCode = command.journalCode ?? defaultJournalCode;
+  checkRelations(command, refusals);
   const lines = resolveLines(decision, book, command.lines, refusals);
   checkEntry(book, command.effectiveDate, journalCode, lines, refusals);
   const totals = addLines(lines, refusals);
   refusals.throwFirst();
   return record(decision, command, journalCode, lines, totals, id);
+}
+
+/** Relations that only the commands that reverse and correct can make true: they also mark the entry that they point to. */
+const ownRelations = new Set<string>(['reverses', 'corrects']);
+
+/** Notes malformed for an entry that claims to be a reversal or correction; one taken over from other books may say so. */
+function checkRelations({ entryType, entryMethod, links }: Partial<EntryContent>, refusals: Refusals): void {
+  if (entryMethod === 'import') return;
+  if (entryType === 'reversal') {
+    const message = 'entryType reversal is given by reversing an entry (POST …/reverse); only an import may state it';
+    refusals.note('malformed', () => message, { member: 'entryType' });
+  }
+  const index = links?.findIndex(({ rel }) => ownRelations.has(rel)) ?? -1;
+  if (index < 0) return;
+  const message = `links.${index}: ${links?.[index]?.rel} is given by reversing or correcting an entry; only an import may state it`;
+  refusals.note('malformed', () => message, { member: `links.${index}.rel` });
 }
 
 /**
@@ -241,6 +258,7 @@ export function correctEntry(
   const mirrored = mirror(decision, entryId, date, refusals);
   const book = decision.book();
   const journalCode = command.journalCode ?? original.journalCode;
+  checkRelations(command, refusals);
   const lines = resolveLines(decision, book, command.lines, refusals);
   checkEntry(book, date, journalCode, lines, refusals);
   const totals = addLines([...mirrored.lines, ...lines], refusals);
@@ -250,11 +268,15 @@ export function correctEntry(
   const header: EntryHeader = {
     ...command,
     entryType: command.entryType ?? original.entryType,
+    entryMethod: command.entryMethod ?? original.entryMethod,
     description: command.description ?? original.description,
     reference: command.reference ?? original.reference,
     document: command.document ?? original.document,
+    source: command.source ?? original.source,
+    requestedDate: command.requestedDate ?? original.requestedDate,
+    metadata: command.metadata ?? original.metadata,
     effectiveDate: date,
-    links: [...(command.links ?? []), { rel: 'corrects', entryId }],
+    links: [...(command.links ?? original.links?.filter(({ rel }) => !ownRelations.has(rel)) ?? []), { rel: 'corrects', entryId }],
   };
   return { reversal, replacement: record(decision, header, journalCode, lines, totals.slice(reversed), ids.replacement) };
 }

@@ -5,8 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  type AccountLimit,
   type ChangeAccount,
   type CorrectEntry,
+  canonicalDecimal,
   type DefineFiscalYear,
   type DefineJournal,
   type EnableCurrency,
@@ -73,9 +75,17 @@ export function normalise<C extends Command>(command: C): C {
       return normaliseLines(command) as C;
     case 'PostEntries':
       return { ...command, entries: command.entries.map(normaliseLines) };
+    case 'OpenAccount':
+      return { ...command, limits: command.limits?.map(shortestLimit) };
     default:
       return command;
   }
+}
+
+function shortestLimit(limit: AccountLimit): AccountLimit {
+  const shortest = (bound?: string): string | undefined =>
+    bound?.startsWith('-') ? `-${canonicalDecimal(bound.slice(1))}` : bound && canonicalDecimal(bound);
+  return { ...limit, min: shortest(limit.min), max: shortest(limit.max) };
 }
 
 /** A short fingerprint per member, to name what differs when a refused command's key is used again. */

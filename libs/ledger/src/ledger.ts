@@ -7,6 +7,7 @@ import * as crypto from 'node:crypto';
 import type { Client } from 'pg';
 import {
   changeAccount,
+  checkOpening,
   correctEntry,
   type Decision,
   defaultJournalCode,
@@ -25,6 +26,7 @@ import {
 import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
 import { type Answer, problemOf } from './answer';
 import type { Needs } from './book-memory';
+import { accountCodes } from './catalogue';
 import { type Command, type CommandContext, checkKey, memberFingerprints, normalise, type PostEntries } from './commands';
 import type { Config } from './config';
 import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
@@ -89,7 +91,11 @@ export class Ledger {
   async execute(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
     checkKey(context.key);
     const normal = normalise(command);
-    if (normal.type === 'OpenBook') return this.openBook(bookId, normal, context);
+    if (normal.type === 'OpenBook') {
+      // Before the key is claimed: what is malformed is not remembered and leaves nothing behind.
+      checkOpening(normal);
+      return this.openBook(bookId, normal, context);
+    }
     if (normal.type === 'PostEntries' && !normal.atomic) return this.postEach(bookId, normal, context);
     return this.submit(bookId, normal, context, 0);
   }
@@ -231,9 +237,13 @@ export class Ledger {
     if (command.type !== 'PostEntry') return ['body'];
     const events = await this.store.readAll(bookId, (receipt.position ?? 1) - 1, 1_000);
     const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
-    return posted === undefined
-      ? ['body']
-      : differingMembers(command, posted.data as unknown as JournalEntryPosted, posted.metadata.reason);
+    if (posted === undefined) return ['body'];
+    const codes = await this.store.streamsByName(
+      bookId,
+      accountCodes,
+      command.lines.map(({ account }) => account),
+    );
+    return differingMembers(command, posted.data as unknown as JournalEntryPosted, posted.metadata.reason, codes);
   }
 }
 
@@ -450,20 +460,33 @@ const entryMembers = [
   'metadata',
 ] as const;
 
-function differingMembers(command: PostEntry, posted: JournalEntryPosted, reason: unknown): string[] {
+function differingMembers(
+  command: PostEntry,
+  posted: JournalEntryPosted,
+  reason: unknown,
+  accountIds: ReadonlyMap<string, string>,
+): string[] {
   const same = (given: unknown, stored: unknown): boolean =>
     given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
   const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
   if (!same(command.reason, reason)) differing.push('reason');
-  const stored = normalise({
+  const { lines } = normalise({
     type: 'PostEntry',
     effectiveDate: '',
     description: '',
-    lines: posted.lines.map(({ line: _line, accountId: _id, code, ...line }) => ({ account: code, ...line })),
+    lines: posted.lines.map(({ line: _line, accountId, code, ...line }, index) => {
+      const given = command.lines[index]?.account;
+      // An old code leads to the same account, and the event does not tell which of its codes was sent.
+      return { ...line, account: given !== undefined && accountIds.get(given) === accountId ? given : code };
+    }),
   });
-  if (!same(command.lines, stored.lines)) differing.push(...differingLines(command.lines, stored.lines, same));
-  // Equal in all that the event tells: a default was stated in one of the two and left out in the other.
-  return differing.length > 0 ? differing : Object.keys(defaults);
+  differing.push(...differingLines(command.lines, lines, same));
+  if (differing.length > 0) return differing;
+  // Equal in all that the event tells: another code of the same account, or a default that was stated in one and not in the other.
+  const recoded = command.lines.flatMap(({ account }, index) => (account === posted.lines[index]?.code ? [] : [`lines.${index}.account`]));
+  const stated = Object.keys(defaults).filter((member) => command[member as keyof PostEntry] !== undefined);
+  if (recoded.length > 0 || stated.length > 0) return [...stated, ...recoded];
+  return [...Object.keys(defaults), ...command.lines.map((_, index) => `lines.${index}.account`)];
 }
 
 function differingLines(given: PostEntry['lines'], stored: PostEntry['lines'], same: (a: unknown, b: unknown) => boolean): string[] {
