@@ -42,7 +42,7 @@ export interface Projection {
 }
 
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
-export const projections: readonly Projection[] = [asOf, register, chart];
+const projections: readonly Projection[] = [asOf, register, chart];
 
 /** Legs repeat what JournalEntryPosted says (I15), and two thirds of a log are legs. */
 const unreadTypes = ['AccountDebited', 'AccountCredited'];
