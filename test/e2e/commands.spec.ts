@@ -124,7 +124,12 @@ describe('accounts', () => {
     });
     expect(reply.headers.location).toBe(`${book}/accounts/Income%3ADiscounts`);
     const { contra, reason, ...shown } = body;
-    expect((await api.get(String(reply.headers.location))).body).toMatchObject({ ...shown, type: 'income', normalSide: 'debit' });
+    expect((await api.get(String(reply.headers.location))).body).toMatchObject({
+      ...shown,
+      type: 'income',
+      normalSide: 'debit',
+      limits: [{ currency: 'EUR', min: '0', max: '1000.5' }],
+    });
   });
 
   it('are renamed, recoded, frozen, unfrozen and closed', async () => {

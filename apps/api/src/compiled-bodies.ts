@@ -3,7 +3,9 @@
  * passes would pass class-validator too (a property test holds them together), and decides nothing else: a body that does not
  * pass is put to class-validator, which knows what is wrong with it and says so in the same words as ever.
  *
- * Measured on Node 20, per body (bench in compiled-bodies.spec.ts, `npm test` prints it): see FIGURES below.
+ * CPU per body, two shared and busy cores (compiled-bodies.spec.ts prints it with every run): an entry of 2 lines 85–109 µs by
+ * class-validator, 7–10 µs compiled; of 100 lines 2.6–3.5 ms and 0.2 ms; a batch of 100 entries 8.3–10 ms and 0.4–0.6 ms. It
+ * was a seventh of all CPU of posting an entry over HTTP, so it is used for every command and not for batches only.
  */
 import { Injectable } from '@nestjs/common';
 import type { OpenAPIObject } from '@nestjs/swagger';

@@ -48,15 +48,14 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
   });
 
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  // By the adapter, which then adds no parsers of Nest's own.
+  adapter.useBodyParser('application/json', false, {}, (_request: FastifyRequest, body: Buffer, done) => {
     try {
-      done(null, readJson(body as Buffer));
+      done(null, readJson(body));
     } catch (error) {
       done(error as Error);
     }
   });
-  // Nest would add parsers of its own.
-  Object.defineProperty(adapter, '_isParserRegistered', { value: true });
 
   fastify.decorateRequest('caller');
   fastify.addHook('onRequest', (request, _reply, done) => {
