@@ -11,6 +11,7 @@ const NPM = `
 const fs = require('node:fs');
 fs.appendFileSync('log', 'npm ' + process.argv.slice(2).join(' ') + ' NODE_ENV=' + process.env.NODE_ENV + '\\n');
 if (process.env.NPM_FAILS) { console.error('the registry is on fire'); process.exit(1); }
+if (process.env.INSTALL_NEVER_ENDS) while (true);
 const until = Date.now() + 300; while (Date.now() < until);
 fs.rmSync('node_modules', { recursive: true, force: true });
 fs.mkdirSync('node_modules/@nestjs/cli/bin', { recursive: true });
@@ -53,15 +54,13 @@ describe('bootstrap', () => {
     spawnSync(process.execPath, args, { cwd: tmpdir(), env: environment(env), encoding: 'utf8' });
   const bootstrap = (...args: string[]) => run([join(clone, 'tools', 'bootstrap.mjs'), ...args]);
 
-  it('installs and builds a fresh clone, then does nothing, silently and at once', () => {
+  it('installs and builds a fresh clone, then does nothing, silently', () => {
     const first = bootstrap('--build');
     expect(first.status).toBe(0);
     expect(first.stdout).toBe('');
     expect(first.stderr).toMatch(/installing packages.*packages installed in.*building.*built in/s);
     expect(log()).toEqual([INSTALLED, BUILT]);
-    const started = performance.now();
     expect(bootstrap('--build')).toMatchObject({ status: 0, stdout: '', stderr: '' });
-    expect(performance.now() - started).toBeLessThan(1_000);
     expect(log()).toEqual([INSTALLED, BUILT]);
   });
 
@@ -130,7 +129,7 @@ describe('bootstrap', () => {
 
   it('takes over from one that was killed in the middle', async () => {
     const killed = spawn(process.execPath, [join(clone, 'tools', 'bootstrap.mjs')], {
-      env: environment(),
+      env: environment({ INSTALL_NEVER_ENDS: '1' }),
       stdio: 'ignore',
       detached: true,
     });

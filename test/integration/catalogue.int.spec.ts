@@ -183,7 +183,13 @@ describe('functions', () => {
   it('are executed by the service, and by nobody else: the doors of the log', async () => {
     const found = await functions();
     const doors = found.filter(({ definer }) => definer);
-    expect(doors.map(({ name }) => name)).toEqual(['log.append', 'log.raise_floor', 'log.register_book', 'log.touch_receipt']);
+    expect(doors.map(({ name }) => name)).toEqual([
+      'log.append',
+      'log.hold_head',
+      'log.raise_floor',
+      'log.register_book',
+      'log.touch_receipt',
+    ]);
     for (const { name, executors } of doors) expect([name, executors]).toEqual([name, ['book_keeper_app', 'book_keeper_owner']]);
     const others = found.filter(({ definer }) => !definer);
     expect(others.map(({ name, executors }) => [name, executors])).toEqual([['log.refuse_change', ['book_keeper_owner']]]);
