@@ -315,8 +315,16 @@ function writeNumeric(value: number | bigint): void {
 
 const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
+/** Lines of an entry have one date, and entries of a batch have few: the last one is remembered. */
+let lastDate = '1970-01-01';
+let lastDays = 0;
+
 function writeDate(value: string): void {
-  const days = unixDays(value);
+  if (value !== lastDate) {
+    lastDays = unixDays(value);
+    lastDate = value;
+  }
+  const days = lastDays;
   reserve(8);
   putInt4(4);
   putInt4(days - POSTGRES_EPOCH_DAYS);
