@@ -649,10 +649,14 @@ describe('reading while the fold is behind', () => {
     // What was folded before can still be asked for.
     expect(await impatient.entries(bookId, { knownAt: position - 4 })).toMatchObject({ entries: [] });
 
+    // One event behind is behind.
+    await run(bookId, { type: 'RenameAccount', account: 'b', name: 'Beta' });
+    await expect(impatient.accounts(bookId)).rejects.toMatchObject({ code: 'projection_behind' });
+
     const waiting = queries.entries(bookId);
     await sleep(50);
     projector.start();
-    expect(await waiting).toMatchObject({ position, entries: [{ id: posted.id }] });
+    expect(await waiting).toMatchObject({ position: position + 1, entries: [{ id: posted.id }] });
     await close();
   });
 
