@@ -223,6 +223,25 @@ describe(`as-of against a naive fold (AS_OF_SEED=${seed})`, () => {
   });
 });
 
+describe('legs of an older version', () => {
+  it('are read through the upcaster, as long as no projection has folded their entries', async () => {
+    const bookId = 'upcast';
+    const { ledger } = await history(bookId, seed + 12, 5);
+    await ledger.close();
+    const naive = await NaiveBook.read(admin, bookId);
+    const newer = { aggregateType: 'Account', version: 2, upcasters: [(data: object) => ({ ...data, currency: 'XTS', amount: '1.00' })] };
+    const newStore = new EventStore(pool, { ...catalogue, AccountDebited: newer, AccountCredited: newer });
+    const upcasting = new Queries(newStore, pool, { readWaitMs: 0 });
+    for (const account of naive.accounts) {
+      const code = naive.codeAt(account, naive.head) as string;
+      const lines = naive.lines.filter(({ accountId }) => accountId === account.id);
+      const sum = (side: string): string => `${lines.filter((line) => line.side === side).length}.00`;
+      const { balances } = await upcasting.balance(bookId, code, { knownAt: naive.head });
+      expect(balances).toMatchObject(lines.length === 0 ? [] : [{ currency: 'XTS', debit: sum('debit'), credit: sum('credit') }]);
+    }
+  });
+});
+
 describe('the projector', () => {
   it('gives the same rows however much is read at once, live and rebuilt (I7)', async () => {
     const bookId = 'rebuilt';
