@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -220,6 +221,52 @@ describe('startEmbeddedPostgres', () => {
     await expect(ask(service.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
   });
 
+  it('is used by whoever used it before it was killed, once another process has started it again; the last one out ends it', async () => {
+    const before = await startElsewhere(true);
+    const other = await start(true);
+    expect(other.pid).toBe(before.pid);
+    process.kill(before.pid, 'SIGKILL');
+    await gone(before.pid);
+    const again = await startElsewhere(true);
+    expect(again).toMatchObject({ adopted: false, url: expect.stringContaining(`:${new URL(before.url).port}/`) });
+    const users = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted`;
+    for (let tries = 0; tries < 500 && (await ask(again.url, users)).length < 3; tries++) await sleep(10);
+    expect(other.pid).toBe(again.pid);
+    await expect(again.letGo()).resolves.toBe('still in use');
+    await expect(before.letGo()).resolves.toBe('still in use');
+    await expect(ask(other.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+    await expect(other.stop()).resolves.toBe('stopped');
+    expect(existsSync(postmasterPid())).toBe(false);
+  });
+
+  it('is ended also by a user who has not noticed yet that it was killed and started again', async () => {
+    const before = await start(true);
+    process.kill(before.pid, 'SIGKILL');
+    await gone(before.pid);
+    const again = await startElsewhere(true);
+    again.script.process.kill('SIGKILL');
+    await again.script.ended;
+    await expect(before.stop()).resolves.toBe('stopped');
+    expect(existsSync(postmasterPid())).toBe(false);
+  });
+
+  it('does not hold a server that was started again on another port, where none of its connections lead', async () => {
+    const before = await start();
+    process.kill(before.pid, 'SIGKILL');
+    await gone(before.pid);
+    const squatter: Server = await new Promise((done) => {
+      const server = createServer().listen(Number(new URL(before.url).port), '127.0.0.1', () => done(server));
+    });
+    try {
+      const again = await startElsewhere();
+      await expect(before.stop()).resolves.toBe('was not running');
+      await expect(ask(again.url, 'SELECT 1 AS one')).resolves.toEqual([{ one: 1 }]);
+      await expect(again.letGo()).resolves.toBe('stopped');
+    } finally {
+      squatter.close();
+    }
+  });
+
   linux('believes no lock file whose process id belongs to somebody else [needs: Linux, for /proc]', async () => {
     const first = await start();
     await first.stop();
@@ -235,6 +282,27 @@ describe('startEmbeddedPostgres', () => {
     expect(second.adopted).toBe(false);
     stranger.process.stdin?.write('stop\n');
     await stranger.ended;
+  });
+
+  it('waits for another process that has made the lock file and not filled it yet; an old empty one is an error that says so', async () => {
+    const emptyLockFile = (secondsOld: number) => {
+      writeFileSync(postmasterPid(), '', { mode: 0o600 });
+      const owner = statSync(join(dir, 'cluster', 'data'));
+      if (process.getuid?.() === 0) execFileSync('chown', [`${owner.uid}:${owner.gid}`, postmasterPid()]);
+      const at = Date.now() / 1_000 - secondsOld;
+      utimesSync(postmasterPid(), at, at);
+    };
+    emptyLockFile(0);
+    const refused = () => existsSync(join(dir, 'server.log')) && readFileSync(join(dir, 'server.log'), 'utf8').includes('is empty');
+    const starting = start();
+    for (let tries = 0; !refused() && tries < 500; tries++) await sleep(10);
+    expect(refused()).toBe(true);
+    rmSync(postmasterPid());
+    const server = await starting;
+    await server.stop();
+    emptyLockFile(60);
+    await expect(start()).rejects.toThrow(/lock file "postmaster.pid" is empty/);
+    rmSync(postmasterPid());
   });
 
   it('throws away a cluster that was killed in the middle of initdb', async () => {

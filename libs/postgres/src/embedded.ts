@@ -6,6 +6,8 @@
  * - Starting the same directory from several processes at once leaves one server that all of them use. The data
  *   directory's own lock file decides; there is no lock of ours to go stale.
  * - A server that outlived its process (kill −9) is adopted, a server that was killed itself recovers on the next start.
+ * - A server that was killed and that another process started again counts its users anew: whoever held the first holds the
+ *   second, where it has the same port.
  * - The last one out turns off the light: `stop()` ends the server unless somebody else still uses it. Every user holds a
  *   shared advisory lock in a session of its own, which the kernel releases however the user dies; a stopper must get the
  *   exclusive lock, so nobody can come in between the question and the signal.
@@ -44,8 +46,8 @@ export interface EmbeddedPostgres {
   url: string;
   /** Whether the server was already running. */
   adopted: boolean;
-  /** The postmaster's process id. */
-  pid: number;
+  /** The postmaster's process id: of the server that runs now, also when another process started it after the first was killed. */
+  readonly pid: number;
   /** Where PGDATA really is (elsewhere than under `dir` when the server's user cannot reach `dir`). */
   dataDirectory: string;
   /**
@@ -60,10 +62,12 @@ export interface EmbeddedPostgres {
 /** How long a server may take to start or to shut down, recovery included, before it is an error. */
 const PATIENCE_MS = 120_000;
 const POLL_MS = 10;
-/** How often a lost session of ours tries to come back while the server recovers. */
+/** How often a lost session of ours tries to come back. */
 const REGISTER_PAUSE_MS = 100;
 /** How long sessions of processes that have just ended may need to disappear before they count as somebody's. */
 const GRACE_MS = 1_000;
+/** How old an empty lock file may be while its server is still starting. */
+const EMPTY_LOCK_FILE_MS = 5_000;
 const LOG_KEPT_BYTES = 16 << 20;
 /** The advisory lock of database `postgres` that every user of the server holds shared. */
 const USERS_LOCK = 7_236_510_331;
@@ -89,7 +93,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     const running = readLockFile(data);
     if (running?.ready) {
       const users = await UserSession.open(cluster, running, data);
-      if (users) return handle(users, running.pid, true, data);
+      if (users) return handle(users, true, data);
     }
     if (running && isOccupied(running.pid, data)) {
       // Starting, recovering, shutting down, or about to write that it is ready.
@@ -103,7 +107,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     const started = await launch(data, binaries, account, options, join(dir, 'server.log'), deadline);
     if (started) {
       const users = await UserSession.open(cluster, started, data);
-      if (users) return handle(users, started.pid, false, data);
+      if (users) return handle(users, false, data);
     }
     if (Date.now() > deadline) throw new Error(stuck(data, started?.pid, join(dir, 'server.log')));
     await sleep(POLL_MS);
@@ -115,12 +119,16 @@ function stuck(data: string, pid: number | undefined, log: string): string {
   return `PostgreSQL on ${data}${who} neither answers nor ends; read ${log}, end that process and start again`;
 }
 
-function handle(users: UserSession, pid: number, adopted: boolean, data: string): EmbeddedPostgres {
+function handle(users: UserSession, adopted: boolean, data: string): EmbeddedPostgres {
   let stopping: Promise<'stopped' | 'still in use' | 'was not running'> | undefined;
   const stop = async () => {
+    let pid: number;
     try {
-      if (!serverRuns(pid, data)) return 'was not running' as const;
+      if (!users.server()) return 'was not running' as const;
       if (!(await users.letGo())) return 'still in use' as const;
+      // Read now: it may be another server than the one that we were given, and it is the one whose lock we hold.
+      pid = users.server()?.pid ?? 0;
+      if (pid === 0) return 'was not running' as const;
       signal(pid, 'SIGINT'); // fast shutdown
     } finally {
       await users.close();
@@ -135,7 +143,9 @@ function handle(users: UserSession, pid: number, adopted: boolean, data: string)
   return {
     url: users.url,
     adopted,
-    pid,
+    get pid() {
+      return users.pid;
+    },
     dataDirectory: data,
     stop() {
       stopping ??= stop();
@@ -155,11 +165,28 @@ class UserSession {
   private constructor(
     readonly url: string,
     private readonly tag: string,
-    private readonly pid: number,
+    private knownPid: number,
+    private readonly port: number,
     private readonly data: string,
     client: Client,
   ) {
     this.keep(client);
+  }
+
+  /** The postmaster that runs now, or ran last. */
+  get pid(): number {
+    return this.server()?.pid ?? this.knownPid;
+  }
+
+  /**
+   * The server that runs on the directory and on our port now. One that another process started after a crash is ours too,
+   * because our connections go to it; on another port they do not.
+   */
+  server(): { pid: number } | undefined {
+    const running = readLockFile(this.data);
+    if (!running || running.port !== this.port || !serverRuns(running.pid, this.data)) return undefined;
+    this.knownPid = running.pid;
+    return running;
   }
 
   /** @returns undefined when what answers on the port is not (or not yet, or not any more) the server of this directory */
@@ -168,7 +195,7 @@ class UserSession {
     const password = fs.readFileSync(join(cluster, 'password'), 'utf8').trim();
     const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres?application_name=${encodeURIComponent(tag)}`;
     const client = await UserSession.register(url, data);
-    return client && new UserSession(url, tag, pid, data, client);
+    return client && new UserSession(url, tag, pid, port, data, client);
   }
 
   private static async register(url: string, data: string): Promise<Client | undefined> {
@@ -203,12 +230,12 @@ class UserSession {
   }
 
   /**
-   * When one session crashes, PostgreSQL ends them all and recovers by itself; the lock is then free for a stopper. A
-   * server that was started anew is not ours to hold: whoever wants it asks for it again.
+   * When one session crashes, PostgreSQL ends them all and recovers by itself; when the server crashes, another process may
+   * start it again and our connections go on there. In both cases the lock is free for a stopper until we hold it anew.
    */
   private async registerAgain(): Promise<void> {
-    while (!this.closed && !this.client && serverRuns(this.pid, this.data)) {
-      const client = await UserSession.register(this.url, this.data).catch(() => undefined);
+    while (!this.closed && !this.client) {
+      const client = this.server() && (await UserSession.register(this.url, this.data).catch(() => undefined));
       if (client && (this.closed || this.client)) await client.end();
       else if (client) this.keep(client);
       await sleep(REGISTER_PAUSE_MS, undefined, { ref: false });
@@ -348,7 +375,7 @@ function removeStaleLockFile(data: string, pid: number): void {
 
 /** What a server that lost the race for its directory or its port writes before it ends. */
 const LOST_RACE =
-  /lock file .* already exists|pre-existing shared memory block|Address already in use|could not create any TCP\/IP sockets/;
+  /lock file .* (already exists|is empty)|pre-existing shared memory block|Address already in use|could not create any TCP\/IP sockets/;
 
 /** @returns undefined when another process was faster: look again */
 async function launch(
@@ -392,7 +419,7 @@ async function launch(
   while (Date.now() < deadline) {
     if (ended !== undefined) {
       const said = fs.readFileSync(log).subarray(logStart).toString();
-      if (LOST_RACE.test(said)) return undefined;
+      if (LOST_RACE.test(said) && !hasEmptyRemnant(data)) return undefined;
       throw new Error(`the embedded PostgreSQL ended (${ended}):\n${said.trimEnd().split('\n').slice(-8).join('\n')}`);
     }
     const lock = readLockFile(data);
@@ -401,6 +428,12 @@ async function launch(
     await sleep(POLL_MS);
   }
   return undefined;
+}
+
+/** A server that starts makes its lock file and fills it in the same moment; one that stays empty is left from a crash. */
+function hasEmptyRemnant(data: string): boolean {
+  const file = fs.statSync(join(data, 'postmaster.pid'), { throwIfNoEntry: false });
+  return file !== undefined && file.size === 0 && Date.now() - file.mtimeMs > EMPTY_LOCK_FILE_MS;
 }
 
 /** LC_ALL=C keeps messages and sorting independent of the caller's shell; the service's secrets stay out of the server. */
