@@ -3,7 +3,7 @@
  * ends with the exit code of the first refusal, so that a script notices when anything is missing in the book.
  */
 import { basename } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AccountType } from '#domain';
 import type { ImportObserver, ImportOptions, ImportProgress, ImportRefusal, ImportSummary, ImportSurvey } from '#ledger';
 import { CliError, exitCodeOfKind, interruptedExitCode, tell, usageExitCode } from './errors';
@@ -20,13 +20,14 @@ interface Options {
   readonly timeZone?: string;
   readonly accountTypes?: string;
   readonly defaultType?: string;
+  readonly currency?: ReadonlyMap<string, string>;
   readonly zeroLines: 'drop' | 'refuse';
   readonly onError: 'stop' | 'continue';
   readonly dryRun?: true;
   readonly key?: string;
 }
 
-const formats = ['postings-csv'];
+const formats = ['postings-csv', 'hledger', 'ledger'];
 const types = ['asset', 'liability', 'equity', 'income', 'revenue', 'expense', 'memorandum'] satisfies (AccountType | 'revenue')[];
 
 export function importEntries(): Command {
@@ -37,6 +38,8 @@ export function importEntries(): Command {
         'Imports the entries of a file into a book. The file is read and checked as a whole first; then currencies that ISO 4217 does not know are declared with the largest number of decimals in the file, accounts are opened that the book does not have, and the entries are posted.',
         'Each entry is posted once, however often the import is run: its idempotency key is made of the name of the source and its txn. So an import that was stopped is continued by running the same command again, and an entry that has changed since in the file is refused and named.',
         "The format postings-csv is a CSV file (UTF-8, commas) with the columns txn, date, description, line, account, commodity, quantity and, if wanted, kind: one row per line of an entry, rows with the same txn are one entry, in any order. A positive quantity is a debit, a negative one a credit; decimals are plain, like -1234.50. Where an entry has no description, '(no description)' is stored.",
+        'The formats hledger and ledger are journals of plain postings, files that they include from their own folder or below among them. $, € and £ are USD, EUR and GBP; other symbols are named by --currency. Amounts left out are worked out, balance assertions are verified against the entries of the journal before anything is written. A code becomes the reference of the entry, its status, secondary date and comments (tags in them) its metadata, the comment of a posting the text of its line; the status of a single posting, market prices (P) and declarations of accounts, payees and tags are dropped. Refused, with file and line, are virtual postings, prices (@) and lots, balance assignments, postings with a date of their own, automatic (=) and periodic (~) entries, aliases and expressions.',
+        'The txn of an entry of a journal is its date and code, and its place among the entries with the same date and code.',
         'The type of an account that has to be opened follows from the first segment of its code: Assets, Liabilities, Equity, Income, Revenue or Revenues, Expenses, in any case.',
       ].join('\n\n'),
     )
@@ -51,6 +54,11 @@ export function importEntries(): Command {
     .option('--time-zone <name>', 'with --create: its time zone, such as Europe/Berlin (default: UTC)')
     .option('--account-types <file>', 'CSV file with the columns account, type; it wins over what the code of an account says')
     .addOption(new Option('--default-type <type>', 'type of accounts whose code says nothing; without it they are refused').choices(types))
+    .option(
+      '--currency <symbol=code>',
+      'hledger and ledger: the code of a commodity, such as kr=SEK, or =EUR for amounts without one; may be given several times',
+      currencyOption,
+    )
     .addOption(
       new Option('--zero-lines <what>', 'lines of quantity 0, which an entry cannot have').choices(['drop', 'refuse']).default('refuse'),
     )
@@ -68,9 +76,20 @@ export function importEntries(): Command {
     .action(run);
 }
 
+/** Collects `--currency SYMBOL=CODE`. @throws InvalidArgumentError */
+function currencyOption(text: string, known: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const at = text.lastIndexOf('=');
+  if (at < 0 || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,23}$/.test(text.slice(at + 1))) {
+    throw new InvalidArgumentError('It is a symbol and the code that it stands for, like kr=SEK.');
+  }
+  return new Map([...known, [text.slice(0, at), text.slice(at + 1)]]);
+}
+
 async function run(file: string, options: Options, command: Command): Promise<void> {
   if (options.create && options.baseCurrency === undefined)
     command.error('error: --create needs --base-currency', { exitCode: usageExitCode });
+  if (options.currency !== undefined && options.format === 'postings-csv')
+    command.error('error: --currency goes with --format hledger or ledger; a CSV file names its commodities', { exitCode: usageExitCode });
   // Before anything is opened, so that Ctrl-C is heard from the first moment on; a second one ends the process at once.
   const { untilSignal } = await import('#ledger');
   const stop = new AbortController();
@@ -81,8 +100,11 @@ async function run(file: string, options: Options, command: Command): Promise<vo
   });
   process.exitCode = await withService(
     async (service) => {
-      const { importFile, importFormats, readAccountTypes, accountTypeOf } = await import('#ledger');
-      const format = importFormats[options.format];
+      const { importFile, importFormats, journalFormat, readAccountTypes, accountTypeOf } = await import('#ledger');
+      const format =
+        options.format === 'hledger' || options.format === 'ledger'
+          ? journalFormat(options.format, options.currency)
+          : importFormats[options.format];
       if (format === undefined) throw new CliError(`there is no format ${options.format}`, usageExitCode);
       const wanted: ImportOptions = {
         book: options.book,

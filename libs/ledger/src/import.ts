@@ -27,15 +27,21 @@ import {
   sourceLengthMax,
   textFault,
 } from './import/entries';
+import { journalFormat } from './import/journal';
 import { importKey, Poster, Sender, sha256 } from './import/posting';
 import { readPostingsCsv } from './import/postings-csv';
 import type { Service } from './service';
 
 export { accountTypeOf, type ImportRefusal, readAccountTypes } from './import/entries';
+export { type Dialect, journalFormat } from './import/journal';
 export { importKey } from './import/posting';
 
 /** Formats by the name that `--format` knows them by. */
-export const importFormats: Readonly<Record<string, ImportFormat>> = { 'postings-csv': readPostingsCsv };
+export const importFormats: Readonly<Record<string, ImportFormat>> = {
+  'postings-csv': readPostingsCsv,
+  hledger: journalFormat('hledger'),
+  ledger: journalFormat('ledger'),
+};
 
 type ImportService = Pick<Service, 'ledger' | 'store' | 'config'>;
 
@@ -245,7 +251,7 @@ async function surveyFile(reader: EntryReader, options: ImportOptions): Promise<
     if (signal?.aborted) return survey;
     for (const { entry, reading } of batch) note(survey, entry, reading);
   }
-  survey.refusals.sort((a, b) => a.line - b.line);
+  survey.refusals.sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
   return withinLimit(survey, file);
 }
 

@@ -30,6 +30,8 @@ import { readCsv } from './csv';
 export interface PostingRow {
   /** Line of the file, from 1. */
   readonly at: number;
+  /** The file, where it is not the one that is imported: files include each other. All rows of an entry stand in one. */
+  readonly file?: string;
   /** Id of the entry in its source. */
   readonly txn: string;
   /** Place of the line in its entry; the order of rows does not matter. */
@@ -41,13 +43,21 @@ export interface PostingRow {
   /** Plain decimal, debit positive, credit negative. */
   readonly quantity: string;
   readonly origin?: string;
+  /** The line's own text, where the source tells it apart from the entry's. */
+  readonly text?: string;
+  /** Of the entry; what its first line says counts. */
+  readonly reference?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** A row that is no line of an entry. Refuses the entry that it names; the rest of the file can still be read. */
 export interface BrokenRow {
   readonly at: number;
+  readonly file?: string;
   readonly txn: string;
   readonly problem: string;
+  /** malformed when absent. */
+  readonly code?: ErrorCode;
 }
 
 export type SourceRow = PostingRow | BrokenRow;
@@ -89,6 +99,8 @@ const codeLengthMax = 120;
 const txnLengthMax = 200;
 const descriptionLengthMax = 1_000;
 const originLengthMax = 200;
+const referenceLengthMax = 200;
+const metadataBytesMax = 8_192;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them
 export const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them; tab and line ends are text here
@@ -163,6 +175,7 @@ function tooScattered(file: string, line: number): LedgerError {
 export interface Draft {
   readonly txn: string;
   readonly command: PostEntry;
+  readonly file: string;
   /** Lines of the file: where the entry begins, and where each of its lines stands. */
   readonly at: number;
   readonly lineAt: readonly number[];
@@ -230,15 +243,16 @@ export class EntryReader {
 
   private check({ txn, rows }: SourceEntry): Reading {
     const at = rows[0]?.at ?? 0;
+    const file = rows[0]?.file ?? this.options.file;
     try {
-      return { draft: this.draft(txn, rows, at) };
+      return { draft: this.draft(txn, rows, file, at) };
     } catch (error) {
       if (!(error instanceof RowFault)) throw error;
-      return { refusal: { file: this.options.file, line: error.at, txn, code: error.code, reason: error.message } };
+      return { refusal: { file, line: error.at, txn, code: error.code, reason: error.message } };
     }
   }
 
-  private draft(txn: string, rows: readonly SourceRow[], at: number): Draft {
+  private draft(txn: string, rows: readonly SourceRow[], file: string, at: number): Draft {
     if (isBlank(txn)) throw new RowFault('malformed', 'txn is empty; it tells which entry the row belongs to', at);
     const txnFault = textFault(txn, txnLengthMax, controls);
     if (txnFault !== undefined) throw new RowFault(txnFault.code, `txn ${txnFault.text}`, at);
@@ -254,6 +268,8 @@ export class EntryReader {
       );
     }
     checkDescription(description, first.at);
+    const { reference, metadata } = first;
+    checkReference(reference, metadata, first.at);
     const lines: EntryLine[] = [];
     const lineAt: number[] = [];
     for (const row of postings) {
@@ -284,10 +300,12 @@ export class EntryReader {
       effectiveDate: date,
       entryMethod: 'import',
       lines,
+      metadata,
+      reference,
       source: { id: txn, system: this.options.source },
       type: 'PostEntry',
     };
-    return { txn, command, at, lineAt, dropped };
+    return { txn, command, file, at, lineAt, dropped };
   }
 
   /** @returns undefined for a line of quantity zero that is to be dropped */
@@ -316,7 +334,7 @@ export class EntryReader {
       if (this.options.zeroLines === 'drop') return undefined;
       throw new RowFault('amount_range', 'quantity is 0, which no line can have; --zero-lines drop leaves such lines out', at);
     }
-    const own = row.description !== description && !isBlank(row.description) ? row.description : undefined;
+    const own = row.text ?? (row.description !== description && !isBlank(row.description) ? row.description : undefined);
     if (own !== undefined) checkDescription(own, at);
     const originFault = origin === undefined ? undefined : textFault(origin, originLengthMax, controls);
     if (originFault !== undefined) throw new RowFault(originFault.code, `kind ${originFault.text}`, at);
@@ -329,7 +347,7 @@ export class EntryReader {
 function inLineOrder(rows: readonly SourceRow[]): readonly PostingRow[] {
   const postings: PostingRow[] = [];
   for (const row of rows) {
-    if ('problem' in row) throw new RowFault('malformed', row.problem, row.at);
+    if ('problem' in row) throw new RowFault(row.code ?? 'malformed', row.problem, row.at);
     postings.push(row);
   }
   postings.sort((a, b) => a.line - b.line);
@@ -344,6 +362,14 @@ function checkDescription(description: string, at: number): void {
   if (isBlank(description)) return;
   const fault = textFault(description, descriptionLengthMax, controlsButLines);
   if (fault !== undefined) throw new RowFault(fault.code, `description ${fault.text}`, at);
+}
+
+function checkReference(reference: string | undefined, metadata: PostingRow['metadata'], at: number): void {
+  const fault = reference === undefined ? undefined : textFault(reference, referenceLengthMax, controls);
+  if (fault !== undefined) throw new RowFault(fault.code, `code ${fault.text}`, at);
+  const bytes = metadata === undefined ? 0 : Buffer.byteLength(JSON.stringify(metadata));
+  if (bytes > metadataBytesMax)
+    throw new RowFault('too_large', `the entry's comment has ${bytes} bytes; ${metadataBytesMax} are allowed`, at);
 }
 
 /** A text of the file in a message: short, and without what a terminal would take for a command. */

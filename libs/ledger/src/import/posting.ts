@@ -280,8 +280,8 @@ export class Poster {
   }
 
   /** @param line of the entry, where the reason lies in one */
-  private leaveOut({ txn, at, lineAt }: Draft, code: ErrorCode, reason: string, line?: number): void {
-    const { file, onError } = this.options;
+  private leaveOut({ txn, file, at, lineAt }: Draft, code: ErrorCode, reason: string, line?: number): void {
+    const { onError } = this.options;
     this.refuse({ file, line: (line === undefined ? undefined : lineAt[line - 1]) ?? at, txn, code, reason });
     if (onError === 'stop') this.ended ??= 'refusal';
   }
