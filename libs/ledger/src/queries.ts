@@ -181,7 +181,7 @@ export class Queries {
   async books(page: Page = {}): Promise<{ readonly books: readonly Omit<BookAnswer, 'fiscalYears'>[]; readonly nextCursor?: string }> {
     const limit = limitOf(page);
     const filter = filterHash('books', {});
-    const after = readCursor(page, filter, ['string'])?.key[0] ?? '';
+    const after = readCursor(page, filter, ['text'])?.key[0] ?? '';
     const books: Omit<BookAnswer, 'fiscalYears'>[] = [];
     const ids = await this.store.books(after, limit + 1);
     for (const id of ids.slice(0, limit)) {
@@ -255,7 +255,7 @@ export class Queries {
   ): Promise<AsKnown & { readonly accounts: readonly AccountAnswer[]; readonly nextCursor?: string }> {
     const limit = limitOf(page);
     const filter = filterHash('accounts', { bookId, knownAt });
-    const cursor = readCursor(page, filter, ['string']);
+    const cursor = readCursor(page, filter, ['text']);
     const position = await this.pin(bookId, knownAt, cursor);
     const from = cursor === undefined ? '' : afterCode(cursor.key[0]);
     return this.folded(bookId, position, [chart], async (database) => {
@@ -336,7 +336,7 @@ export class Queries {
     checkDate(date, 'asOf');
     const limit = limitOf(page);
     const filter = filterHash('balances', { bookId, date, knownAt, includeZero });
-    const cursor = readCursor(page, filter, ['string', 'string']);
+    const cursor = readCursor(page, filter, ['text', 'text']);
     const position = await this.pin(bookId, knownAt, cursor);
     const { base, lines } = await this.splitBatch(bookId, position);
     const balances: (CurrencyBalance & { account: string })[] = [];
@@ -404,7 +404,7 @@ export class Queries {
     checkRange(from, to);
     const limit = limitOf(page);
     const filter = filterHash('statement', { bookId, code, from, to, knownAt, currency });
-    const cursor = readCursor(page, filter, ['string', 'number', 'number']);
+    const cursor = readCursor(page, filter, ['date', 'whole', 'line']);
     const position = await this.pin(bookId, knownAt, cursor);
     const id = await this.accountId(bookId, code);
     const { base, lines } = await this.splitBatch(bookId, position);
@@ -503,7 +503,7 @@ export class Queries {
       throw malformed('fiscalYear', 'number needs fiscalYear: numbers start again at 1 in each year');
     const limit = limitOf({ limit: wanted });
     const filter = filterHash('entries', { bookId, ...filters });
-    const cursor = readCursor({ cursor: given }, filter, ['string', 'number']);
+    const cursor = readCursor({ cursor: given }, filter, ['date', 'whole']);
     const position = await this.pin(bookId, knownAt, cursor);
     const search: EntrySearch = {
       from,
@@ -828,14 +828,22 @@ const filterHash = (list: string, filters: object): string =>
 const writeCursor = (filter: string, position: number, key: readonly (string | number)[]): string =>
   Buffer.from(JSON.stringify([cursorVersion, filter, position, ...key])).toString('base64url');
 
-type KeyOf<T extends readonly ('string' | 'number')[]> = { [I in keyof T]: T[I] extends 'string' ? string : number };
+/** What the parts of a sort key are; each is something that a statement may be given. */
+const keyParts = {
+  text: (part: unknown) => typeof part === 'string' && part.isWellFormed() && !part.includes('\0'),
+  date: isDate,
+  whole: (part: unknown) => Number.isSafeInteger(part) && (part as number) >= 0,
+  line: (part: unknown) => Number.isInteger(part) && (part as number) >= 0 && (part as number) < 2 ** 31,
+} as const;
+type KeyPart = keyof typeof keyParts;
+type KeyOf<T extends readonly KeyPart[]> = { [I in keyof T]: T[I] extends 'text' | 'date' ? string : number };
 
 /**
- * @param form types of the sort key's parts
+ * @param form what the sort key's parts are
  * @returns undefined when the page has no cursor
  * @throws LedgerError malformed when it is none, or one of another list or other filters
  */
-function readCursor<const T extends readonly ('string' | 'number')[]>(
+function readCursor<const T extends readonly KeyPart[]>(
   { cursor }: Page,
   filter: string,
   form: T,
@@ -848,7 +856,7 @@ function readCursor<const T extends readonly ('string' | 'number')[]>(
     parts = undefined;
   }
   const [version, hash, position, ...key] = Array.isArray(parts) ? (parts as unknown[]) : [];
-  const fits = key.length === form.length && key.every((part, index) => typeof part === form[index] && part !== null);
+  const fits = key.length === form.length && form.every((part, index) => keyParts[part](key[index]));
   if (version !== cursorVersion || !fits || !Number.isSafeInteger(position) || (position as number) < 0) {
     throw malformed('cursor', 'the cursor is not one that this list gave');
   }
