@@ -63,7 +63,7 @@ export async function startApi(settings: Partial<Record<keyof Config, string>> =
     return {
       status: answer.statusCode,
       text: answer.body,
-      body: type.includes('json') ? JSON.parse(answer.body) : undefined,
+      body: type.includes('json') && answer.body !== '' ? JSON.parse(answer.body) : undefined,
       headers: answer.headers as Record<string, string | undefined>,
     };
   };

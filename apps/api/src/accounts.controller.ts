@@ -1,6 +1,6 @@
 /** Accounts: the chart, and what becomes of a single one. */
 import { Controller, Get, HttpCode, HttpStatus, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { OpenAccount } from '#domain';
 import { Service } from '#ledger';
@@ -42,7 +42,6 @@ const unfreezing: CommandRoute<AccountStatusBody> = { body: AccountStatusBody, c
 const closing: CommandRoute<AccountStatusBody> = { body: AccountStatusBody, command: setAccountStatus('CloseAccount') };
 
 @ApiTags('accounts')
-@ApiParam({ name: 'book', example: 'acme' })
 @Controller('v1/books/:book/accounts')
 export class AccountsController {
   constructor(

@@ -55,7 +55,7 @@ class AppModule {
 
 /** The application, ready to listen. */
 export async function createApp(service: Service, log: Log): Promise<NestFastifyApplication> {
-  const adapter = createAdapter();
+  const adapter = createAdapter(service.config);
   guardEdge(adapter, service, log);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.of(() => service, log),

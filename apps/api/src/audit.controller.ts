@@ -5,7 +5,6 @@ import { Service } from '#ledger';
 import { QueryOperation } from './operation';
 import { BalancesPage, BalancesQuery, EventsQuery, EventsShown, StreamShown, whole } from './queries.dto';
 
-@ApiParam({ name: 'book', example: 'acme' })
 @Controller('v1/books/:book')
 export class AuditController {
   constructor(private readonly service: Service) {}

@@ -149,7 +149,8 @@ function contextOf(request: FastifyRequest, refusals: Refusals): CommandContext 
     source: 'REST',
     correlationId: header(headers['x-correlation-id'], 'X-Correlation-Id', refusals) ?? request.id,
     onBehalfOf: header(headers['on-behalf-of'], 'On-Behalf-Of', refusals),
-    ip: request.ip,
+    // Of a trusted proxy's header whatever stands there.
+    ip: request.ip.slice(0, 64),
     userAgent: one(headers['user-agent'])?.slice(0, 500),
   };
 }

@@ -23,6 +23,7 @@ export function describeApi(app: INestApplication): OpenAPIObject {
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '').toLowerCase()}_${method}`,
   });
   closeBodies(document);
+  describePaths(document);
   // No number of this API has a fraction: amounts, rates and quantities are strings.
   return JSON.parse(JSON.stringify(document).replaceAll('"type":"number"', '"type":"integer"')) as OpenAPIObject;
 }
@@ -33,6 +34,28 @@ export function serveDocument(app: NestFastifyApplication, document: OpenAPIObje
 }
 
 type Schema = Record<string, unknown>;
+
+/** The parts of paths. Nest tells of those that a method takes one by one, and of none where it takes the request. */
+const pathParts: Readonly<Record<string, { readonly description: string; readonly example: string }>> = {
+  book: { description: 'Id of the book.', example: 'acme' },
+  code: { description: 'Code of the account, URL-encoded; any that it ever had.', example: 'Assets:Cash' },
+  id: { description: 'Id of the entry.', example: '0198c0de-0000-7000-8000-000000000003' },
+};
+
+function describePaths(document: OpenAPIObject): void {
+  for (const [path, { get, post }] of Object.entries(document.paths)) {
+    for (const operation of [get, post]) {
+      if (operation === undefined) continue;
+      const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name as string);
+      const others = (operation.parameters ?? []).filter((known) => !('name' in known && known.in === 'path' && pathParts[known.name]));
+      const described = names.flatMap((name) => {
+        const part = pathParts[name];
+        return part === undefined ? [] : [{ name, in: 'path' as const, required: true, schema: { type: 'string' as const }, ...part }];
+      });
+      operation.parameters = [...described, ...others];
+    }
+  }
+}
 
 /** Bodies have the listed members and no others; classes that OpenAPI finds in answers only stay open. */
 function closeBodies(document: OpenAPIObject): void {

@@ -4,10 +4,12 @@
  * leaves one line in the log which holds no header and no body.
  */
 import { randomUUID } from 'node:crypto';
+import { maxHeaderSize } from 'node:http';
+import type { Socket } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#domain';
-import type { ApiKey, Log, Service } from '#ledger';
+import { type ApiKey, type Config, type Log, problemBody, type Service } from '#ledger';
 import { sendProblem } from './problem.filter';
 import { readJson } from './strict-json';
 
@@ -24,18 +26,45 @@ const paramLengthMax = 120 * 12;
 const closeIdleMs = 20;
 const closeAllMs = 5_000;
 
-/** An adapter for one Nest application; `skipMiddie` because nothing here is an Express middleware. */
-export function createAdapter(): FastifyAdapter {
+/**
+ * An adapter for one Nest application; `skipMiddie` because nothing here is an Express middleware.
+ * @param config whose word is taken for where a request comes from
+ */
+export function createAdapter({ TRUST_PROXY }: Pick<Config, 'TRUST_PROXY'> = { TRUST_PROXY: 'off' }): FastifyAdapter {
   return new FastifyAdapter({
+    trustProxy: trusted(TRUST_PROXY),
     skipMiddie: true,
     routerOptions: { maxParamLength: paramLengthMax },
     genReqId: () => randomUUID(),
     // While it shuts down the server still answers what comes in on open connections.
     return503OnClosing: false,
+    clientErrorHandler: answerClientError,
     frameworkErrors(_error: Error, request: FastifyRequest, reply: FastifyReply) {
       sendProblem(reply, new LedgerError('malformed', `the URL cannot be decoded: ${request.raw.url}`));
     },
   });
+}
+
+/** What Fastify takes: nobody, a number of proxies in a row, or addresses and networks. */
+const trusted = (setting: string): false | number | string =>
+  setting === 'off' ? false : /^\d+$/.test(setting) ? Number(setting) : setting;
+
+/** What Node.js could not read as HTTP never becomes a request; it is answered here, and the connection ends. */
+function answerClientError(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code !== 'ECONNRESET' && socket.writable) {
+    const large = error.code === 'HPE_HEADER_OVERFLOW';
+    const body = problemBody(
+      large
+        ? new LedgerError('too_large', `the request line and headers have more than ${maxHeaderSize} bytes`, { limit: maxHeaderSize })
+        : new LedgerError(
+            'malformed',
+            error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'the request did not end in time' : 'this is not HTTP/1.1',
+          ),
+    );
+    const head = `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`;
+    socket.write(`HTTP/1.1 400 Bad Request\r\n${head}\r\n\r\n${body}`);
+  }
+  socket.destroy(error);
 }
 
 /** Called before any route exists, since limits hang on routes. */
@@ -59,7 +88,7 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
 
   fastify.decorateRequest('caller');
   fastify.addHook('onRequest', (request, _reply, done) => {
-    if (isOpen(request)) return done();
+    if (isOpen(request, service.config)) return done();
     const secret = secretOf(request);
     const known = secret === undefined ? undefined : service.keys.recent(secret);
     if (known === undefined) return void authenticate(request, service, secret).then(() => done(), done);
@@ -96,7 +125,8 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
 }
 
 /** What anyone may see: whether the service lives, and how to talk to it. */
-function isOpen({ routeOptions: { url } }: FastifyRequest): boolean {
+function isOpen({ routeOptions: { url } }: FastifyRequest, { METRICS_ACCESS }: Pick<Config, 'METRICS_ACCESS'>): boolean {
+  if (url === '/metrics') return METRICS_ACCESS === 'open';
   return (
     url !== undefined &&
     (url.startsWith('/health/') || url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/') || url.startsWith('/docs-'))

@@ -4,6 +4,7 @@ import { ApiOperation, ApiProperty, ApiResponse, ApiTags } from '@nestjs/swagger
 import type { FastifyReply } from 'fastify';
 import { Service } from '#ledger';
 import { Metrics } from './metrics';
+import { QueryOperation } from './operation';
 
 class Live {
   @ApiProperty({ enum: ['ok'] })
@@ -59,8 +60,11 @@ export class HealthController {
   }
 
   @Get('metrics')
-  @ApiOperation({ summary: 'Metrics for Prometheus' })
-  @ApiResponse({ status: HttpStatus.OK, description: 'Prometheus text format.', content: { 'text/plain': { schema: { type: 'string' } } } })
+  @QueryOperation({
+    summary: 'Metrics for Prometheus',
+    description: 'In Prometheus text format. Needs an API key unless METRICS_ACCESS is open.',
+    answer: { 'text/plain': { schema: { type: 'string' } } },
+  })
   async show(@Res() reply: FastifyReply): Promise<void> {
     reply.header('Content-Type', this.metrics.registry.contentType).send(await this.metrics.registry.metrics());
   }

@@ -1,6 +1,6 @@
 /** Journal entries: posting, reversing, correcting, reading. */
 import { Controller, Get, HttpCode, HttpStatus, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiParam, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorCode } from '#domain';
 import { type EntryFilters, Service } from '#ledger';
@@ -64,7 +64,6 @@ const entryRefusals: readonly ErrorCode[] = [
 ];
 
 @ApiTags('journal entries')
-@ApiParam({ name: 'book', example: 'acme' })
 @Controller('v1/books/:book/journal-entries')
 export class JournalEntriesController {
   constructor(

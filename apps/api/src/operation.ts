@@ -25,8 +25,8 @@ export class Problem {
 interface OperationOptions {
   readonly summary: string;
   readonly description?: string;
-  /** Class of the answer. */
-  readonly answer: new () => object;
+  /** Class of the answer, or what it is when it is no JSON. */
+  readonly answer: (new () => object) | Readonly<Record<string, { readonly schema: { readonly type: 'string' } }>>;
   /** Codes beyond those that every operation has. */
   readonly refusals?: readonly ErrorCode[];
   /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
@@ -34,6 +34,7 @@ interface OperationOptions {
 }
 
 interface CommandOptions extends OperationOptions {
+  readonly answer: new () => object;
   readonly body: new () => object;
   /** Answers 201 with a Location. */
   readonly creates?: true;
@@ -64,7 +65,7 @@ const retryHeader = {
 export function QueryOperation({ summary, description, answer, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
   return applyDecorators(
     ApiOperation({ summary, description }),
-    ApiResponse({ status: 200, description: 'OK', type: answer }),
+    ApiResponse({ status: 200, description: 'OK', ...(typeof answer === 'function' ? { type: answer } : { content: answer }) }),
     ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
   );
 }

@@ -16,7 +16,8 @@ export class ProblemFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
-    const error = thrown instanceof HttpException ? ofFramework(thrown, request) : ledgerErrorOf(thrown);
+    const status = statusIn(thrown);
+    const error = status === undefined ? ledgerErrorOf(thrown) : ofFramework(thrown as Error, status, request);
     if (error.kind === 'internal' || error.kind === 'unavailable') {
       this.log.error({ err: error.cause ?? thrown, code: error.code, reqId: request.id }, error.message);
     }
@@ -24,9 +25,18 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
+/** The status of what Nest throws, and of what Fastify's plugins throw past it when a request is to blame. */
+function statusIn(thrown: unknown): number | undefined {
+  if (thrown instanceof HttpException) return thrown.getStatus();
+  const status = thrown instanceof Error && !(thrown instanceof LedgerError) ? (thrown as { statusCode?: unknown }).statusCode : undefined;
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
+}
+
 /** What the HTTP server and the framework refuse by themselves. */
-function ofFramework(error: HttpException, request: FastifyRequest): LedgerError {
-  switch (error.getStatus()) {
+function ofFramework(error: Error, status: number, request: FastifyRequest): LedgerError {
+  switch (status) {
+    // Of a file beside those that are served.
+    case HttpStatus.FORBIDDEN:
     case HttpStatus.NOT_FOUND:
     case HttpStatus.METHOD_NOT_ALLOWED:
       return new LedgerError('route_unknown', `there is no ${request.method} ${request.url.split('?')[0]}`);

@@ -3,6 +3,7 @@
  * Guarantees that a wrong value stops the start with a list of what is wrong, and that the reference
  * (docs/reference/configuration.md) is generated from the same table.
  */
+import { isIP } from 'node:net';
 
 interface Setting {
   readonly default: string;
@@ -54,6 +55,16 @@ export const settings = declare({
   LINES_PER_ENTRY: { default: '1000', range: [2, 100_000], meaning: 'Lines of one entry.' },
   ENTRY_BYTES: { default: '1048576', range: [1024, 67_108_864], meaning: 'Bytes of one entry.' },
   BATCH_BYTES: { default: '33554432', range: [1024, 1_073_741_824], meaning: 'Bytes of one batch call.' },
+  METRICS_ACCESS: {
+    default: 'key',
+    meaning:
+      'key: /metrics needs an API key like everything else; open: anyone who reaches the port may read it, as scrapers without credentials need.',
+  },
+  TRUST_PROXY: {
+    default: 'off',
+    meaning:
+      'Whose X-Forwarded-For is believed. off: nobody; a number: so many proxies in front of the service; addresses and networks with commas between: these (10.0.0.0/8,::1, or loopback, linklocal, uniquelocal).',
+  },
   PROJECT: { default: 'inline', meaning: 'inline: this process folds projections; off: another one (the worker) does.' },
 });
 
@@ -62,6 +73,22 @@ type NumberName = { [K in SettingName]: (typeof settings)[K] extends { range: re
 
 /** The settings in force: numbers where a range is declared, else text. */
 export type Config = { readonly [K in SettingName]: K extends NumberName ? number : string };
+
+/** Everybody (`true` elsewhere) is no choice: whoever sends the header would then write the address. */
+function isProxyTrust(text: string): boolean {
+  if (text === 'off') return true;
+  if (/^\d+$/.test(text)) return Number(text) >= 1 && Number(text) <= 16;
+  return text.split(',').every((part) => {
+    const [address = '', bits, ...rest] = part.trim().split('/');
+    if (['loopback', 'linklocal', 'uniquelocal'].includes(part.trim())) return true;
+    const family = isIP(address);
+    return (
+      family !== 0 &&
+      rest.length === 0 &&
+      (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (family === 4 ? 32 : 128)))
+    );
+  });
+}
 
 /**
  * @param environment usually process.env
@@ -84,6 +111,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   };
   oneOf('DEMO_BOOK', 'auto', 'off');
   oneOf('PROJECT', 'inline', 'off');
+  oneOf('METRICS_ACCESS', 'key', 'open');
+  if (!isProxyTrust(String(config.TRUST_PROXY)))
+    problems.push(`TRUST_PROXY=${config.TRUST_PROXY}: off, a number of proxies from 1 to 16, or addresses with commas between`);
   oneOf('LOG_LEVEL', 'fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent');
   if (problems.length > 0) throw new Error(`the configuration is wrong:\n  ${problems.join('\n  ')}`);
   return config as Config;
