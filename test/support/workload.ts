@@ -1,0 +1,280 @@
+/**
+ * The work of the fault suites, and the judge of it. A command follows from its key alone, so whoever repeats a key after a
+ * crash sends the same command, and what was acknowledged tells every balance. `audit` compares what callers were told with
+ * what the database holds: an acknowledged command that is not there is lost, an effect that nobody was told of under its
+ * key, or more than one, is doubled.
+ */
+import { createHash } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
+import type { EntryLine, PostEntry } from '#domain';
+import { EventStore } from '#event-store';
+import { type Answer, type Command, catalogue, Projector } from '#ledger';
+import { openPool } from '#postgres';
+import { balanceIn, checkBook, openBookWith, run, startLedger } from './ledgers';
+
+/** Whether the long forms run (`npm run test:soak`). */
+export const soak = process.env.SOAK === '1';
+
+/** Chooses moments and victims, and which commands the keys stand for; printed by each suite that uses it. */
+export const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
+
+/** Accounts that may not go below zero, and that most commands touch. */
+const hot = ['cash:0', 'cash:1', 'cash:2', 'cash:3'];
+
+/** Opens the book that commands of {@link commandOf} are for. */
+export async function openWorkload(url: string, bookIds: readonly string[]): Promise<void> {
+  const { ledger, close } = startLedger(url);
+  for (const bookId of bookIds) {
+    const limited = hot.map((code) => ({ code, limits: [{ currency: 'EUR', min: '0' }] }));
+    await openBookWith(ledger, bookId, ['bank', 'frozen', ...limited]);
+    await run(ledger, bookId, { type: 'FreezeAccount', account: 'frozen' });
+  }
+  await close();
+}
+
+/**
+ * The command that a key stands for: transfers between a bank and four accounts that may not go below zero, single and in
+ * batches. About a fifth is refused whatever the books say (an unknown account, a frozen one, an amount that nobody has).
+ */
+export function commandOf(key: string): Command {
+  const bytes = createHash('sha256').update(`${seed}/${key}`).digest();
+  const entry = (n: number): PostEntry => {
+    const [kind = 0, which = 0, cents = 0, other = 0] = bytes.subarray(1 + 4 * n);
+    const account = hot[which % hot.length] as string;
+    const amount = `${cents >> 5}.${String(cents % 100).padStart(2, '0')}`;
+    if (kind < 14) return transfer(account, 'nowhere', '1.00');
+    if (kind < 28) return transfer('bank', account, '1000000.00');
+    if (kind < 42) return transfer(account, 'frozen', '1.00');
+    const positive = amount === '0.00' ? '0.01' : amount;
+    if (kind < 160) return transfer(account, 'bank', positive);
+    if (kind < 220) return transfer('bank', account, positive);
+    return transfer(hot[other % hot.length] === account ? 'bank' : (hot[other % hot.length] as string), account, positive);
+  };
+  const shape = bytes[0] ?? 0;
+  if (shape >= 20) return entry(0);
+  const entries = [0, 1, 2].map((n) => withoutType(entry(n)));
+  return { type: 'PostEntries', atomic: shape < 10, entries };
+}
+
+function transfer(debit: string, credit: string, amount: string): PostEntry {
+  const line = (account: string, side: EntryLine['side']): EntryLine => ({ account, side, amount, currency: 'EUR' });
+  const lines = [line(debit, 'debit'), line(credit, 'credit')];
+  return { type: 'PostEntry', effectiveDate: '2026-03-01', description: 'transfer', lines };
+}
+
+const withoutType = ({ type: _type, ...entry }: PostEntry): Omit<PostEntry, 'type'> => entry;
+
+/** A call that posts each entry on its own may tell that the outcome of some of them is not known: it is to be repeated. */
+export const isFinal = ({ body }: Pick<Answer, 'body'>): boolean => !/"code":"(database_unavailable|queue_full|internal)"/.test(body);
+
+/** What callers of one book were told. */
+export class Witness {
+  readonly answers = new Map<string, Pick<Answer, 'status' | 'body'>>();
+  /** Keys that were answered in two ways. */
+  readonly contradictions: string[] = [];
+  /** Answers that the ledger called repetitions. */
+  replayed = 0;
+
+  constructor(readonly bookId: string) {}
+
+  tell(key: string, { status, body, replayed }: Answer): void {
+    const before = this.answers.get(key);
+    if (before !== undefined && (before.status !== status || before.body !== body))
+      this.contradictions.push(`${key}: ${before.status} ${before.body}, then ${status} ${body}`);
+    this.answers.set(key, { status, body });
+    if (replayed) this.replayed++;
+  }
+}
+
+export interface Audit {
+  readonly acknowledged: number;
+  readonly refused: number;
+  readonly events: number;
+  /** What is wrong, each with its key; empty when all is well. */
+  readonly lost: readonly string[];
+  readonly doubled: readonly string[];
+  readonly contradictions: readonly string[];
+}
+
+/**
+ * Judges a book that nobody writes any more.
+ * @param admin a superuser's connection
+ * @throws Error when the book itself is inconsistent: positions, versions, numbers, totals, heads, limits, balances
+ */
+export async function audit(admin: Client, witness: Witness): Promise<Audit> {
+  const { bookId, answers } = witness;
+  const { events, accounts } = await checkBook(admin, bookId);
+  const { rows: batches } = await admin.query<{ position: number; at: string; before: string | null }>(
+    `SELECT last_position AS position, recorded_at AS at, lag(recorded_at) OVER (ORDER BY last_position) AS before FROM log.batches WHERE book_id = $1`,
+    [bookId],
+  );
+  for (const { position, at, before } of batches)
+    if (before !== null && at <= before) throw new Error(`I10: the batch that ends at ${position} was recorded at ${at}, after ${before}`);
+  const limited = new Set([...accounts].filter(([, { code }]) => hot.includes(code)).map(([id]) => id));
+  const posted = new Map<string, number>();
+  for (const { eventType, streamId, position, metadata, data } of events) {
+    const { totalDebit, totalCredit } = data as Record<string, string>;
+    if (limited.has(streamId) && totalDebit !== undefined && Number(totalDebit) < Number(totalCredit))
+      throw new Error(`overdraft at position ${position}: ${totalDebit} in, ${totalCredit} out`);
+    const { commandKey } = metadata as { commandKey?: string };
+    if (eventType === 'JournalEntryPosted' && commandKey !== undefined) posted.set(commandKey, (posted.get(commandKey) ?? 0) + 1);
+  }
+
+  const { rows: receipts } = await admin.query<{ key: string; item: number; status: number; answer: string }>(
+    'SELECT key, item, status, answer FROM log.receipts WHERE book_id = $1 ORDER BY key, item',
+    [bookId],
+  );
+  const remembered = new Map<string, { status: number; answer: string }[]>();
+  for (const { key, item, status, answer } of receipts) {
+    const items = remembered.get(key) ?? [];
+    items[item] = { status, answer };
+    remembered.set(key, items);
+  }
+
+  const lost: string[] = [];
+  const doubled: string[] = [];
+  const sums = new Map<string, bigint>();
+  let refused = 0;
+  for (const [key, { status, body }] of answers) {
+    const command = commandOf(key);
+    const told = entriesIn(command, status, body);
+    if (told.length === 0) refused++;
+    for (const { lines } of told) {
+      for (const { account, side, amount } of lines) {
+        const cents = BigInt(amount.replace('.', ''));
+        sums.set(account, (sums.get(account) ?? 0n) + (side === 'debit' ? cents : -cents));
+      }
+    }
+    const receipt = answerOf(command, remembered.get(key));
+    if (receipt === undefined) lost.push(`${key}: ${status} without a receipt`);
+    else if (receipt.status !== status || receipt.body !== body)
+      lost.push(`${key}: was told ${status} ${body}, the receipt says ${receipt.status} ${receipt.body}`);
+    const found = posted.get(key) ?? 0;
+    if (found < told.length) lost.push(`${key}: ${told.length} entries were acknowledged, ${found} are there`);
+    if (found > told.length) doubled.push(`${key}: ${told.length} entries were acknowledged, ${found} are there`);
+    posted.delete(key);
+  }
+  for (const [key, found] of posted) doubled.push(`${key}: ${found} entries that nobody was told of`);
+  // Nobody's update is lost: what was acknowledged adds up to the balance. Not where an effect is missing or double anyway.
+  if (lost.length === 0 && doubled.length === 0) {
+    for (const account of ['bank', ...hot]) {
+      const balance = balanceIn(accounts, account);
+      if (balance !== (sums.get(account) ?? 0n))
+        throw new Error(`${account}: the acknowledged entries make ${sums.get(account)}, the balance is ${balance}`);
+    }
+  }
+  return { acknowledged: answers.size, refused, events: events.length, lost, doubled, contradictions: witness.contradictions };
+}
+
+/** The entries of a command that an answer says are posted. */
+function entriesIn(command: Command, status: number, body: string): readonly Omit<PostEntry, 'type'>[] {
+  if (status >= 400) return [];
+  if (command.type === 'PostEntry') return [command];
+  if (command.type !== 'PostEntries') return [];
+  const { results } = JSON.parse(body) as { results: { problem?: object }[] };
+  return command.entries.filter((_, index) => results[index]?.problem === undefined);
+}
+
+/** The answer that the receipts of a key hold. */
+function answerOf(command: Command, items: { status: number; answer: string }[] | undefined): { status: number; body: string } | undefined {
+  const [first, ...rest] = items ?? [];
+  if (first === undefined) return undefined;
+  if (command.type !== 'PostEntries' || command.atomic || first.status >= 400) return { status: first.status, body: first.answer };
+  const results = rest.map(({ status, answer }) => (status < 400 ? answer : `{"problem":${answer}}`));
+  return { status: first.status, body: `{"results":[${results.join(',')}]}` };
+}
+
+// --- Projections ---
+
+const tables = ['running_totals', 'account_lines', 'entries', 'account_versions'];
+
+/** Waits until whoever folds has folded all of a book. @throws Error after `timeoutMs` */
+export async function folded(admin: Client, bookId: string, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const { rows } = await admin.query<{ head: number; cursor: number | null; known: number }>(
+      `SELECT h.position AS head, min(c.position) AS cursor, count(c.position) AS known
+         FROM log.book_heads h LEFT JOIN projections.cursors c USING (book_id) WHERE book_id = $1 GROUP BY h.position`,
+      [bookId],
+    );
+    const { head, cursor, known } = rows[0] ?? { head: 0, cursor: 0, known: 0 };
+    if (known > 0 && cursor === head) return;
+    if (Date.now() > deadline) throw new Error(`${bookId} is folded up to ${cursor} of ${head} after ${timeoutMs} ms`);
+    await sleep(20);
+  }
+}
+
+/**
+ * Compares the projected rows of a book that is folded with its log: every line and every entry once, none too many; and with
+ * the rows that come out when the book is folded again (I7).
+ * @returns the number of rows compared
+ * @throws Error naming table and row
+ */
+export async function checkProjections(admin: Client, url: string, bookId: string): Promise<number> {
+  const { rows } = await admin.query<{ missing: number; surplus: number; entries: number }>(
+    `WITH lines AS (
+       SELECT e.position, (l ->> 'accountId')::uuid AS account_id, (l ->> 'line')::int AS line, (l ->> 'amount')::numeric AS amount
+         FROM log.events e, jsonb_array_elements(e.data -> 'lines') AS l WHERE e.book_id = $1 AND e.event_type = 'JournalEntryPosted'
+     ), kept AS (SELECT position, account_id, line, amount FROM projections.account_lines WHERE book_id = $1)
+     SELECT (SELECT count(*) FROM (TABLE lines EXCEPT ALL TABLE kept) AS m) AS missing,
+            (SELECT count(*) FROM (TABLE kept EXCEPT ALL TABLE lines) AS s) AS surplus,
+            (SELECT count(*) FROM (
+               SELECT position FROM log.events WHERE book_id = $1 AND event_type = 'JournalEntryPosted'
+               EXCEPT ALL SELECT position FROM projections.entries WHERE book_id = $1) AS e) AS entries`,
+    [bookId],
+  );
+  const { missing, surplus, entries } = rows[0] ?? {};
+  if (missing !== 0 || surplus !== 0 || entries !== 0)
+    throw new Error(`${bookId}: ${missing} lines and ${entries} entries were skipped, ${surplus} lines are there that no event has`);
+  const before = await projected(admin, bookId);
+  const pool = openPool(url, { max: 4 });
+  const projector = new Projector(new EventStore(pool, catalogue), pool);
+  try {
+    await projector.rebuild(bookId);
+    projector.start();
+    const { rows: heads } = await admin.query<{ position: number }>('SELECT position FROM log.book_heads WHERE book_id = $1', [bookId]);
+    await projector.caughtUp(bookId, heads[0]?.position ?? 0, 120_000);
+  } finally {
+    await projector.stop();
+    await pool.end();
+  }
+  const after = await projected(admin, bookId);
+  if (before.length !== after.length) throw new Error(`I7: ${bookId} had ${before.length} rows, folded again it has ${after.length}`);
+  const different = before.findIndex((row, index) => row !== after[index]);
+  if (different >= 0) throw new Error(`I7: ${bookId} had ${before[different]}, folded again ${after[different]}`);
+  return after.length;
+}
+
+async function projected(admin: Client, bookId: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const table of tables) {
+    const { rows } = await admin.query<{ row: string }>(
+      `SELECT '${table} ' || t::text AS row FROM projections.${table} t WHERE book_id = $1 ORDER BY t::text COLLATE "C"`,
+      [bookId],
+    );
+    for (const { row } of rows) found.push(row);
+  }
+  return found;
+}
+
+// --- Chance and results ---
+
+/** A small seeded generator (mulberry32): whole numbers from 0 up to `below`. */
+export function chance(own: number): (below: number) => number {
+  let state = own >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296) * below);
+  };
+}
+
+/** Prints a suite's figures as one JSON line, and appends it to FAULT_RESULTS where that names a file. */
+export function report(suite: string, figures: Readonly<Record<string, number | string>>): void {
+  const line = JSON.stringify({ suite, seed, ...figures });
+  process.stdout.write(`${line}\n`);
+  if (process.env.FAULT_RESULTS) appendFileSync(process.env.FAULT_RESULTS, `${line}\n`);
+}
