@@ -44,9 +44,9 @@ export function commandOf(key: string): Command {
     const [kind = 0, which = 0, cents = 0, other = 0] = bytes.subarray(1 + 4 * n);
     const account = hot[which % hot.length] as string;
     const amount = `${cents >> 5}.${String(cents % 100).padStart(2, '0')}`;
-    if (kind < 14) return transfer(account, 'nowhere', '1.00');
-    if (kind < 28) return transfer('bank', account, '1000000.00');
-    if (kind < 42) return transfer(account, 'frozen', '1.00');
+    if (kind < 18) return transfer(account, 'nowhere', '1.00');
+    if (kind < 36) return transfer('bank', account, '1000000.00');
+    if (kind < 54) return transfer(account, 'frozen', '1.00');
     const positive = amount === '0.00' ? '0.01' : amount;
     if (kind < 160) return transfer(account, 'bank', positive);
     if (kind < 220) return transfer('bank', account, positive);
