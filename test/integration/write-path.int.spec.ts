@@ -440,7 +440,7 @@ describe('rule 9: batches of entries', () => {
     const other = { ...command, entries: entries(4) };
     await expect(run(again.ledger, 'each', other, 'each')).rejects.toMatchObject({
       code: 'idempotency_key_reused',
-      details: { members: ['entries'] },
+      details: { members: ['entries.3'] },
     });
     const { accounts } = await checkBook(admin, 'each');
     expect(balanceIn(accounts, 'cash')).toBe(600n);
@@ -612,7 +612,7 @@ describe('I6: one key, one effect', () => {
     expect(await run(a.ledger, 'refused', transfer('cash', 'bank', '1'), 'refused')).toEqual({ ...refused, replayed: true });
     expect(await run(start().ledger, 'refused', transfer('cash', 'bank', '1'), 'refused')).toEqual({ ...refused, replayed: true });
     await expect(run(start().ledger, 'refused', transfer('cash', 'bank', '2'), 'refused')).rejects.toMatchObject({
-      details: { members: ['lines'] },
+      details: { members: ['lines.0', 'lines.1'] },
     });
     expect((await run(a.ledger, 'refused', transfer('cash', 'bank', '1'), 'new key')).status).toBe(201);
   });

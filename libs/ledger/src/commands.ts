@@ -88,10 +88,27 @@ function shortestLimit(limit: AccountLimit): AccountLimit {
   return { ...limit, min: shortest(limit.min), max: shortest(limit.max) };
 }
 
-/** A short fingerprint per member, to name what differs when a refused command's key is used again. */
+/** Members that callers know by another name. */
+const namedByCallers: Readonly<Record<string, string>> = { accountType: 'type', journalType: 'type' };
+/** Lists whose elements have fingerprints of their own, as long as the list has at most as many. */
+const listed = new Set(['entries', 'lines']);
+const listedMax = 1_000;
+
+/**
+ * A short fingerprint per member, to name what differs when a key is used again and no event tells what the command said.
+ * Entries of a batch and lines of an entry have one each (`entries.3`, `lines.0`); members have the names that callers use.
+ */
 export function memberFingerprints(command: Command): Record<string, string> {
-  const members = Object.entries(command).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(members.map(([member, value]) => [member, sha256(canonicalJson(value)).toString('hex', 0, 8)]));
+  const fingerprints: Record<string, string> = {};
+  for (const [member, value] of Object.entries(command) as [string, unknown][]) {
+    // Whoever compares members has compared types of command before.
+    if (value === undefined || member === 'type') continue;
+    if (listed.has(member) && Array.isArray(value) && value.length <= listedMax)
+      for (const [index, element] of value.entries()) fingerprints[`${member}.${index}`] = shortHash(element);
+    else fingerprints[namedByCallers[member] ?? member] = shortHash(value);
+  }
+  return fingerprints;
 }
 
+const shortHash = (value: unknown): string => sha256(canonicalJson(value)).toString('hex', 0, 8);
 const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
