@@ -1,11 +1,14 @@
-/** A TCP proxy in front of a database server, to lose what the server answers: the cut after COMMIT that no caller can see. */
+/** A TCP proxy in front of a server, to lose what the server answers: the cut after COMMIT that no caller can see. */
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 
 export interface TcpProxy {
-  /** The same database through the proxy. */
+  /** The same database, or the same HTTP server, through the proxy. */
   readonly url: string;
-  /** From now on answers are dropped; what is sent still arrives. */
-  swallowAnswers(): void;
+  /**
+   * From now on answers are dropped; what is sent still arrives.
+   * @param from the first answer to be dropped: the one that holds `text` for the `nth` time from now on
+   */
+  swallowAnswers(from?: { readonly text: string; readonly nth: number }): void;
   /** Ends every connection and lets new ones through again. */
   cut(): void;
   close(): Promise<void>;
@@ -15,6 +18,7 @@ export async function tcpProxy(url: string): Promise<TcpProxy> {
   const target = new URL(url);
   const pairs = new Set<[Socket, Socket]>();
   let swallowing = false;
+  let awaited: { readonly text: string; left: number } | undefined;
   const server = createServer((near) => {
     const far = connectTo(Number(target.port || 5432), target.hostname);
     const pair: [Socket, Socket] = [near, far];
@@ -28,6 +32,7 @@ export async function tcpProxy(url: string): Promise<TcpProxy> {
     far.on('error', end).on('close', end);
     near.pipe(far);
     far.on('data', (data) => {
+      if (awaited !== undefined && data.includes(awaited.text) && --awaited.left === 0) swallowing = true;
       if (!swallowing) near.write(data);
     });
   });
@@ -43,11 +48,13 @@ export async function tcpProxy(url: string): Promise<TcpProxy> {
     }
     pairs.clear();
     swallowing = false;
+    awaited = undefined;
   };
   return {
-    url: proxied.href,
-    swallowAnswers() {
-      swallowing = true;
+    url: proxied.href.replace(/\/$/, ''),
+    swallowAnswers(from) {
+      if (from === undefined) swallowing = true;
+      else awaited = { text: from.text, left: from.nth };
     },
     cut,
     async close() {
