@@ -111,6 +111,7 @@ describe('tables', () => {
       'bytea',
       'date',
       'integer',
+      'json',
       'jsonb',
       'numeric',
       'smallint',

@@ -103,7 +103,7 @@ class Loaded implements BookView {
     for (const [id, account] of decision.accounts) this.accounts.set(id, account);
     for (const [id, entry] of decision.entries) this.entries.set(id, entry);
     for (const [code, id] of decision.newCodes) this.codes.set(code, id);
-    for (const [key, { last }] of decision.numbers) this.numbers.set(key, last);
+    for (const { fiscalYear, journalCode, last } of decision.numbers) this.numbers.set(`${fiscalYear}/${journalCode}`, last);
   }
 }
 

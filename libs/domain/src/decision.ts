@@ -40,17 +40,24 @@ export interface BookView {
   lastNumber(fiscalYear: string, journalCode: string): number;
 }
 
+const noCodes: ReadonlyMap<string, string> = new Map();
+
 export class Decision implements BookView {
   readonly uncommitted: UncommittedEvent[] = [];
-  /** Account codes that this decision gives away, to be reserved for ever. */
-  readonly newCodes = new Map<string, string>();
+  /** Made when a code is given: a thousand decisions in flight would each hold an empty map. */
+  private codes: Map<string, string> | undefined;
   readonly accounts = new Map<string, AccountState>();
   readonly entries = new Map<string, JournalState>();
-  /** Last numbers by `fiscalYear/journalCode`. */
-  readonly numbers = new Map<string, { readonly fiscalYear: string; readonly journalCode: string; readonly last: number }>();
+  /** Last numbers of the day books that this decision posts to: rarely more than one. */
+  readonly numbers: { readonly fiscalYear: string; readonly journalCode: string; last: number }[] = [];
   changedBook: BookState | undefined;
 
   constructor(private readonly view: BookView) {}
+
+  /** Account codes that this decision gives away, to be reserved for ever, with the account that gets each. */
+  get newCodes(): ReadonlyMap<string, string> {
+    return this.codes ?? noCodes;
+  }
 
   get bookId(): string {
     return this.view.bookId;
@@ -81,7 +88,7 @@ export class Decision implements BookView {
   }
 
   accountIdByCode(code: string): string | undefined {
-    return this.newCodes.get(code) ?? this.view.accountIdByCode(code);
+    return this.codes?.get(code) ?? this.view.accountIdByCode(code);
   }
 
   entry(id: string): JournalState | undefined {
@@ -89,7 +96,12 @@ export class Decision implements BookView {
   }
 
   lastNumber(fiscalYear: string, journalCode: string): number {
-    return this.numbers.get(`${fiscalYear}/${journalCode}`)?.last ?? this.view.lastNumber(fiscalYear, journalCode);
+    return this.given(fiscalYear, journalCode)?.last ?? this.view.lastNumber(fiscalYear, journalCode);
+  }
+
+  private given(fiscalYear: string, journalCode: string): { last: number } | undefined {
+    for (const known of this.numbers) if (known.journalCode === journalCode && known.fiscalYear === fiscalYear) return known;
+    return undefined;
   }
 
   recordBook(event: BookEvent): void {
@@ -102,7 +114,10 @@ export class Decision implements BookView {
     const account = accountReducer.evolve(this.account(id), event, id);
     this.accounts.set(id, account);
     if (event.type === 'AccountOpened' || event.type === 'AccountCodeChanged') {
-      if (this.accountIdByCode(event.data.code) === undefined) this.newCodes.set(event.data.code, id);
+      if (this.accountIdByCode(event.data.code) === undefined) {
+        this.codes ??= new Map();
+        this.codes.set(event.data.code, id);
+      }
     }
     this.uncommitted.push({ streamId: id, version: account.version, type: event.type, data: event.data, causedBy });
   }
@@ -113,7 +128,9 @@ export class Decision implements BookView {
     this.entries.set(id, entry);
     if (event.type === 'JournalEntryPosted') {
       const { fiscalYear, journalCode, number } = event.data;
-      this.numbers.set(`${fiscalYear}/${journalCode}`, { fiscalYear, journalCode, last: number });
+      const known = this.given(fiscalYear, journalCode);
+      if (known === undefined) this.numbers.push({ fiscalYear, journalCode, last: number });
+      else known.last = number;
     }
     return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data }) - 1;
   }

@@ -581,19 +581,26 @@ function storedLine(
 
 /** The account totals after each line; limits are looked at once all lines of the entry are in. */
 function addLines(lines: readonly ResolvedLine[], refusals: Refusals): CurrencyTotal[] {
-  const latest = new Map<string, { readonly account: AccountState; readonly total: CurrencyTotal }>();
+  const latest = new Map<string, { readonly account: AccountState; readonly totals: CurrencyTotal[] }>();
   const totals: CurrencyTotal[] = [];
   for (const { account, currency, scale, side, minor } of lines) {
-    const address = account.id + currency;
-    const before = latest.get(address)?.total ?? totalIn(account, currency);
+    let known = latest.get(account.id);
+    if (known === undefined) {
+      known = { account, totals: [] };
+      latest.set(account.id, known);
+    }
+    const index = known.totals.findIndex((total) => total.currency === currency);
+    const before = index < 0 ? totalIn(account, currency) : known.totals[index];
     const debit = before?.debit ?? 0n;
     const credit = before?.credit ?? 0n;
     const total: CurrencyTotal =
       side === 'debit' ? { currency, scale, debit: debit + minor, credit } : { currency, scale, debit, credit: credit + minor };
-    latest.set(address, { account, total });
+    if (index < 0) known.totals.push(total);
+    else known.totals[index] = total;
     totals.push(total);
   }
-  for (const { account, total } of latest.values()) checkLimits(account, totalIn(account, total.currency), total, refusals);
+  for (const { account, totals } of latest.values())
+    for (const total of totals) checkLimits(account, totalIn(account, total.currency), total, refusals);
   return totals;
 }
 

@@ -9,8 +9,8 @@ import {
   envelopeOf,
   instantMicros,
   instantText,
+  LeafHasher,
   leafHashOf,
-  leafHashOfParts,
   type StoredEvent,
   upcast,
 } from './envelope';
@@ -96,14 +96,14 @@ describe('the leaf hash', () => {
           metadata: userId === undefined ? metadata : { ...metadata, userId },
         });
         const hash = leafHashOf(catalogue, given).toString('hex');
-        const parts = leafHashOfParts({
+        const newest = { ...given, eventVersion: definitionOf(catalogue, given.eventType).version };
+        const parts = new LeafHasher(catalogue, given.bookId, given.recordedAt).hash(given.eventType, {
           ...given,
-          aggregateType: 'Note',
           data: canonicalJson(given.data),
           metadata: canonicalJson(metadata),
           userId,
         });
-        expect(parts).toBe(hash);
+        expect(parts).toBe(leafHashOf(catalogue, newest).toString('hex'));
         const second = createHash('sha256')
           .update(Buffer.from([0]))
           .update(String(canonicalize(envelopeOf(catalogue, given))), 'utf8');

@@ -29,6 +29,8 @@ export interface StoredEvent {
 export interface EventDefinition {
   readonly aggregateType: string;
   readonly version: number;
+  /** A faster way to the canonical text of data in the newest version, equal to canonicalJson(data) byte for byte. */
+  readonly canonicalText?: (data: never) => string;
   /** upcasters[n - 1] turns data of version n into data of version n + 1; pure. */
   readonly upcasters?: readonly ((data: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>)[];
 }
@@ -88,26 +90,60 @@ export function leafHashOf(catalogue: EventCatalogue, event: Omit<StoredEvent, '
     .digest();
 }
 
+/** What a leaf hash is made of beside the members that all events of one append share; JSON texts in canonical form. */
+export interface LeafParts {
+  readonly streamId: string;
+  readonly eventId: string;
+  readonly position: number;
+  readonly version: number;
+  readonly data: string;
+  /** Without userId. */
+  readonly metadata: string;
+  readonly userId: string | undefined;
+}
+
 /**
- * The same hash from parts that are in canonical form already, as hex; what the write path uses. `metadata` without userId.
- * The members stand in the order in which RFC 8785 sorts them; a property test compares with leafHashOf.
+ * The same hash from parts that are in canonical form already; what the write path uses. One for each append: what does not
+ * change from event to event is put together once. The members stand in the order in which RFC 8785 sorts them; a property
+ * test compares with leafHashOf.
  */
-export function leafHashOfParts(
-  parts: {
-    readonly aggregateType: string;
-    readonly bookId: string;
-    readonly data: string;
-    readonly metadata: string;
-    readonly userId: string | undefined;
-  } & Pick<StoredEvent, 'streamId' | 'eventId' | 'eventType' | 'eventVersion' | 'position' | 'recordedAt' | 'version'>,
-): string {
-  const user = parts.userId === undefined ? '' : `"userId":${canonicalJson(parts.userId)},`;
-  // Node 20 has the one-shot hash, a third of the cost of createHash for texts of this size; its types come later.
-  return crypto.hash(
-    'sha256',
-    `\0{"aggregateId":"${parts.streamId}","aggregateType":"${parts.aggregateType}","bookId":"${parts.bookId}","data":${parts.data},"eventId":"${parts.eventId}","eventType":"${parts.eventType}","eventVersion":${parts.eventVersion},"metadata":${parts.metadata},"position":${parts.position},"recordedAt":"${parts.recordedAt}",${user}"version":${parts.version}}`,
-    'hex',
-  );
+export class LeafHasher {
+  private readonly frames = new Map<string, { readonly beforeData: string; readonly afterEventId: string }>();
+  private readonly afterPosition: string;
+
+  /** @param recordedAt as the envelope shows it */
+  constructor(
+    private readonly catalogue: EventCatalogue,
+    private readonly bookId: string,
+    recordedAt: string,
+  ) {
+    this.afterPosition = `,"recordedAt":"${recordedAt}",`;
+  }
+
+  /**
+   * The hash as hex, of an event in the newest version of its type.
+   * @throws Error for a type that the catalogue does not have
+   */
+  hash(eventType: string, { streamId, data, eventId, metadata, position, userId, version }: LeafParts): string {
+    const { beforeData, afterEventId } = this.frames.get(eventType) ?? this.frame(eventType);
+    const user = userId === undefined ? '' : `"userId":${canonicalJson(userId)},`;
+    // Node 20 has the one-shot hash, a third of the cost of createHash for texts of this size; its types come later.
+    return crypto.hash(
+      'sha256',
+      `\0{"aggregateId":"${streamId}${beforeData}${data},"eventId":"${eventId}${afterEventId}${metadata},"position":${position}${this.afterPosition}${user}"version":${version}}`,
+      'hex',
+    );
+  }
+
+  private frame(eventType: string): { readonly beforeData: string; readonly afterEventId: string } {
+    const { aggregateType, version } = definitionOf(this.catalogue, eventType);
+    const frame = {
+      beforeData: `","aggregateType":"${aggregateType}","bookId":"${this.bookId}","data":`,
+      afterEventId: `","eventType":"${eventType}","eventVersion":${version},"metadata":`,
+    };
+    this.frames.set(eventType, frame);
+    return frame;
+  }
 }
 
 /** The event's data as the newest version of its type has it. */

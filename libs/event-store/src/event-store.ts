@@ -5,9 +5,9 @@
  * and readers that see whole batches in position order, so that none can ever skip an event.
  */
 import type { Client, Pool } from 'pg';
-import { byteaArray, byteaHexArray, int2Array, int4Array, int8Array, jsonbArray, textArray, uuidArray } from '#postgres';
+import { byteaArray, byteaHexArray, int2Array, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from '#postgres';
 import { canonicalJson } from './canonical-json';
-import { definitionOf, type EventCatalogue, instantMicros, instantText, leafHashOfParts, type StoredEvent, upcast } from './envelope';
+import { definitionOf, type EventCatalogue, instantMicros, instantText, LeafHasher, type StoredEvent, upcast } from './envelope';
 
 /** One state of a book's log and no other: `tail` is random and new with every append. */
 export interface Head {
@@ -125,7 +125,7 @@ export function snapshotDue(before: number, after: number): boolean {
 const appendStatement = `SELECT * FROM log.append($1, $2, $3, $4, $5::timestamptz,
   $6::text[], $7::int4[], $8::text[], $9::bytea[], $10::int2[], $11::text[], $12::int8[], $13::jsonb[],
   $14::uuid[], $15::int8[], $16::text[], $17::int2[], $18::uuid[], $19::jsonb[], $20::jsonb[], $21::bytea[],
-  $22::uuid[], $23::int8[], $24::int8[], $25::int2[], $26::jsonb[],
+  $22::uuid[], $23::int8[], $24::int8[], $25::int2[], $26::json[],
   $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::int8[], $32::bytea[], $33::bytea[], $34::text[], $35::text[])`;
 
 const eventColumns = `book_id AS "bookId", position, stream_id AS "streamId", version, event_type AS "eventType", event_version AS "eventVersion",
@@ -200,35 +200,30 @@ export class EventStore {
       next.set(streamId, expected === 'new' ? 0 : expected);
     }
     const at = instantText(recordedAt);
+    const hasher = new LeafHasher(this.catalogue, bookId, at);
     const count = events.length;
     const data = new Array<string>(count);
     const hashes = new Array<string>(count);
     const typeVersions = new Array<number>(count);
     for (let index = 0; index < count; index++) {
       const event = events[index] as NewEvent;
-      const version = (next.get(event.streamId) ?? Number.NaN) + 1;
-      if (version !== event.version)
-        throw new Error(
-          `event ${event.eventType} has version ${event.version} of stream ${event.streamId}, after ${version - 1} comes ${version}`,
-        );
-      next.set(event.streamId, version);
-      const definition = definitionOf(this.catalogue, event.eventType);
-      const json = canonicalJson(event.data);
-      data[index] = json;
+      const { streamId, eventId, eventType, metadata, userId, version } = event;
+      const before = next.get(streamId) ?? Number.NaN;
+      if (version !== before + 1)
+        throw new Error(`event ${eventType} has version ${version} of stream ${streamId}, after ${before} comes ${before + 1}`);
+      next.set(streamId, version);
+      const definition = definitionOf(this.catalogue, eventType);
+      const text = definition.canonicalText?.(event.data as never) ?? canonicalJson(event.data);
+      data[index] = text;
       typeVersions[index] = definition.version;
-      hashes[index] = leafHashOfParts({
-        aggregateType: definition.aggregateType,
-        bookId,
-        data: json,
-        metadata: event.metadata,
-        userId: event.userId,
-        streamId: event.streamId,
-        eventId: event.eventId,
-        eventType: event.eventType,
-        eventVersion: definition.version,
+      hashes[index] = hasher.hash(eventType, {
+        streamId,
+        eventId,
         position: head.position + index + 1,
-        recordedAt: at,
         version,
+        data: text,
+        metadata,
+        userId,
       });
     }
     const withHead = streams.filter(({ head }) => head !== undefined);
@@ -259,7 +254,7 @@ export class EventStore {
       int8Array(withHead.map(({ head, expected }) => (head?.kind === 'policy' ? undefined : expected === 'new' ? 0 : expected))),
       int8Array(withHead.map(({ head }) => head?.version)),
       int2Array(withHead.map(({ head }) => head?.reducerVersion)),
-      jsonbArray(withHead.map(({ head }) => canonicalJson(head?.state))),
+      jsonArray(withHead.map(({ head }) => canonicalJson(head?.state))),
       textArray(names.map(({ category }) => category)),
       textArray(names.map(({ name }) => name)),
       uuidArray(names.map(({ streamId }) => streamId)),

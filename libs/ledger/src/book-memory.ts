@@ -336,7 +336,7 @@ export class BookMemory implements BookView {
       if (known === undefined) this.entries.set(id, { state: entry, pins: 1 });
       else known.state = entry;
     }
-    for (const { fiscalYear, journalCode, last } of decision.numbers.values()) {
+    for (const { fiscalYear, journalCode, last } of decision.numbers) {
       this.numbersOf(fiscalYear, changes).set(journalCode, last);
     }
   }

@@ -4,8 +4,16 @@
  */
 import { accountEvents, bookEvents, journalEvents } from '#domain';
 import { type EventCatalogue, uuidV5 } from '#event-store';
+import { entryText, legText } from './event-text';
 
-export const catalogue: EventCatalogue = { ...bookEvents, ...accountEvents, ...journalEvents };
+export const catalogue: EventCatalogue = {
+  ...bookEvents,
+  ...accountEvents,
+  ...journalEvents,
+  AccountDebited: { ...accountEvents.AccountDebited, canonicalText: legText },
+  AccountCredited: { ...accountEvents.AccountCredited, canonicalText: legText },
+  JournalEntryPosted: { ...journalEvents.JournalEntryPosted, canonicalText: entryText },
+};
 
 /** The stream of the Book aggregate. */
 export function bookStreamId(bookId: string): string {

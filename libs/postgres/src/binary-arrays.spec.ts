@@ -9,6 +9,7 @@ import {
   int2Array,
   int4Array,
   int8Array,
+  jsonArray,
   jsonbArray,
   numericArray,
   textArray,
@@ -89,6 +90,13 @@ describe('binary array parameters', () => {
   it('bool', () => check('bool', fc.boolean(), boolArray, String));
   it('uuid', () => check('uuid', uuid, uuidArray, (value) => value.toLowerCase()));
   it('text', () => check('text', text, textArray, (value) => value));
+  it('json', () =>
+    check(
+      'json',
+      text.map((value) => JSON.stringify(value)),
+      jsonArray,
+      (value) => value,
+    ));
   it('bytea', () => check('bytea', fc.uint8Array({ maxLength: 50 }), byteaArray, (value) => `\\x${Buffer.from(value).toString('hex')}`));
   it('date', () => check('date', isoDate, dateArray, (value) => value));
   it('timestamptz', () => check('timestamptz', micros, timestamptzArray, printedInstant));

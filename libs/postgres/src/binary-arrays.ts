@@ -25,6 +25,7 @@ const OID = {
   int2: 21,
   int4: 23,
   text: 25,
+  json: 114,
   date: 1082,
   timestamptz: 1184,
   numeric: 1700,
@@ -131,6 +132,11 @@ export function uuidArray(values: Elements<string>): Buffer {
 /** `text[]`. U+0000 is refused by the server; a lone surrogate would be replaced silently, so check for it before (I2). */
 export function textArray(values: Elements<string>): Buffer {
   return encode(OID.text, values, writeText);
+}
+
+/** `json[]`, from JSON text; the server keeps the text as it is. */
+export function jsonArray(values: Elements<string>): Buffer {
+  return encode(OID.json, values, writeText);
 }
 
 /** `jsonb[]`, from JSON text that is stringified already. */
