@@ -1,20 +1,24 @@
 /**
- * What the database alone can do, measured in the same run as our write path: a commit of one row, and a binary COPY of the
- * very event rows that our write path wrote, with the same columns and indexes. Every rate of ours is told as a ratio to
- * these, because machines differ and a busy one halves everything.
+ * What the database alone can do, measured in the same run as our own figures: a commit of one row, and a binary COPY of the
+ * very rows that our code wrote, with the same columns, indexes and constraints, through one connection. Every rate of ours is
+ * told as a ratio to these, because machines differ and a busy one halves everything.
  */
 import type { Client } from 'pg';
+import { processMicros } from './server';
+import { median } from './statistics';
 
-/** A COPY that is fed from one buffer: pg's own COPY stream machinery would be measured otherwise. */
-class CopyIn {
-  readonly done: Promise<void>;
-  private resolve: () => void = () => {};
+/** A COPY through node-pg's own connection: a stream library's machinery would be measured otherwise. */
+class Copy {
+  readonly done: Promise<Buffer>;
+  private readonly received: Buffer[] = [];
+  private resolve: (received: Buffer) => void = () => {};
   private reject: (error: Error) => void = () => {};
   private failed = false;
 
+  /** @param data what to send, for COPY … FROM STDIN */
   constructor(
     private readonly sql: string,
-    private readonly data: Buffer,
+    private readonly data?: Buffer,
   ) {
     this.done = new Promise((resolve, reject) => {
       this.resolve = resolve;
@@ -27,8 +31,12 @@ class CopyIn {
   }
 
   handleCopyInResponse(connection: { sendCopyFromChunk(data: Buffer): void; endCopyFrom(): void }): void {
-    connection.sendCopyFromChunk(this.data);
+    if (this.data !== undefined) connection.sendCopyFromChunk(this.data);
     connection.endCopyFrom();
+  }
+
+  handleCopyData({ chunk }: { chunk: Buffer }): void {
+    this.received.push(Buffer.from(chunk));
   }
 
   handleError(error: Error): void {
@@ -37,58 +45,87 @@ class CopyIn {
   }
 
   handleReadyForQuery(): void {
-    if (!this.failed) this.resolve();
+    if (!this.failed) this.resolve(Buffer.concat(this.received));
   }
 
   handleRowDescription(): void {}
   handleDataRow(): void {}
-  handleCopyData(): void {}
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}
   handleCommandComplete(): void {}
 }
 
-function copyIn(client: Client, sql: string, data: Buffer): Promise<void> {
-  const copy = new CopyIn(sql, data);
-  client.query(copy as never);
-  return copy.done;
+function copy(client: Client, sql: string, data?: Buffer): Promise<Buffer> {
+  const query = new Copy(sql, data);
+  client.query(query as never);
+  return query.done;
 }
 
-const columns = 'position, version, recorded_at, stream_id, event_id, event_version, book_id, event_type, data, metadata, leaf_hash';
 const signature = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const trailer = Buffer.from([0xff, 0xff]);
 
-/** Binary COPY data of events of one book, cut into blocks of `rows` rows: as the server itself writes them. */
-export async function copyBlocks(client: Client, bookId: string, rows: number, limit: number): Promise<Buffer[]> {
-  const field = (expression: string): string => `int4send(octet_length(${expression})) || ${expression}`;
-  const answer = await client.query<{ bytes: Buffer }>(
-    `SELECT int2send(11::int2)
-            || ${['int8send(position)', 'int8send(version)', 'timestamptz_send(recorded_at)', 'uuid_send(stream_id)', 'uuid_send(event_id)', 'int2send(event_version)', 'textsend(book_id)', 'textsend(event_type)', 'jsonb_send(data)', 'jsonb_send(metadata)', 'byteasend(leaf_hash)'].map(field).join(' || ')} AS bytes
-       FROM log.events WHERE book_id = $1 AND position <= $2 ORDER BY position`,
-    [bookId, limit],
-  );
-  const blocks: Buffer[] = [];
-  for (let from = 0; from < answer.rows.length; from += rows) {
-    blocks.push(Buffer.concat([signature, ...answer.rows.slice(from, from + rows).map(({ bytes }) => bytes), trailer]));
-  }
-  return blocks;
+/** Rows of one table as binary COPY data. */
+export interface CopyRows {
+  readonly table: string;
+  readonly columns: string;
+  readonly blocks: readonly Buffer[];
+  readonly rows: number;
+  readonly bytes: number;
 }
 
-/** Events per second of COPY through one connection into an empty table of the same shape, one SQL transaction per block. */
-export async function copyFloor(client: Client, blocks: readonly Buffer[], rowsInAll: number): Promise<number> {
-  await client.query('DROP TABLE IF EXISTS bench_events; CREATE TABLE bench_events (LIKE log.events INCLUDING ALL)');
+/**
+ * Rows of a table, cut into blocks as the floor writes them.
+ * @param which SQL after FROM table: WHERE … ORDER BY …
+ */
+export async function copyRows(client: Client, table: string, which: string, rowsPerBlock = 1_000): Promise<CopyRows> {
+  const { rows } = await client.query<{ columns: string }>(
+    "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) AS columns FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+    [table],
+  );
+  const columns = rows[0]?.columns ?? '';
+  const data = await copy(client, `COPY (SELECT ${columns} FROM ${table} ${which}) TO STDOUT (FORMAT binary)`);
+  const blocks: Buffer[] = [];
+  let count = 0;
+  let start = signature.length;
+  let at = start;
+  const cut = (): void => {
+    if (at > start) blocks.push(Buffer.concat([signature, data.subarray(start, at), trailer]));
+    start = at;
+  };
+  for (let fields = data.readInt16BE(at); fields >= 0; fields = data.readInt16BE(at)) {
+    at += 2;
+    for (let field = 0; field < fields; field++) at += 4 + Math.max(0, data.readInt32BE(at));
+    if (++count % rowsPerBlock === 0) cut();
+  }
+  cut();
+  return { table, columns, blocks, rows: count, bytes: data.length };
+}
+
+export interface CopyFigures {
+  readonly rowsPerSecond: number;
+  readonly seconds: number;
+  /** Processor time of the server's session per row, microseconds; NaN where the server is on another machine. */
+  readonly serverMicros: number;
+}
+
+/** COPY through one connection into an empty table of the same shape, one SQL transaction per block. */
+export async function copyFloor(client: Client, { table, columns, blocks, rows }: CopyRows): Promise<CopyFigures> {
+  await client.query(`DROP TABLE IF EXISTS bench_copy; CREATE TABLE bench_copy (LIKE ${table} INCLUDING ALL)`);
   await client.query('CHECKPOINT');
+  const pid = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid ?? 0;
+  const used = processMicros(pid);
   const start = performance.now();
-  for (const block of blocks) await copyIn(client, `COPY bench_events (${columns}) FROM STDIN (FORMAT binary)`, block);
+  for (const block of blocks) await copy(client, `COPY bench_copy (${columns}) FROM STDIN (FORMAT binary)`, block);
   const seconds = (performance.now() - start) / 1_000;
-  const { rows } = await client.query<{ count: number }>('SELECT count(*) FROM bench_events');
-  if (rows[0]?.count !== rowsInAll) throw new Error(`COPY wrote ${rows[0]?.count} rows instead of ${rowsInAll}`);
-  await client.query('DROP TABLE bench_events');
-  return rowsInAll / seconds;
+  const serverMicros = (processMicros(pid) - used) / rows;
+  const written = await client.query<{ count: number }>('SELECT count(*) FROM bench_copy');
+  if (written.rows[0]?.count !== rows) throw new Error(`COPY wrote ${written.rows[0]?.count} rows instead of ${rows}`);
+  await client.query('DROP TABLE bench_copy');
+  return { rowsPerSecond: rows / seconds, seconds, serverMicros };
 }
 
 /** Milliseconds (median) to commit one row through a prepared statement: what a single caller can never get below. */
-export async function commitFloor(client: Client, times = 1_000): Promise<number> {
+export async function commitFloor(client: Client, times = 500): Promise<number> {
   await client.query('DROP TABLE IF EXISTS bench_commit; CREATE TABLE bench_commit (id bigint PRIMARY KEY, note text)');
   const durations: number[] = [];
   for (let id = 1; id <= times; id++) {
@@ -98,14 +135,4 @@ export async function commitFloor(client: Client, times = 1_000): Promise<number
   }
   await client.query('DROP TABLE bench_commit');
   return median(durations);
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

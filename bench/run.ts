@@ -1,0 +1,193 @@
+/**
+ * A run: which cases, in interleaved rounds against one server, and the guard. Prints each case as it comes, tables at the
+ * end, and writes the JSON. A case that fails its checks ends the run: a figure that is wrong is worse than none.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
+import { runBaseline } from './baseline';
+import { commitFloor } from './floors';
+import { HttpTargets, httpCases } from './http';
+import {
+  compareRatios,
+  type Group,
+  git,
+  goalsOf,
+  guardBound,
+  guardCases,
+  lastCommitted,
+  mediansOf,
+  type Result,
+  ratiosOf,
+  reportOf,
+  type Sample,
+} from './report';
+import { BenchServer } from './server';
+import { booksDatabase, type Figures, runWriteCase, writeCases } from './write-path';
+
+export interface RunOptions {
+  readonly quick: boolean;
+  /** Beginnings of names of cases; all of the run when empty. */
+  readonly names: readonly string[];
+  readonly rounds: number;
+  /** Of a measuring window. */
+  readonly seconds: number;
+  /** The most lines on one account for as-of reads: 1e5, 1e6 or 1e7. */
+  readonly lines: number;
+}
+
+interface Case {
+  readonly name: string;
+  readonly group: Group;
+  readonly quick?: boolean;
+  /** Once, not in every round: it repeats within itself. */
+  readonly once?: boolean;
+  run(): Promise<Figures | readonly (readonly [name: string, figures: Figures])[]>;
+}
+
+/** Every case in the order in which a round takes them: what is compared stands near what it is compared with. */
+function casesOf(server: BenchServer, http: () => HttpTargets, { seconds }: RunOptions): Case[] {
+  const baseline = (['uniform', 'hot'] as const).flatMap((pick) =>
+    [8, 32].map(
+      (callers): Case => ({
+        name: `baseline-${pick}-${callers}`,
+        group: 'floors',
+        quick: true,
+        async run() {
+          const database = await booksDatabase(server);
+          const figures = await runBaseline(database, pick, callers, seconds);
+          await database.drop();
+          return { ...figures };
+        },
+      }),
+    ),
+  );
+  return [
+    { name: 'commit', group: 'floors', quick: true, run: async () => ({ p50Ms: await commitFloor(server.admin) }) },
+    ...baseline,
+    ...writeCases.map(
+      (wanted): Case => ({
+        ...{ name: wanted.name, group: 'write path', quick: wanted.quick, once: wanted.million },
+        run: () => runWriteCase(server, wanted, seconds),
+      }),
+    ),
+    ...httpCases.map(
+      (wanted): Case => ({ ...{ name: wanted.name, group: 'http', quick: wanted.quick }, run: () => http().run(wanted, seconds) }),
+    ),
+  ];
+}
+
+async function samplesOf(
+  options: RunOptions,
+  wanted: (name: string, quick: boolean) => boolean,
+): Promise<{ samples: Sample[]; server: Pick<BenchServer, 'version' | 'settings'> }> {
+  const server = await BenchServer.start();
+  const samples: Sample[] = [];
+  let http: HttpTargets | undefined;
+  try {
+    const cases = casesOf(server, () => (http ??= new HttpTargets(server)), options).filter(({ name, quick = false }) =>
+      wanted(name, quick),
+    );
+    if (cases.length === 0) throw new Error('no case has such a name');
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const { name, group, once = false, run } of cases) {
+        if (once && round > 1) continue;
+        const started = performance.now();
+        const found = await run();
+        const named = Array.isArray(found) ? (found as [string, Figures][]) : [[name, found as Figures] as const];
+        for (const [sampleName, figures] of named) samples.push({ name: sampleName, group, round, figures });
+        console.error(
+          `round ${round}, ${name} (${((performance.now() - started) / 1_000).toFixed(1)} s): ${named.map(([, figures]) => inShort(figures)).join(' · ')}`,
+        );
+      }
+      await http?.close();
+      http = undefined;
+    }
+    return { samples, server: { version: server.version, settings: server.settings } };
+  } finally {
+    await http?.close();
+    await server.stop();
+  }
+}
+
+const inShort = (figures: Figures): string =>
+  Object.entries(figures)
+    .map(([name, value]) => `${name} ${value >= 100 ? Math.round(value) : Number(value.toPrecision(3))}`)
+    .join(', ');
+
+/** Runs, prints, and writes bench/results/TIME.json. */
+export async function measure(options: RunOptions): Promise<void> {
+  const { quick, names } = options;
+  const startedAt = new Date();
+  const [loadBefore] = loadavg();
+  const { samples, server } = await samplesOf(options, (name, inQuick) => (names.length === 0 ? !quick || inQuick : isNamed(name, names)));
+  const dependencies = (JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> }).dependencies;
+  const result: Result = {
+    schema: 1,
+    kind: names.length > 0 ? 'selection' : quick ? 'quick' : 'full',
+    startedAt: startedAt.toISOString(),
+    minutes: (Date.now() - startedAt.getTime()) / 60_000,
+    machine: {
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      'memory GiB': Math.round(totalmem() / 2 ** 30),
+      'load before': Number(loadBefore?.toFixed(2)),
+    },
+    versions: {
+      node: process.version,
+      postgres: server.version.split(' ').slice(0, 2).join(' '),
+      pg: dependencies.pg,
+      fastify: dependencies.fastify,
+      nest: dependencies['@nestjs/core'],
+    },
+    commit: git('rev-parse', '--short=12', 'HEAD'),
+    dirty: git('status', '--porcelain', '--', 'apps', 'libs', 'migrations', 'bench/*.ts', 'package.json') !== '',
+    settings: server.settings,
+    options: { rounds: options.rounds, 'seconds per window': options.seconds, 'lines on one account': options.lines },
+    goals: goalsOf(samples),
+    ratios: ratiosOf(samples),
+    medians: mediansOf(samples),
+    samples,
+  };
+  console.log(reportOf(result));
+  mkdirSync('bench/results', { recursive: true });
+  const file = `bench/results/${startedAt.toISOString().replaceAll(':', '-').slice(0, 19)}.json`;
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  console.log(file);
+}
+
+/** `uniform-1` is one case, `uniform` all whose names begin so. */
+const isNamed = (name: string, wanted: readonly string[]): boolean =>
+  wanted.some((word) => name === word || (name.startsWith(`${word}-`) && !exactNames.has(word)));
+
+const exactNames: ReadonlySet<string> = new Set([...writeCases, ...httpCases].map(({ name }) => name));
+
+/** How often the guard measures before it believes that something has become worse. */
+const attemptsMax = 3;
+
+/** Compares ratios with the last committed result; a nonzero exit status when one is much worse in every attempt. */
+export async function guard(): Promise<void> {
+  const last = lastCommitted();
+  if (last === undefined) {
+    console.log('bench/results has no committed result to compare with');
+    return;
+  }
+  console.log(`against ${last.file}; a ratio may fall to ${guardBound} of what is recorded`);
+  const attempts: Record<string, number>[] = [];
+  for (;;) {
+    const { samples } = await samplesOf({ quick: true, names: [], rounds: 1, seconds: 1, lines: 0 }, (name) => guardCases.includes(name));
+    attempts.push(ratiosOf(samples));
+    const compared = compareRatios(last.result.ratios, attempts);
+    const worse = compared.filter(({ share }) => share < guardBound);
+    for (const { name, recorded, now, share } of compared)
+      console.log(
+        `${share < guardBound ? 'WORSE' : 'holds'}  ${name}: ${now.toFixed(2)}, recorded ${recorded.toFixed(2)} (${share.toFixed(2)})`,
+      );
+    if (compared.length === 0) throw new Error('no ratio of the recorded result could be measured');
+    if (worse.length === 0) return;
+    if (attempts.length === attemptsMax) {
+      process.exitCode = 1;
+      return;
+    }
+    console.log('once more');
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The PostgreSQL of a bench run: an embedded server of its own, durable as in production, or the throw-away server that
+ * BENCH_DATABASE_URL names (as superuser). Hides templates: a database is filled once and every case gets a fresh clone of it,
+ * so that no case pays for the rows of another. Guarantees that a server which would forget what it acknowledged is refused,
+ * and that the ledger comes in by a login with the rights of the service, not as superuser.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from 'pg';
+import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '#postgres';
+
+const embeddedSettings = { shared_buffers: '512MB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
+/** What a result depends on and a reader cannot see from outside. */
+const settingsShown = [
+  'fsync',
+  'full_page_writes',
+  'synchronous_commit',
+  'shared_buffers',
+  'max_wal_size',
+  'checkpoint_timeout',
+  'wal_level',
+  'wal_compression',
+  'jit',
+];
+const durable = ['fsync', 'full_page_writes', 'synchronous_commit'];
+const login = 'book_keeper_bench';
+
+/** A database that one case has for itself. */
+export interface BenchDatabase {
+  readonly name: string;
+  /** As the login of the service. */
+  readonly url: string;
+  /** A superuser's connection, for counting and for floors. */
+  readonly admin: Client;
+  drop(): Promise<void>;
+}
+
+export class BenchServer {
+  private readonly templates = new Set<string>();
+  private readonly open = new Set<BenchDatabase>();
+  private clones = 0;
+
+  private constructor(
+    private readonly url: string,
+    /** On the database `postgres`. */
+    readonly admin: Client,
+    readonly version: string,
+    readonly settings: Readonly<Record<string, string>>,
+    private readonly embedded: EmbeddedPostgres | undefined,
+    /** Empty, for files of the run; removed at the end. */
+    readonly directory: string,
+  ) {}
+
+  /** @throws Error when the server does not keep what it acknowledges */
+  static async start(): Promise<BenchServer> {
+    const directory = mkdtempSync(join(tmpdir(), 'book-keeper-bench-'));
+    const given = process.env.BENCH_DATABASE_URL;
+    let embedded: EmbeddedPostgres | undefined;
+    try {
+      if (given === undefined)
+        embedded = await startEmbeddedPostgres({ dir: join(directory, 'server'), durable: true, settings: embeddedSettings });
+      const url = given ?? embedded?.url ?? '';
+      const admin = await connect(url);
+      const version = (await admin.query<{ version: string }>('SELECT version()')).rows[0]?.version ?? '';
+      const { rows } = await admin.query<{ name: string; value: string }>(
+        'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1::text[])',
+        [`{${settingsShown.join(',')}}`],
+      );
+      const settings = Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+      const off = durable.filter((name) => settings[name] !== 'on');
+      if (off.length > 0) throw new Error(`a bench on a server with ${off.join(', ')} off tells nothing; turn it on`);
+      await admin.query(`DO $$ BEGIN CREATE ROLE ${login} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`);
+      await admin.query(`ALTER ROLE ${login} PASSWORD '${login}'`);
+      return new BenchServer(url, admin, version, settings, embedded, directory);
+    } catch (error) {
+      await embedded?.stop();
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Ends what is still open, drops every database of the run and stops the embedded server. */
+  async stop(): Promise<void> {
+    for (const database of this.open) await database.drop();
+    if (this.embedded === undefined)
+      for (const name of this.templates) await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    await this.admin.end();
+    await this.embedded?.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /**
+   * A fresh database like the template of this name, which is made and filled when it is asked for the first time.
+   * @param fill told the empty, migrated database; must leave no connection open
+   */
+  async database(template: string, fill: (database: BenchDatabase) => Promise<void>): Promise<BenchDatabase> {
+    const source = `bench_${template.replaceAll('-', '_')}`;
+    if (!this.templates.has(source)) {
+      await this.admin.query(`DROP DATABASE IF EXISTS ${source} WITH (FORCE)`);
+      await this.admin.query(`CREATE DATABASE ${source}`);
+      await migrate(this.urlOf(source));
+      await this.admin.query(`GRANT book_keeper_app TO ${login}`);
+      const empty = await this.opened(source);
+      await fill(empty);
+      await empty.admin.query('VACUUM ANALYZE');
+      await empty.admin.end();
+      this.templates.add(source);
+    }
+    const name = `${source}_${++this.clones}`;
+    await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    await this.admin.query(`CREATE DATABASE ${name} TEMPLATE ${source}`);
+    const clone = await this.opened(name);
+    await clone.admin.query('CHECKPOINT');
+    return clone;
+  }
+
+  private async opened(name: string): Promise<BenchDatabase> {
+    const url = new URL(this.urlOf(name));
+    const database = {
+      name,
+      url: Object.assign(url, { username: login, password: login }).href,
+      admin: await connect(this.urlOf(name)),
+      drop: async (): Promise<void> => {
+        if (!this.open.delete(database)) return;
+        await database.admin.end();
+        await this.admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+      },
+    };
+    this.open.add(database);
+    return database;
+  }
+
+  private urlOf(name: string): string {
+    return Object.assign(new URL(this.url), { pathname: `/${name}` }).href;
+  }
+}
+
+/** Bytes of write-ahead log since the server was made. */
+export async function walPosition(admin: Client): Promise<number> {
+  const { rows } = await admin.query<{ bytes: string }>("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::text AS bytes");
+  return Number(rows[0]?.bytes);
+}
+
+/** Bytes of the tables of a schema with indexes and TOAST. */
+export async function schemaBytes(admin: Client, schema: 'log' | 'projections'): Promise<number> {
+  const { rows } = await admin.query<{ bytes: string }>(
+    `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::text AS bytes FROM pg_class c
+      WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r'`,
+    [schema],
+  );
+  return Number(rows[0]?.bytes);
+}
+
+/**
+ * Processor time that the other sessions of this database have used so far, microseconds; NaN where the server is on another
+ * machine. The difference of two answers is right while no session ends in between.
+ */
+export async function serverMicros(admin: Client): Promise<number> {
+  const { rows } = await admin.query<{ pid: number }>(
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+  );
+  return rows.reduce((sum, { pid }) => sum + processMicros(pid), 0);
+}
+
+/** User and system time of a process of this machine so far, microseconds in steps of ten milliseconds; NaN when there is none. */
+export function processMicros(pid: number): number {
+  if (!existsSync(`/proc/${pid}/stat`)) return Number.NaN;
+  // proc(5): fields 14 and 15, in hundredths of a second; the name in parentheses may hold spaces.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
