@@ -11,3 +11,4 @@ export * from './log';
 export * from './projector';
 export * from './queries';
 export * from './service';
+export * from './verify';

@@ -31,6 +31,7 @@ import type { Log } from './log';
 import { Projector } from './projector';
 import { Queries } from './queries';
 
+import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 export interface ServiceOptions {
   readonly log: Log;
   /** False: no projector in this process, whatever PROJECT says. */
@@ -76,6 +77,11 @@ export class Service {
 
   /** Whether the service may be given work, and if not, what to do about it. */
   async readiness(): Promise<Readiness> {
+  /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
+  verify(options?: VerifyOptions): Promise<Verification> {
+    return verifyBooks(this.pool, options);
+  }
+
     const late = sleep(readinessTimeoutMs, undefined, { ref: false }).then((): ReadinessCheck[] => [
       { name: 'database', ok: false, message: `the database did not answer within ${readinessTimeoutMs} ms` },
     ]);

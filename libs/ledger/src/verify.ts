@@ -1,0 +1,350 @@
+/**
+ * Verify: everything that can be derived from the events is derived again and held against what stands in the database: leaf
+ * hashes, positions, versions, every rule that an entry kept when it was posted, heads, names, receipts, projections. Hides the
+ * order of the work and its state; reads one snapshot, so that it may run while others write. Guarantees that a changed value of
+ * any column is found and its row named, but for what `notChecked` says, and that it changes nothing itself.
+ *
+ * The parts: verify/rows (reading), replay (events), receipts, tables (heads, names, projections), installation (grants, triggers).
+ */
+import { randomInt } from 'node:crypto';
+import type { ClientBase, Pool } from 'pg';
+import { LedgerError } from '#domain';
+import { type Finding, Findings } from './verify/findings';
+import { checkInstallation } from './verify/installation';
+import { Digests, type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
+import { Receipts, receiptText } from './verify/receipts';
+import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } from './verify/replay';
+import { RowCursor } from './verify/rows';
+import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
+
+export type { Check, Finding } from './verify/findings';
+
+export interface VerifyOptions {
+  /** Ids of the books to look at; all of them when absent. */
+  readonly books?: readonly string[];
+  readonly onProgress?: (progress: VerifyProgress) => void;
+  /** Ends the work early with an AbortError. */
+  readonly signal?: AbortSignal;
+}
+
+export interface VerifyProgress {
+  readonly bookId: string;
+  readonly phase: 'events' | 'heads' | 'projections';
+  /** Events read, or rows of projections. */
+  readonly done: number;
+  /** Events of the book. */
+  readonly total: number;
+  readonly seconds: number;
+}
+
+export interface BookVerification {
+  readonly bookId: string;
+  readonly events: number;
+  /** Of all its projections. */
+  readonly rows: number;
+  readonly heads: number;
+  /** At most some of each kind; `found` counts all. */
+  readonly findings: readonly Finding[];
+  readonly found: number;
+  /** The finding with the lowest position: what comes later may follow from it. */
+  readonly first?: Finding;
+  readonly seconds: { readonly events: number; readonly heads: number; readonly projections: number };
+}
+
+export interface Verification {
+  /** No finding anywhere. */
+  readonly clean: boolean;
+  readonly books: readonly BookVerification[];
+  /** What belongs to no book: triggers, grants, functions, the directory of books. */
+  readonly installation: readonly Finding[];
+  /** What was not checked, and why. */
+  readonly notChecked: readonly string[];
+  readonly events: number;
+  readonly found: number;
+  readonly seconds: number;
+}
+
+/** Whatever is looked at, this is not: no event tells it. */
+const neverChecked: readonly string[] = [
+  'log.book_heads.tail (its form only) and recorded_floor: random, and moved by questions about an instant',
+  'log.books.registered_at, and a book of the directory without events: registering comes before the first event, and a crash may lie between',
+  'log.receipts.replays: counted up each time a remembered answer is given again; log.receipts.item among the entries of one batch call; members (its form is checked)',
+  'receipts of refused commands and claims beyond their form: no event tells what such a command said, when it was refused, and what it was answered',
+  'log.command_contexts that no event refers to any more, or that were erased: they may be erased at any time',
+  'the sign of log.heads.version_before: it says that a dropped head was made again',
+  'projections.cursors where nothing was to be folded between its position and another batch end',
+  'that no two events have one event_id (each is an UUIDv7 and part of its leaf hash)',
+  'access.api_keys and public.book_keeper_migrations: not part of any book',
+  'a log that was rewritten as a whole by somebody who could make every hash, head and receipt again: signed checkpoints come with a later release',
+];
+
+/**
+ * Verifies books, all in one snapshot.
+ * @param pool one connection of it is used, with a READ ONLY SQL transaction for as long as it takes (which keeps vacuum from
+ *   removing rows that died meanwhile)
+ * @throws LedgerError book_unknown; what the driver throws when the database does not answer; the signal's reason
+ */
+export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Promise<Verification> {
+  const started = performance.now();
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    // Sorts in memory where they fit; every row of a cursor is wanted, not the first ones soon; no limit on its time.
+    await client.query(
+      "SET LOCAL work_mem = '64MB'; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL jit = off",
+    );
+    const installation = new Findings();
+    await checkInstallation(client, installation);
+    const known = await knownBooks(client, installation);
+    const wanted = options.books ?? [...known].sort();
+    for (const bookId of wanted)
+      if (!known.has(bookId)) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
+    const books: BookVerification[] = [];
+    const notChecked = [...neverChecked];
+    for (const bookId of wanted) {
+      const { notes, ...book } = await verifyBook(client, bookId, options);
+      books.push(book);
+      notChecked.push(...notes);
+    }
+    if (options.books !== undefined) notChecked.push('books that were not asked for');
+    await client.query('COMMIT');
+    client.release();
+    const found = books.reduce((sum, book) => sum + book.found, installation.count);
+    return {
+      clean: found === 0,
+      books,
+      installation: installation.kept,
+      notChecked,
+      events: books.reduce((sum, { events }) => sum + events, 0),
+      found,
+      seconds: (performance.now() - started) / 1_000,
+    };
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+const tablesWithBooks = [
+  ...['book_heads', 'events', 'batches', 'heads', 'stream_names', 'receipts', 'command_contexts'].map((table) => `log.${table}`),
+  ...['cursors', 'running_totals', 'account_lines', 'entries', 'account_versions'].map((table) => `projections.${table}`),
+];
+const systemScope = '~system';
+
+/** The books of the directory, and whatever other ids the tables hold, which is a finding. */
+async function knownBooks(client: ClientBase, findings: Findings): Promise<Set<string>> {
+  const registered = await client.query<{ book_id: string }>('SELECT book_id FROM log.books');
+  const books = new Set(registered.rows.map(({ book_id }) => book_id));
+  const strangers = new Set<string>();
+  for (const table of tablesWithBooks) {
+    // From id to id by the primary key, which begins with it.
+    const { rows } = await client.query<{ book_id: string }>(
+      `WITH RECURSIVE ids AS (
+         (SELECT book_id FROM ${table} ORDER BY book_id LIMIT 1)
+         UNION ALL SELECT (SELECT t.book_id FROM ${table} t WHERE t.book_id > ids.book_id ORDER BY t.book_id LIMIT 1) FROM ids WHERE ids.book_id IS NOT NULL
+       ) SELECT book_id FROM ids WHERE book_id IS NOT NULL`,
+    );
+    for (const { book_id } of rows) {
+      if (books.has(book_id)) continue;
+      strangers.add(book_id);
+      if (book_id !== systemScope)
+        findings.add('directory', `${table} has rows of book ${book_id}, which log.books does not have`, { row: `log.books ${book_id}` });
+    }
+  }
+  return new Set([...books, ...strangers]);
+}
+
+async function verifyBook(client: ClientBase, bookId: string, options: VerifyOptions): Promise<BookVerification & { notes: string[] }> {
+  const started = performance.now();
+  const since = (): number => (performance.now() - started) / 1_000;
+  const findings = new Findings(bookId);
+  const { head, cursors } = await positions(client, bookId, findings);
+  const seed = [randomInt(1, 2 ** 31), randomInt(1, 2 ** 31)] as const;
+  const tables = Object.keys(projectedTables) as ProjectedTable[];
+  const expected = new Map(tables.map((table) => [table, new Digests(seed, head)]));
+  const limits = new Map(tables.map((table) => [table, cursors.get(projectedTables[table].projection) ?? 0]));
+  const rows = new ProjectionRows((table, position, text) => {
+    if (position <= (limits.get(table) as number)) expected.get(table)?.add(position, text);
+  });
+
+  const report = (phase: VerifyProgress['phase'], done: number): void => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ bookId, phase, done, total: head, seconds: since() });
+  };
+  const receipts = new Receipts(bookId, findings);
+  const batches = new BatchRows();
+  const replay = new BookReplay(bookId, findings, batches, receipts, rows);
+  await replayEvents(client, replay, batches, receipts, findings, (done) => report('events', done));
+  for (const [projection, cursor] of cursors) {
+    if (cursor === 0 || batches.ends.has(cursor)) continue;
+    findings.add('cursor', `projections.cursors ${projection}: position is ${cursor}, where no batch ends`, {
+      position: cursor,
+      row: `projections.cursors ${projection}`,
+    });
+  }
+  const eventSeconds = since();
+
+  report('heads', replay.events);
+  const lastRecordedAt = receipts.lastRecordedAt > replay.lastRecordedAt ? receipts.lastRecordedAt : replay.lastRecordedAt;
+  await checkBookHead(client, bookId, findings, { position: replay.lastPosition, recordedAt: lastRecordedAt });
+  const heads = await checkHeads(client, replay, findings);
+  await checkNames(client, replay, findings);
+  await checkClaims(client, bookId, findings);
+  const erased = await checkContexts(client, replay, findings);
+  const headSeconds = since() - eventSeconds;
+
+  let rowCount = 0;
+  for (const table of tables) {
+    const actual = new Digests(seed, head);
+    await digestRows(client, table, bookId, actual);
+    rowCount += actual.rows;
+    report('projections', rowCount);
+    const made = expected.get(table) as Digests;
+    const ranges = actual.differing(made);
+    if (ranges.length > 0) await compareRanges(client, table, bookId, limits.get(table) as number, ranges, findings);
+  }
+  const behind = [...cursors].filter(([, cursor]) => cursor < head);
+  return {
+    bookId,
+    events: replay.events,
+    rows: rowCount,
+    heads,
+    findings: findings.kept,
+    found: findings.count,
+    first: findings.first(),
+    seconds: { events: eventSeconds, heads: headSeconds, projections: since() - eventSeconds - headSeconds },
+    notes: [
+      ...(receipts.withoutEvents > 0
+        ? [`book ${bookId}: ${receipts.withoutEvents} receipts of refused commands and claims, but for their form`]
+        : []),
+      ...(erased > 0 ? [`book ${bookId}: ${erased} command contexts, which are erased`] : []),
+      ...behind.map(
+        ([projection, cursor]) => `book ${bookId}: projection ${projection} after position ${cursor}, up to where it has folded`,
+      ),
+    ],
+  };
+}
+
+/** Names of the projections there are. */
+const projectionNames = new Set(Object.values(projectedTables).map(({ projection }) => projection));
+
+async function positions(client: ClientBase, bookId: string, findings: Findings): Promise<{ head: number; cursors: Map<string, number> }> {
+  const heads = await client.query<{ position: string }>(
+    `SELECT greatest((SELECT max(position) FROM log.events WHERE book_id = $1), (SELECT position FROM log.book_heads WHERE book_id = $1), 0)::text AS position`,
+    [bookId],
+  );
+  const head = Number(heads.rows[0]?.position ?? 0);
+  const { rows } = await client.query<{ projection: string; position: string }>(
+    'SELECT projection, position::text FROM projections.cursors WHERE book_id = $1 ORDER BY projection',
+    [bookId],
+  );
+  const cursors = new Map<string, number>();
+  for (const { projection, position } of rows) {
+    const row = `projections.cursors ${projection}`;
+    if (projectionNames.has(projection)) cursors.set(projection, Number(position));
+    else findings.add('cursor', `${row}: this release has no such projection`, { row });
+    if (Number(position) > head)
+      findings.add('cursor', `${row}: position is ${position}, after the end of the log (${head})`, { position: head, row });
+  }
+  return { head, cursors };
+}
+
+async function replayEvents(
+  client: ClientBase,
+  replay: BookReplay,
+  batches: BatchRows,
+  receipts: Receipts,
+  findings: Findings,
+  report: (done: number) => void,
+): Promise<void> {
+  const book = client.escapeLiteral(replay.bookId);
+  const batchRows = await RowCursor.open(
+    client,
+    `SELECT concat_ws(E'\\t', last_position, recorded_at) FROM log.batches WHERE book_id = ${book} ORDER BY last_position`,
+  );
+  const receiptRows = await RowCursor.open(
+    client,
+    `SELECT ${receiptText} FROM log.receipts WHERE book_id = ${book} ORDER BY position NULLS LAST`,
+  );
+  const events = await RowCursor.open(client, `SELECT ${eventText} FROM log.events WHERE book_id = ${book} ORDER BY position`);
+  const feed = async (
+    cursor: RowCursor,
+    to: { readonly fedUpTo: number; feed(rows: readonly string[]): void },
+    position: number,
+  ): Promise<void> => {
+    while (to.fedUpTo < position) {
+      const rows = await cursor.chunk();
+      if (rows.length === 0) return;
+      to.feed(rows);
+    }
+  };
+  for (let rows = await events.chunk(); rows.length > 0; rows = await events.chunk()) {
+    const last = Number(rows[rows.length - 1]?.split('\t', 1)[0]);
+    await feed(batchRows, batches, last);
+    await feed(receiptRows, receipts, last);
+    for (const row of rows) replay.take(readEvent(row));
+    await lookUpReversals(client, replay, findings);
+    report(replay.events);
+  }
+  await feed(batchRows, batches, Number.POSITIVE_INFINITY);
+  await feed(receiptRows, receipts, Number.POSITIVE_INFINITY);
+  replay.finish();
+  await lookUpReversals(client, replay, findings);
+}
+
+/** A reversal mirrors its original line by line; the originals are read here, because they may lie anywhere before. */
+async function lookUpReversals(client: ClientBase, replay: BookReplay, findings: Findings): Promise<void> {
+  const pending = replay.pendingReversals.splice(0);
+  if (pending.length === 0) return;
+  const { rows } = await client.query<{ stream_id: string; position: string; data: Readonly<Record<string, unknown>> }>(
+    `SELECT e.stream_id, e.position::text, e.data FROM unnest($2::uuid[]) AS wanted (id),
+       LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id AND t.version = 1 OFFSET 0) AS e`,
+    [replay.bookId, pending.map(({ originalId }) => originalId)],
+  );
+  const originals = new Map(rows.map((row) => [row.stream_id, row]));
+  for (const { originalId, position, mirrored, journalCode } of pending) {
+    const original = originals.get(originalId);
+    const wrong = (message: string): void =>
+      findings.add('reversal', `event ${position} (JournalEntryReversed, stream ${originalId}): ${message}`, {
+        position,
+        stream: originalId,
+      });
+    if (original === undefined) wrong('the entry that it reverses does not exist');
+    else if (Number(original.position) > position) wrong(`the entry that it reverses comes later, at position ${original.position}`);
+    else if (original.data.entryType === 'reversal') wrong('the entry that it reverses is a reversal itself');
+    else if (original.data.journalCode !== journalCode)
+      wrong(`the reversal stands in journal ${String(journalCode)}, its original in ${String(original.data.journalCode)}`);
+    else if (linesText(original.data.lines) !== mirrored) wrong('the lines of the reversal do not mirror those of its original');
+  }
+}
+
+/** Rows of log.batches, read ahead. */
+class BatchRows implements Batches {
+  /** Positions at which a batch ends. */
+  readonly ends = new Set<number>();
+  private waiting: { readonly last: number; readonly recordedAt: string }[] = [];
+  private at = 0;
+
+  feed(rows: readonly string[]): void {
+    this.waiting = this.waiting.slice(this.at);
+    this.at = 0;
+    for (const row of rows) {
+      const [last, recordedAt = ''] = row.split('\t');
+      this.waiting.push({ last: Number(last), recordedAt: instantOf(recordedAt) });
+      this.ends.add(Number(last));
+    }
+  }
+
+  get fedUpTo(): number {
+    return this.waiting.at(-1)?.last ?? 0;
+  }
+
+  next(): { readonly last: number; readonly recordedAt: string } | undefined {
+    return this.waiting[this.at++];
+  }
+
+  rest(tell: (last: number, recordedAt: string) => void): void {
+    for (const { last, recordedAt } of this.waiting.slice(this.at)) tell(last, recordedAt);
+    this.at = this.waiting.length;
+  }
+}

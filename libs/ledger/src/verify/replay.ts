@@ -1,0 +1,1042 @@
+/**
+ * The replay of one book: every event in position order, its leaf hash made again from the stored columns, its effect folded
+ * from nothing but the events before it, and every rule that held when it was decided asked once more. Independent of the code
+ * that decides (journal.ts, account.ts) and of the encoder. Keeps the state of each account, one entry and one command at a
+ * time. After something wrong it goes on from what the log says, so that one fault is told once and not at each event that follows.
+ */
+import * as crypto from 'node:crypto';
+import {
+  type AccountLimit,
+  type AccountState,
+  accountTypes,
+  type BookEvent,
+  type BookState,
+  bookReducer,
+  entryMethods,
+  entryTypes,
+  fromMinor,
+  isDate,
+  isPlainDecimal,
+  type PeriodRef,
+  periodOf,
+  toMinor,
+} from '#domain';
+import { canonicalJson, definitionOf, type EventDefinition, upcast } from '#event-store';
+import { bookStreamId, catalogue } from '../catalogue';
+import type { Check, Findings } from './findings';
+import { type ProjectedLine, ProjectionRows } from './projection-rows';
+import type { Receipts } from './receipts';
+import { canonicalEntry, canonicalMetadata, hasPlainNumbers, jsonbText } from './stored-json';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** An event as verify reads it. */
+export const eventText = `concat_ws(E'\\t', position, version, recorded_at, stream_id, event_id, event_version, encode(leaf_hash, 'hex'), data, metadata, event_type)`;
+
+export interface ReadEvent {
+  readonly position: number;
+  readonly version: number;
+  readonly recordedAt: string;
+  readonly streamId: string;
+  readonly eventId: string;
+  readonly eventVersion: number;
+  readonly leafHash: string;
+  /** As PostgreSQL prints them. */
+  readonly data: string;
+  readonly metadata: string;
+  readonly eventType: string;
+}
+
+export function readEvent(row: string): ReadEvent {
+  const [position, version, recordedAt = '', streamId = '', eventId = '', eventVersion, leafHash = '', data = '', metadata = '', ...type] =
+    row.split('\t');
+  return {
+    position: Number(position),
+    version: Number(version),
+    recordedAt: instantOf(recordedAt),
+    streamId,
+    eventId,
+    eventVersion: Number(eventVersion),
+    leafHash,
+    data,
+    metadata,
+    eventType: type.length === 1 ? (type[0] as string) : type.join('\t'),
+  };
+}
+
+let lastText = '';
+let lastInstant = '';
+
+/** `2026-07-05 12:00:00.1+00` → `2026-07-05T12:00:00.100000Z`; all events of a batch have the same, so it is made once. */
+export function instantOf(text: string): string {
+  if (text === lastText) return lastInstant;
+  const parts = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00$/.exec(text);
+  lastText = text;
+  lastInstant = parts === null ? text : `${parts[1]}T${parts[2]}.${(parts[3] ?? '').padEnd(6, '0')}Z`;
+  return lastInstant;
+}
+
+interface Total {
+  readonly currency: string;
+  readonly scale: number;
+  debit: bigint;
+  credit: bigint;
+  debitText: string;
+  creditText: string;
+}
+
+/** What is remembered of an account. */
+export interface ReplayedAccount {
+  readonly id: string;
+  code: string;
+  readonly type: AccountState['type'];
+  readonly normalSide: AccountState['normalSide'];
+  readonly postable: boolean;
+  status: AccountState['status'];
+  readonly currencies?: readonly string[];
+  readonly limits?: readonly AccountLimit[];
+  version: number;
+  readonly totals: Total[];
+  /** The batch that touched it last, and the version that it had before. */
+  batch: number;
+  versionBefore: number;
+  /** As the chart shows it. */
+  view: Json;
+}
+
+/** The last numbers of one fiscal year. */
+export interface ReplayedNumbers {
+  readonly last: Map<string, number>;
+  batch: number;
+  versionBefore: number;
+}
+
+interface Line extends ProjectedLine {
+  readonly account: ReplayedAccount | undefined;
+  readonly baseAmount: string | undefined;
+}
+
+/** The entry whose legs are expected next. */
+interface OpenEntry {
+  readonly event: ReadEvent;
+  readonly data: Json;
+  readonly lines: readonly Line[];
+  /** Legs seen so far. */
+  legs: number;
+}
+
+/** A reversal whose original is to be looked up: lines with their sides exchanged, as canonical text. */
+export interface PendingReversal {
+  readonly originalId: string;
+  readonly position: number;
+  readonly mirrored: string;
+  readonly journalCode: unknown;
+}
+
+/** What a command did, for its receipt. */
+export interface Unit {
+  /** Of its first event, as is `data`. */
+  readonly position: number;
+  readonly recordedAt: string;
+  readonly streamId: string;
+  readonly types: string[];
+  readonly posted: { readonly id: string; readonly number: unknown; readonly position: number }[];
+  data: Json;
+  reversedId?: string;
+}
+
+export class BookReplay {
+  readonly accounts = new Map<string, ReplayedAccount>();
+  /** Account codes, each with the account that had it first. */
+  readonly codes = new Map<string, string>();
+  readonly numbers = new Map<string, ReplayedNumbers>();
+  readonly pendingReversals: PendingReversal[] = [];
+  /** Contexts that events refer to. */
+  readonly contexts = new Set<string>();
+  book: BookState | undefined;
+  bookBatch = 0;
+  bookVersionBefore = 0;
+  events = 0;
+  lastRecordedAt = '';
+  private readonly bookStream: string;
+  private next = 1;
+  private batch = 0;
+  private batchEnd = 0;
+  private batchRecordedAt = '';
+  private open: OpenEntry | undefined;
+  private unit: Unit | undefined;
+  private lastMetadata: { readonly text: string; readonly canonical: string; readonly user: string; readonly parsed: Json } | undefined;
+  private readonly dates = new Map<string, boolean>();
+  /** Balances before the entry at hand (or the reversal that belongs to it) of accounts with limits. */
+  private limited = new Map<string, { readonly account: ReplayedAccount; readonly total: Total; readonly before: bigint }>();
+
+  constructor(
+    readonly bookId: string,
+    private readonly findings: Findings,
+    private readonly batches: Batches,
+    private readonly receipts: Receipts,
+    private readonly rows: ProjectionRows,
+  ) {
+    this.bookStream = bookStreamId(bookId);
+  }
+
+  /** Takes the next event. */
+  take(event: ReadEvent): void {
+    try {
+      this.place(event);
+      this.fold(event);
+    } catch (error) {
+      this.tell('event', event, `cannot be read: ${(error as Error).message}`);
+    }
+  }
+
+  /** Position of the last event, 0 when there is none. */
+  get lastPosition(): number {
+    return this.next - 1;
+  }
+
+  /** After the last event. */
+  finish(): void {
+    this.closeEntry();
+    this.checkLimits();
+    this.closeUnit();
+    this.closeBatch();
+    this.batches.rest((last, recordedAt) =>
+      this.findings.add(
+        'batches',
+        `log.batches has a batch ending at position ${last} (recorded at ${recordedAt}), after the last event ${this.next - 1}`,
+        {
+          position: last,
+          row: `log.batches last_position ${last}`,
+        },
+      ),
+    );
+    this.receipts.rest(this.next);
+  }
+
+  // --- Place: position, batch, version, hash ---
+
+  private place(event: ReadEvent): void {
+    const { position } = event;
+    this.events++;
+    if (position !== this.next) {
+      const missing = position > this.next;
+      const which = position - 1 === this.next ? `position ${this.next} is` : `positions ${this.next} to ${position - 1} are`;
+      this.findings.add(
+        'positions',
+        missing ? `${which} missing before ${describe(event)}` : `${describe(event)} comes after position ${this.next - 1}`,
+        { position: missing ? this.next : position, stream: event.streamId },
+      );
+      this.open = undefined;
+    }
+    this.next = position + 1;
+    while (position > this.batchEnd) {
+      this.closeBatch();
+      const batch = this.batches.next();
+      if (batch === undefined) {
+        this.findings.add('batches', `log.batches has no batch that holds position ${position}`, { position, row: 'log.batches' });
+        this.batchEnd = Number.MAX_SAFE_INTEGER;
+        this.batchRecordedAt = event.recordedAt;
+        break;
+      }
+      if (batch.last < position) {
+        this.findings.add('batches', `log.batches has a batch ending at position ${batch.last}, where no batch of the events ends`, {
+          position: batch.last,
+          row: `log.batches last_position ${batch.last}`,
+        });
+      }
+      if (batch.recordedAt <= this.batchRecordedAt) {
+        this.findings.add(
+          'batches',
+          `the batch ending at position ${batch.last} was recorded at ${batch.recordedAt}, not after the batch before it (${this.batchRecordedAt}) (I10)`,
+          { position: batch.last, row: `log.batches last_position ${batch.last}` },
+        );
+      }
+      this.batchEnd = batch.last;
+      this.batchRecordedAt = batch.recordedAt;
+      this.batch++;
+    }
+    if (event.recordedAt !== this.batchRecordedAt) {
+      this.tell(
+        'batches',
+        event,
+        `recorded_at is ${event.recordedAt}, its batch in log.batches (last_position ${this.batchEnd}) says ${this.batchRecordedAt} (I10)`,
+      );
+    }
+    if (event.recordedAt > this.lastRecordedAt) this.lastRecordedAt = event.recordedAt;
+  }
+
+  private closeBatch(): void {
+    if (this.batchEnd > 0) this.rows.batchEnd(Math.min(this.batchEnd, this.next - 1));
+  }
+
+  private checkHash(event: ReadEvent, definition: EventDefinition, data: string | undefined, metadata: string, user: string): void {
+    if (data !== undefined && leafHash(this.bookId, event, definition, data, metadata, user) === event.leafHash) return;
+    let found: string;
+    try {
+      found = leafHash(this.bookId, event, definition, canonicalJson(JSON.parse(event.data)), metadata, user);
+    } catch (error) {
+      this.tell('leaf hash', event, `its data has no canonical form: ${(error as Error).message} (I3)`);
+      return;
+    }
+    if (found === event.leafHash) return;
+    this.tell(
+      'leaf hash',
+      event,
+      `leaf_hash is ${event.leafHash}, its columns give ${found}: one of position, version, recorded_at, stream_id, event_id, event_version, event_type, data, metadata or leaf_hash was changed (I3)`,
+    );
+  }
+
+  private checkVersion(event: ReadEvent, before: number, what: string): void {
+    if (event.version === before + 1) return;
+    this.tell('versions', event, `version is ${event.version}, after version ${before} of ${what} comes ${before + 1} (I5)`);
+  }
+
+  // --- Fold ---
+
+  private fold(event: ReadEvent): void {
+    const { open } = this;
+    if (open !== undefined && open.legs < open.lines.length) {
+      if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
+        this.takeLeg(event, open);
+        return;
+      }
+    }
+    this.closeEntry();
+    if (!uuidV7Form.test(event.eventId)) this.tell('event', event, `event_id ${event.eventId} is no UUIDv7`);
+    const definition = this.definition(event);
+    if (definition === undefined) return;
+    const { parsed, canonical, user } = this.metadataOf(event);
+    const data = JSON.parse(event.data) as Json;
+    if (!hasPlainNumbers(event.data))
+      this.tell('leaf hash', event, 'its data holds a number that is not printed as it was hashed, like 1.0 for 1 (I3)');
+    const text = event.eventType === 'JournalEntryPosted' ? canonicalEntry(data) : canonicalJson(data);
+    this.checkHash(event, definition, text, canonical, user);
+    this.takeUnit(event, parsed);
+    const current = upcast(catalogue, { ...event, bookId: this.bookId, data });
+    if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
+      this.tell('leg', event, 'belongs to no line of an entry right before it (I15)');
+      const account = this.accounts.get(event.streamId);
+      if (account !== undefined) this.touch(account, event);
+      return;
+    }
+    if (event.eventType === 'JournalEntryPosted') this.takeEntry(event, current);
+    else if (event.eventType === 'JournalEntryReversed') this.takeReversed(event, current);
+    else if (definition.aggregateType === 'Book') this.takeBook(event, current);
+    else this.takeAccount(event, current);
+    this.unit?.types.push(event.eventType);
+    if (this.unit?.types.length === 1) this.unit.data = current;
+  }
+
+  private definition(event: ReadEvent): EventDefinition | undefined {
+    const { eventType, eventVersion } = event;
+    if (!Object.hasOwn(catalogue, eventType)) {
+      this.tell('event', event, `its event_type ${JSON.stringify(eventType)} is not known to this release`);
+      return undefined;
+    }
+    const definition = definitionOf(catalogue, eventType);
+    if (!(eventVersion >= 1 && eventVersion <= definition.version)) {
+      this.tell('event', event, `its event_version is ${eventVersion}, this release knows 1 to ${definition.version} of ${eventType}`);
+      return undefined;
+    }
+    return definition;
+  }
+
+  private metadataOf(event: ReadEvent): NonNullable<BookReplay['lastMetadata']> {
+    if (this.lastMetadata?.text === event.metadata) return this.lastMetadata;
+    const parsed = JSON.parse(event.metadata) as Json;
+    if (!hasPlainNumbers(event.metadata))
+      this.tell('leaf hash', event, 'its metadata holds a number that is not printed as it was hashed (I3)');
+    const { userId, contextHash } = parsed;
+    const user = userId === undefined ? '' : `"userId":${JSON.stringify(userId)},`;
+    this.lastMetadata = { text: event.metadata, canonical: canonicalMetadata(parsed), user, parsed };
+    const problem = metadataProblem(parsed);
+    if (problem !== undefined) this.tell('metadata', event, `${problem} (I12)`);
+    if (typeof contextHash === 'string') this.contexts.add(contextHash);
+    return this.lastMetadata;
+  }
+
+  // --- Commands and their receipts ---
+
+  private takeUnit(event: ReadEvent, metadata: Json): void {
+    const { position, recordedAt, streamId } = event;
+    if (this.receipts.beginsAt(position)) {
+      this.closeUnit();
+      this.receipts.take();
+      this.unit = { position, recordedAt, streamId, types: [], posted: [], data: {} };
+    }
+    if (!this.receipts.covers(event, metadata)) this.unit = undefined;
+  }
+
+  private closeUnit(): void {
+    if (this.unit !== undefined) this.receipts.settle(this.unit, this);
+    this.unit = undefined;
+  }
+
+  // --- The Book ---
+
+  private takeBook(event: ReadEvent, data: Json): void {
+    if (event.streamId !== this.bookStream)
+      this.tell('book', event, `stands on stream ${event.streamId}, the Book's stream is ${this.bookStream}`);
+    this.checkVersion(event, this.book?.version ?? 0, 'the Book');
+    if ((event.eventType === 'BookOpened') !== (this.book === undefined)) {
+      this.tell('book', event, this.book === undefined ? 'comes before BookOpened' : 'opens a book that is open already');
+      if (this.book === undefined) return;
+    }
+    const problem = shapeProblem(event.eventType, data) ?? bookProblem(this.book, event.eventType, data);
+    if (problem !== undefined) this.tell('book', event, problem);
+    if (this.bookBatch !== this.batch) this.bookVersionBefore = this.book?.version ?? 0;
+    this.bookBatch = this.batch;
+    const book = bookReducer.evolve(this.book, { type: event.eventType, data } as unknown as BookEvent);
+    this.book = book.version === event.version ? book : { ...book, version: event.version };
+    if (event.eventType === 'FiscalYearDefined') this.numbersOf(String(data.label));
+  }
+
+  private numbersOf(fiscalYear: string): ReplayedNumbers {
+    let numbers = this.numbers.get(fiscalYear);
+    if (numbers === undefined) {
+      numbers = { last: new Map(), batch: this.batch, versionBefore: 0 };
+      this.numbers.set(fiscalYear, numbers);
+    }
+    if (numbers.batch !== this.batch) {
+      numbers.versionBefore = versionOfNumbers(numbers.last);
+      numbers.batch = this.batch;
+    }
+    return numbers;
+  }
+
+  // --- Accounts ---
+
+  private takeAccount(event: ReadEvent, data: Json): void {
+    const { streamId, eventType } = event;
+    let account = this.accounts.get(streamId);
+    const problem = shapeProblem(eventType, data);
+    if (problem !== undefined) this.tell('account', event, problem);
+    if (eventType === 'AccountOpened') {
+      this.checkVersion(event, account?.version ?? 0, `account ${streamId}`);
+      if (account !== undefined) {
+        this.tell('account', event, 'opens an account that is open already');
+        return;
+      }
+      if (!uuidV7Form.test(streamId)) this.tell('account', event, `its id ${streamId} is no UUIDv7`);
+      const { code, type, normalSide, postable, currencies, limits, parentId } = data as unknown as ReplayedAccount & { parentId?: string };
+      const parent = parentId === undefined ? undefined : this.accounts.get(parentId);
+      if (parentId !== undefined && parent?.type !== type)
+        this.tell(
+          'account',
+          event,
+          parent === undefined ? `its parent ${parentId} does not exist` : `is of type ${type}, its parent of type ${parent.type}`,
+        );
+      const view = { id: streamId, status: 'open', ...data };
+      const before = { batch: this.batch, versionBefore: 0 };
+      account = {
+        id: streamId,
+        code,
+        type,
+        normalSide,
+        postable,
+        status: 'open',
+        currencies,
+        limits,
+        version: event.version,
+        totals: [],
+        ...before,
+        view,
+      };
+      this.accounts.set(streamId, account);
+      this.takeCode(event, code, true);
+      this.rows.account(event.position, streamId, code, jsonbText(view));
+      return;
+    }
+    if (account === undefined) {
+      this.tell('account', event, 'comes before AccountOpened of its account');
+      return;
+    }
+    this.touch(account, event);
+    const status = account.status;
+    if (status === 'closed') this.tell('account', event, `account ${account.code} is closed`);
+    let patch: Json = {};
+    switch (eventType) {
+      case 'AccountCodeChanged':
+        account.code = String(data.code);
+        patch = { code: account.code };
+        this.takeCode(event, account.code, false);
+        break;
+      case 'AccountRenamed':
+        patch = { name: data.name };
+        break;
+      case 'AccountFrozen':
+        if (status === 'frozen') this.tell('account', event, `account ${account.code} is frozen already`);
+        account.status = 'frozen';
+        break;
+      case 'AccountUnfrozen':
+        if (status !== 'frozen') this.tell('account', event, `account ${account.code} is not frozen`);
+        account.status = 'open';
+        break;
+      case 'AccountClosed': {
+        const open = account.totals.find(({ debit, credit }) => debit !== credit);
+        if (open !== undefined)
+          this.tell(
+            'account',
+            event,
+            `account ${account.code} is closed with debits ${open.debitText} and credits ${open.creditText} ${open.currency}`,
+          );
+        account.status = 'closed';
+        break;
+      }
+    }
+    if (account.status !== status) patch = { status: account.status };
+    account.view = { ...account.view, ...patch };
+    this.rows.account(event.position, streamId, account.code, jsonbText(account.view));
+  }
+
+  private takeCode(event: ReadEvent, code: string, opened: boolean): void {
+    const owner = this.codes.get(code);
+    if (owner === undefined) this.codes.set(code, event.streamId);
+    else if (owner !== event.streamId || opened)
+      this.tell('account', event, `code ${code} was given to account ${owner} before; a code is never given to another account`);
+  }
+
+  /** Version, and which batch touched the account last. */
+  private touch(account: ReplayedAccount, event: ReadEvent): void {
+    if (event.version !== account.version + 1) this.checkVersion(event, account.version, `account ${account.code}`);
+    if (account.batch !== this.batch) {
+      account.batch = this.batch;
+      account.versionBefore = account.version;
+    }
+    account.version = event.version;
+  }
+
+  // --- Entries ---
+
+  private takeEntry(event: ReadEvent, data: Json): void {
+    this.settleLimits(data);
+    this.checkVersion(event, 0, `entry ${event.streamId}`);
+    if (!uuidV7Form.test(event.streamId)) this.tell('entry', event, `its id ${event.streamId} is no UUIDv7`);
+    const { book } = this;
+    if (book === undefined) {
+      this.tell('entry', event, 'comes before BookOpened');
+      return;
+    }
+    const problem = entryProblem(data);
+    if (problem !== undefined) {
+      this.tell('entry', event, problem);
+      return;
+    }
+    const { effectiveDate, fiscalYear, period, journalCode, number } = data as {
+      effectiveDate: string;
+      fiscalYear: string;
+      period: number;
+      journalCode: string;
+      number: number;
+    };
+    this.checkDate(event, book, effectiveDate, fiscalYear, period);
+    if (!book.journals.some((journal) => journal.journalCode === journalCode))
+      this.tell('entry', event, `there is no journal ${journalCode}`);
+    const numbers = this.numbersOf(fiscalYear);
+    const before = numbers.last.get(journalCode) ?? 0;
+    if (number !== before + 1)
+      this.tell(
+        'entry',
+        event,
+        `its number is ${journalCode}/${fiscalYear}/${number}, after ${before} comes ${before + 1}: numbers have no gap`,
+      );
+    numbers.last.set(journalCode, number);
+    const lines = this.readLines(event, book, data.lines as readonly Json[]);
+    this.unit?.posted.push({ id: event.streamId, number, position: event.position });
+    this.open = { event, data, lines, legs: 0 };
+    this.rows.entry(event.position, event.streamId, data, lines);
+  }
+
+  private checkDate(event: ReadEvent, book: BookState, date: string, fiscalYear: string, period: number): void {
+    let exists = this.dates.get(date);
+    if (exists === undefined) {
+      exists = isDate(date);
+      this.dates.set(date, exists);
+    }
+    if (!exists) {
+      this.tell('entry', event, `its effective date ${date} is no date from 1900 to 2199`);
+      return;
+    }
+    if (book.startsOn !== undefined && date < book.startsOn)
+      this.tell('entry', event, `its effective date ${date} lies before the book starts on ${book.startsOn}`);
+    const ref: PeriodRef | undefined = periodOf(book, date);
+    if (ref === undefined) this.tell('entry', event, `its effective date ${date} lies in no fiscal year (I9)`);
+    else if (ref.fiscalYear !== fiscalYear || ref.period !== period)
+      this.tell('entry', event, `says period ${fiscalYear}/${period}, its effective date ${date} lies in ${ref.fiscalYear}/${ref.period}`);
+    if (ref?.closed)
+      this.tell('entry', event, `its effective date ${date} lies in period ${ref.fiscalYear}/${ref.period}, which is closed (I9)`);
+  }
+
+  private readLines(event: ReadEvent, book: BookState, given: readonly Json[]): Line[] {
+    const lines: Line[] = [];
+    const sums: { readonly currency: string; readonly scale: number; debit: bigint; credit: bigint }[] = [];
+    const base = { debit: 0n, credit: 0n };
+    const tracked = book.fx === 'tracked';
+    const wrong = (message: string): void => this.tell('entry', event, message);
+    for (let index = 0; index < given.length; index++) {
+      const line = given[index] as Json as {
+        line: number;
+        accountId: string;
+        code: string;
+        side: 'debit' | 'credit';
+        amount: string;
+        currency: string;
+        baseAmount?: string;
+        tax?: unknown;
+        quantity?: unknown;
+      };
+      const number = index + 1;
+      if (line.line !== number) wrong(`line ${number} is numbered ${line.line}`);
+      const { accountId, code, side, amount, currency, baseAmount } = line;
+      if (side !== 'debit' && side !== 'credit') wrong(`line ${number}: its side is ${JSON.stringify(side)}`);
+      const account = this.accounts.get(accountId);
+      if (account === undefined) wrong(`line ${number}: there is no account ${accountId} (I9)`);
+      else {
+        if (account.code !== code) wrong(`line ${number}: says code ${code}, account ${accountId} has the code ${account.code} then`);
+        if (!account.postable) wrong(`line ${number}: ${code} is a header account (I9)`);
+        if (account.status !== 'open') wrong(`line ${number}: account ${code} is ${account.status} (I9)`);
+        if (account.currencies !== undefined && !account.currencies.includes(currency))
+          wrong(`line ${number}: account ${code} takes ${account.currencies.join(', ')}, not ${currency}`);
+      }
+      const scale = Object.hasOwn(book.currencies, currency) ? book.currencies[currency] : undefined;
+      if (scale === undefined) {
+        wrong(`line ${number}: currency ${currency} was not enabled before`);
+        continue;
+      }
+      const minor = readAmount(amount, scale);
+      if (minor === undefined) {
+        wrong(
+          `line ${number}: amount ${JSON.stringify(amount)} is no amount of ${currency} with ${scale} decimals below 10^30 minor units (I2)`,
+        );
+        continue;
+      }
+      if (minor === 0n && baseAmount === undefined && line.quantity === undefined && !(Array.isArray(line.tax) && line.tax.length > 0))
+        wrong(`line ${number}: its amount is 0, without a base amount, tax or quantity (I2)`);
+      if (baseAmount !== undefined || tracked) this.addBase(book, line, minor, base, wrong);
+      let sum = sums[0];
+      if (sum?.currency !== currency) {
+        sum = sums.find((known) => known.currency === currency);
+        if (sum === undefined) {
+          sum = { currency, scale, debit: 0n, credit: 0n };
+          sums.push(sum);
+        }
+      }
+      if (side === 'debit') sum.debit += minor;
+      else sum.credit += minor;
+      lines.push({ line: number, accountId, side, currency, amount, minor, scale, account, baseAmount });
+    }
+    if (given.length < 2) wrong(`it has ${given.length} lines, an entry has two or more`);
+    for (const { currency, scale, debit, credit } of sums) {
+      if (debit !== credit)
+        wrong(`does not balance: debits ${fromMinor(debit, scale)}, credits ${fromMinor(credit, scale)} ${currency} (I1)`);
+    }
+    if (tracked && base.debit !== base.credit)
+      wrong(`does not balance in ${book.baseCurrency}: debits ${base.debit}, credits ${base.credit} minor units (I1)`);
+    return lines;
+  }
+
+  private addBase(
+    book: BookState,
+    { line, side, currency, baseAmount }: { line: number; side: 'debit' | 'credit'; currency: string; baseAmount?: string },
+    minor: bigint,
+    base: { debit: bigint; credit: bigint },
+    wrong: (message: string) => void,
+  ): void {
+    let value = minor;
+    if (baseAmount !== undefined) {
+      const scale = book.currencies[book.baseCurrency];
+      const read = scale === undefined ? undefined : readAmount(baseAmount, scale);
+      if (read === undefined) {
+        wrong(`line ${line}: base amount ${JSON.stringify(baseAmount)} is no amount of ${book.baseCurrency} (I2)`);
+        return;
+      }
+      if (currency === book.baseCurrency && read !== minor)
+        wrong(`line ${line}: its base amount differs from its amount, both in ${currency}`);
+      value = read;
+    } else if (currency !== book.baseCurrency) {
+      wrong(`line ${line}: in ${currency} without a base amount, in a book that tracks exchange rates (I1)`);
+      return;
+    }
+    base[side] += value;
+  }
+
+  // --- Legs (I15) ---
+
+  private takeLeg(event: ReadEvent, open: OpenEntry): void {
+    const line = open.lines[open.legs] as Line;
+    open.legs++;
+    if (event.eventId.charCodeAt(14) !== 55) this.tell('event', event, `event_id ${event.eventId} is no UUIDv7`);
+    const { account } = line;
+    if (account === undefined || event.streamId !== line.accountId) {
+      this.tell(
+        'leg',
+        event,
+        `stands on stream ${event.streamId}, line ${line.line} of entry ${open.event.streamId} is on account ${line.accountId} (I15)`,
+      );
+      this.takeStrayLeg(event);
+      return;
+    }
+    this.touch(account, event);
+    const debit = line.side === 'debit';
+    const total = this.totalOf(account, line);
+    if (account.limits !== undefined) this.noteLimit(account, total);
+    if (debit) {
+      total.debit += line.minor;
+      total.debitText = fromMinor(total.debit, line.scale);
+    } else {
+      total.credit += line.minor;
+      total.creditText = fromMinor(total.credit, line.scale);
+    }
+    const { amount, currency, baseAmount } = line;
+    const { streamId: entryId, position, eventId } = open.event;
+    const date = open.data.effectiveDate as string;
+    // What the leg must be, as PostgreSQL prints it: two thirds of a log are compared without being parsed.
+    const baseStored = baseAmount === undefined ? '' : `"baseAmount": "${baseAmount}", `;
+    const stored = `{"line": ${line.line}, "amount": "${amount}", "entryId": "${entryId}", "currency": "${currency}", ${baseStored}"totalDebit": "${total.debitText}", "totalCredit": "${total.creditText}", "effectiveDate": "${date}", "entryPosition": ${position}}`;
+    const cause = `{"causationId": "${eventId}"}`;
+    const type = debit ? 'AccountDebited' : 'AccountCredited';
+    if (event.data === stored && event.metadata === cause && event.eventType === type && event.eventVersion === 1) {
+      const baseText = baseAmount === undefined ? '' : `"baseAmount":"${baseAmount}",`;
+      const canonical = `{"amount":"${amount}",${baseText}"currency":"${currency}","effectiveDate":"${date}","entryId":"${entryId}","entryPosition":${position},"line":${line.line},"totalCredit":"${total.creditText}","totalDebit":"${total.debitText}"}`;
+      this.checkHash(event, definitionOf(catalogue, type), canonical, `{"causationId":"${eventId}"}`, '');
+      return;
+    }
+    this.takeWrongLeg(event, open, line, total, stored, cause, type);
+  }
+
+  /** A leg that is not what its line asks for, or of another version: read in full, and its totals are what counts from here on. */
+  private takeWrongLeg(event: ReadEvent, open: OpenEntry, line: Line, total: Total, stored: string, cause: string, type: string): void {
+    const definition = this.definition(event);
+    if (definition === undefined) return;
+    const metadata = JSON.parse(event.metadata) as Json;
+    const data = JSON.parse(event.data) as Json;
+    this.checkHash(
+      event,
+      definition,
+      undefined,
+      canonicalMetadata(metadata),
+      metadata.userId === undefined ? '' : `"userId":${JSON.stringify(metadata.userId)},`,
+    );
+    const where = `line ${line.line} of entry ${open.event.streamId} at position ${open.event.position}`;
+    if (event.eventType !== type) this.tell('leg', event, `is ${event.eventType}, ${where} is on the ${line.side} side (I15)`);
+    if (canonicalJson(metadata) !== canonicalJson(JSON.parse(cause)))
+      this.tell('metadata', event, `its metadata is ${event.metadata}, the entry that causes it makes it ${cause} (I12)`);
+    const current = upcast(catalogue, { ...event, bookId: this.bookId, data });
+    const expected = JSON.parse(stored) as Json;
+    const differing = [...new Set([...Object.keys(expected), ...Object.keys(current)])].filter(
+      (member) => canonicalJson(expected[member] ?? null) !== canonicalJson(current[member] ?? null),
+    );
+    for (const member of differing)
+      this.tell(
+        'leg',
+        event,
+        `its ${member} is ${JSON.stringify(current[member])}, ${where} makes it ${JSON.stringify(expected[member])} (I15)`,
+      );
+    if (differing.length === 0 && event.eventVersion === definition.version && event.data !== stored && !hasPlainNumbers(event.data))
+      this.tell('leaf hash', event, 'its data holds a number that is not printed as it was hashed, like 1.0 for 1 (I3)');
+    const debit = readAmount(String(current.totalDebit), line.scale);
+    const credit = readAmount(String(current.totalCredit), line.scale);
+    if (debit === undefined || credit === undefined) return;
+    Object.assign(total, { debit, credit, debitText: fromMinor(debit, line.scale), creditText: fromMinor(credit, line.scale) });
+  }
+
+  private takeStrayLeg(event: ReadEvent): void {
+    const definition = this.definition(event);
+    if (definition === undefined) return;
+    const metadata = JSON.parse(event.metadata) as Json;
+    this.checkHash(
+      event,
+      definition,
+      undefined,
+      canonicalMetadata(metadata),
+      metadata.userId === undefined ? '' : `"userId":${JSON.stringify(metadata.userId)},`,
+    );
+    const account = this.accounts.get(event.streamId);
+    if (account !== undefined) this.touch(account, event);
+  }
+
+  private totalOf(account: ReplayedAccount, { currency, scale }: Line): Total {
+    const { totals } = account;
+    for (let index = 0; index < totals.length; index++) {
+      const known = totals[index] as Total;
+      if (known.currency === currency) return known;
+    }
+    const zero = fromMinor(0n, scale);
+    const total = { currency, scale, debit: 0n, credit: 0n, debitText: zero, creditText: zero };
+    totals.push(total);
+    return total;
+  }
+
+  private closeEntry(): void {
+    const { open } = this;
+    if (open === undefined || open.legs === open.lines.length) return;
+    this.open = undefined;
+    const missing = open.lines.length - open.legs;
+    this.tell('leg', open.event, `has ${open.lines.length} lines and ${missing} of them without an account event right after it (I15)`);
+  }
+
+  // --- Limits: the balances after an entry, or after a correction as a whole ---
+
+  private noteLimit(account: ReplayedAccount, total: Total): void {
+    const address = account.id + total.currency;
+    if (!this.limited.has(address)) this.limited.set(address, { account, total, before: balance(account, total) });
+  }
+
+  /** A correction is weighed as a whole: its replacement goes on with what the reversal before it has begun. */
+  private settleLimits({ links }: Json): void {
+    const corrects = Array.isArray(links) && links.some((link: Json) => link.rel === 'corrects');
+    if (!(corrects && this.unit?.reversedId !== undefined)) this.checkLimits();
+  }
+
+  private checkLimits(): void {
+    if (this.limited.size === 0) return;
+    for (const { account, total, before } of this.limited.values()) {
+      const after = balance(account, total);
+      for (const { currency, min, max } of account.limits ?? []) {
+        if (currency !== total.currency) continue;
+        const [low, high] = [signed(min, total.scale), signed(max, total.scale)];
+        const below = low !== undefined && after < low && after < before;
+        if (below || (high !== undefined && after > high && after > before)) {
+          this.findings.add(
+            'account',
+            `account ${account.code} has a balance of ${fromMinor(after, total.scale)} ${currency} after the entry at position ${this.open?.event.position}, its limit is ${below ? min : max}`,
+            { position: this.open?.event.position, stream: account.id },
+          );
+        }
+      }
+    }
+    this.limited.clear();
+  }
+
+  // --- Reversals ---
+
+  private takeReversed(event: ReadEvent, { by }: Json): void {
+    if (event.version !== 2) this.tell('versions', event, `version is ${event.version}, an entry is posted (1) and reversed (2) once (I5)`);
+    const reversal = this.open;
+    const links = reversal?.data.links as readonly Json[] | undefined;
+    const link = links?.find(({ rel }) => rel === 'reverses');
+    if (
+      reversal === undefined ||
+      reversal.event.streamId !== by ||
+      link?.entryId !== event.streamId ||
+      reversal.data.entryType !== 'reversal'
+    ) {
+      this.tell('reversal', event, `says that it was reversed by ${String(by)}, which is not the reversal right before it`);
+      return;
+    }
+    if (this.unit !== undefined) this.unit.reversedId = event.streamId;
+    const lines = (reversal.data.lines as readonly Json[]).map(({ code: _code, ...line }) => ({
+      ...line,
+      side: line.side === 'debit' ? 'credit' : 'debit',
+    }));
+    this.pendingReversals.push({
+      originalId: event.streamId,
+      position: event.position,
+      mirrored: canonicalJson(lines),
+      journalCode: reversal.data.journalCode,
+    });
+  }
+
+  private tell(check: Check, event: ReadEvent, message: string): void {
+    this.findings.add(check, `${describe(event)}: ${message}`, { position: event.position, stream: event.streamId });
+  }
+}
+
+/** The batches of a book in order, as the replay asks for them. */
+export interface Batches {
+  next(): { readonly last: number; readonly recordedAt: string } | undefined;
+  rest(tell: (last: number, recordedAt: string) => void): void;
+}
+
+/** The lines of an entry without the codes that its accounts had, as canonical text. */
+export function linesText(lines: unknown): string {
+  return canonicalJson((lines as readonly Json[]).map(({ code: _code, ...line }) => line));
+}
+
+export const describe = ({ position, eventType, streamId, version }: ReadEvent): string =>
+  `event ${position} (${eventType}, stream ${streamId}, version ${version})`;
+
+/** One more than the entries posted in the year. */
+export function versionOfNumbers(last: ReadonlyMap<string, number>): number {
+  let version = 1;
+  for (const number of last.values()) version += number;
+  return version;
+}
+
+const uuidV7Form = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** SHA-256(0x00 ‖ RFC 8785 form of the envelope), hex; members in canonical order (DESIGN section 4). */
+function leafHash(
+  bookId: string,
+  event: ReadEvent,
+  { aggregateType }: EventDefinition,
+  data: string,
+  metadata: string,
+  user: string,
+): string {
+  return crypto.hash(
+    'sha256',
+    `\0{"aggregateId":"${event.streamId}","aggregateType":"${aggregateType}","bookId":"${bookId}","data":${data},"eventId":"${event.eventId}","eventType":"${event.eventType}","eventVersion":${event.eventVersion},"metadata":${metadata},"position":${event.position},"recordedAt":"${event.recordedAt}",${user}"version":${event.version}}`,
+    'hex',
+  );
+}
+
+const balance = ({ normalSide }: ReplayedAccount, { debit, credit }: Total): bigint =>
+  normalSide === 'debit' ? debit - credit : credit - debit;
+
+function signed(text: string | undefined, scale: number): bigint | undefined {
+  if (text === undefined) return undefined;
+  return text.startsWith('-') ? -(toMinor(text.slice(1), scale) ?? 0n) : toMinor(text, scale);
+}
+
+const ceiling = 10n ** 30n;
+
+/** Minor units of an amount as it is stored: exactly `scale` decimals, below 10^30 minor units; else undefined (I2). */
+function readAmount(text: unknown, scale: number): bigint | undefined {
+  if (typeof text !== 'string' || !isPlainDecimal(text)) return undefined;
+  const point = text.indexOf('.');
+  if ((point < 0 ? 0 : text.length - point - 1) !== scale) return undefined;
+  const minor = BigInt(point < 0 ? text : text.slice(0, point) + text.slice(point + 1));
+  return text.length <= 30 || minor < ceiling ? minor : undefined;
+}
+
+// --- Shapes ---
+
+/** What each member must be; `?` may be absent. */
+const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  BookOpened: {
+    name: 'text',
+    entity: 'object?',
+    framework: 'text?',
+    baseCurrency: 'text',
+    fx: 'text',
+    rounding: 'text',
+    timeZone: 'text',
+    startsOn: 'date?',
+    fiscalYearStart: 'text',
+    metadata: 'object?',
+  },
+  FiscalYearDefined: { label: 'text', from: 'date', to: 'date', periods: 'array', given: 'true?' },
+  JournalDefined: { journalCode: 'text', name: 'text', type: 'text' },
+  CurrencyEnabled: { code: 'text', scale: 'integer' },
+  PeriodClosed: { fiscalYear: 'text', period: 'integer' },
+  AccountOpened: {
+    code: 'text',
+    name: 'text',
+    type: 'text',
+    subtype: 'text?',
+    normalSide: 'text',
+    postable: 'boolean',
+    parentId: 'text?',
+    currencies: 'array?',
+    subledger: 'text?',
+    limits: 'array?',
+    cashFlow: 'text?',
+    mappings: 'array?',
+    metadata: 'object?',
+  },
+  AccountCodeChanged: { code: 'text' },
+  AccountRenamed: { name: 'text' },
+  AccountFrozen: {},
+  AccountUnfrozen: {},
+  AccountClosed: {},
+  JournalEntryPosted: {
+    journalCode: 'text',
+    fiscalYear: 'text',
+    period: 'integer',
+    number: 'integer',
+    entryType: 'text',
+    entryMethod: 'text',
+    effectiveDate: 'text',
+    requestedDate: 'text?',
+    description: 'text',
+    reference: 'text?',
+    document: 'object?',
+    source: 'object?',
+    links: 'array?',
+    lines: 'array',
+    metadata: 'object?',
+  },
+};
+
+const isKind: Readonly<Record<string, (value: unknown) => boolean>> = {
+  text: (value) => typeof value === 'string',
+  integer: (value) => Number.isSafeInteger(value),
+  boolean: (value) => typeof value === 'boolean',
+  true: (value) => value === true,
+  array: Array.isArray,
+  object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  date: isDate,
+};
+
+function shapeProblem(eventType: string, data: Json): string | undefined {
+  const shape = shapes[eventType];
+  if (shape === undefined) return undefined;
+  for (const [member, kind] of Object.entries(shape)) {
+    const value = data[member];
+    if (value === undefined ? !kind.endsWith('?') : !isKind[kind.replace('?', '')]?.(value))
+      return `its ${member} is ${JSON.stringify(value)}, expected ${kind}`;
+  }
+  for (const member in data) if (!Object.hasOwn(shape, member)) return `has a member ${JSON.stringify(member)}, which ${eventType} has not`;
+  if (eventType === 'AccountOpened') {
+    if (!accountTypes.includes(data.type as never)) return `its type is ${JSON.stringify(data.type)}`;
+    if (data.normalSide !== 'debit' && data.normalSide !== 'credit') return `its normalSide is ${JSON.stringify(data.normalSide)}`;
+  }
+  return undefined;
+}
+
+function entryProblem(data: Json): string | undefined {
+  const { entryType, entryMethod, lines } = data;
+  const problem = shapeProblem('JournalEntryPosted', data);
+  if (problem !== undefined) return problem;
+  if (!entryTypes.includes(entryType as never)) return `its entryType is ${JSON.stringify(entryType)}`;
+  if (!entryMethods.includes(entryMethod as never)) return `its entryMethod is ${JSON.stringify(entryMethod)}`;
+  for (const line of lines as readonly unknown[]) if (typeof line !== 'object' || line === null) return 'one of its lines is no object';
+  return undefined;
+}
+
+/** What speaks against a Book event on the Book as it was. */
+function bookProblem(book: BookState | undefined, eventType: string, data: Json): string | undefined {
+  if (book === undefined) return undefined;
+  switch (eventType) {
+    case 'FiscalYearDefined': {
+      const { label, from, to } = data as { label: string; from: string; to: string };
+      if (book.fiscalYears.some((year) => year.label === label)) return `fiscal year ${label} is defined already`;
+      const first = book.fiscalYears[0];
+      const last = book.fiscalYears.at(-1);
+      if (first !== undefined && last !== undefined && dayAfter(last.to) !== from && dayAfter(to) !== first.from)
+        return `fiscal year ${label} (${from} … ${to}) does not adjoin the calendar ${first.from} … ${last.to}`;
+      return undefined;
+    }
+    case 'JournalDefined':
+      return book.journals.some(({ journalCode }) => journalCode === data.journalCode)
+        ? `journal ${String(data.journalCode)} is defined already`
+        : undefined;
+    case 'CurrencyEnabled':
+      return Object.hasOwn(book.currencies, String(data.code)) ? `currency ${String(data.code)} is enabled already` : undefined;
+    case 'PeriodClosed':
+      return book.closedPeriods.includes(`${String(data.fiscalYear)}/${String(data.period)}`)
+        ? 'closes a period that is closed already'
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
+
+const sources = new Set<unknown>(['REST', 'GraphQL', 'CLI', 'job']);
+const hash64 = /^[0-9a-f]{64}$/;
+
+function metadataProblem(metadata: Json): string | undefined {
+  const { commandKey, commandHash, userId, source, release } = metadata;
+  if (typeof userId !== 'string') return 'its metadata names no userId';
+  if (typeof commandKey !== 'string' || typeof commandHash !== 'string' || !hash64.test(commandHash))
+    return 'its metadata names no command';
+  if (typeof release !== 'string') return 'its metadata names no release';
+  if (!sources.has(source)) return `its metadata has the source ${JSON.stringify(source)}`;
+  for (const member of ['contextHash', 'correlationId', 'onBehalfOf', 'reason'])
+    if (metadata[member] !== undefined && typeof metadata[member] !== 'string') return `${member} in its metadata is no text`;
+  return undefined;
+}

@@ -1,0 +1,92 @@
+/**
+ * Rows of a long answer, read ahead. Hides SQL cursors and node-pg's row objects: a statement selects one text per row, and a
+ * chunk of them comes as an array of strings while the server makes the next one. All cursors share one connection and its
+ * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks.
+ */
+import type { ClientBase, Connection, DatabaseError, Submittable } from 'pg';
+
+/** Node-pg's messages, as far as a fetch looks at them. */
+interface DataRow {
+  readonly fields: readonly (string | null)[];
+}
+
+/** FETCH by the simple protocol, which leaves out objects, types and parsers: a row of text costs a third of a query's row. */
+class Fetch implements Submittable {
+  readonly rows: string[] = [];
+  readonly done: Promise<string[]>;
+  /** Longer than any sort of a big table; the pool's own patience is for queries of the service. */
+  readonly query_timeout = 2 ** 31 - 1;
+  /** The pool's client wraps it to stop its own timer; it hears of the end there. */
+  callback: (error?: Error) => void = () => {};
+  private resolve: (rows: string[]) => void = () => {};
+  private reject: (error: Error) => void = () => {};
+  private failure: Error | undefined;
+
+  constructor(private readonly text: string) {
+    this.done = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.done.catch(() => {}); // whoever awaits it hears of it; a fetch that nobody needs any more may fail silently
+  }
+
+  submit(connection: Connection): void {
+    connection.query(this.text);
+  }
+
+  handleRowDescription(): void {}
+  handleDataRow({ fields }: DataRow): void {
+    this.rows.push(fields[0] ?? '');
+  }
+  handlePortalSuspended(): void {}
+  handleEmptyQuery(): void {}
+  handleCommandComplete(): void {}
+
+  handleError(error: DatabaseError): void {
+    this.failure = error;
+    this.callback(error);
+    this.reject(error);
+  }
+
+  handleReadyForQuery(): void {
+    if (this.failure !== undefined) return;
+    this.callback();
+    this.resolve(this.rows);
+  }
+}
+
+export class RowCursor {
+  private next: Promise<string[]> | undefined;
+  private static count = 0;
+
+  private constructor(
+    private readonly client: ClientBase,
+    private readonly name: string,
+    private readonly size: number,
+  ) {
+    this.next = this.fetch();
+  }
+
+  /**
+   * @param client inside an SQL transaction
+   * @param select a SELECT of one text column, without parameters
+   * @param size rows per chunk
+   */
+  static async open(client: ClientBase, select: string, size = 3_000): Promise<RowCursor> {
+    const name = `verify_${++RowCursor.count}`;
+    await client.query(`DECLARE ${name} NO SCROLL CURSOR FOR ${select}`);
+    return new RowCursor(client, name, size);
+  }
+
+  /** The next rows, in order; an empty array at the end. */
+  async chunk(): Promise<string[]> {
+    if (this.next === undefined) return [];
+    const rows = await this.next;
+    this.next = rows.length < this.size ? undefined : this.fetch();
+    return rows;
+  }
+
+  private fetch(): Promise<string[]> {
+    return this.client.query(new Fetch(`FETCH ${this.size} FROM ${this.name}`)).done;
+  }
+}

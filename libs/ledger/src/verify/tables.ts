@@ -1,0 +1,374 @@
+/**
+ * What stands beside the events, held against what the replay of the events made: the head of the book, the heads of its
+ * streams, its names, its command contexts, and row for row every projection up to its cursor.
+ */
+import { createHash } from 'node:crypto';
+import type { ClientBase } from 'pg';
+import { accountReducer, bookReducer, isPlainDecimal, toMinor } from '#domain';
+import { canonicalJson, upcast } from '#event-store';
+import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
+import type { Check, Findings } from './findings';
+import { type Digests, type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables, rangeSize } from './projection-rows';
+import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
+import { RowCursor } from './rows';
+import { jsonbText } from './stored-json';
+
+/** Reads every row of a statement of one text column. */
+async function eachRow(client: ClientBase, select: string, use: (row: string) => void): Promise<void> {
+  const cursor = await RowCursor.open(client, select);
+  for (let rows = await cursor.chunk(); rows.length > 0; rows = await cursor.chunk()) for (const row of rows) use(row);
+}
+
+const literal = (client: ClientBase, text: string): string => client.escapeLiteral(text);
+
+// --- Book head ---
+
+export async function checkBookHead(
+  client: ClientBase,
+  bookId: string,
+  findings: Findings,
+  told: { readonly position: number; readonly recordedAt: string },
+): Promise<void> {
+  const { rows } = await client.query<{ position: string; tail: string; recorded_at: string; recorded_floor: string }>(
+    'SELECT position::text, tail::text, recorded_at::text, recorded_floor::text FROM log.book_heads WHERE book_id = $1',
+    [bookId],
+  );
+  const row = `log.book_heads ${bookId}`;
+  const wrong = (message: string): void => findings.add('book head', `${row}: ${message}`, { row });
+  const head = rows[0];
+  if (head === undefined) {
+    if (told.position > 0 || told.recordedAt !== '') wrong('is missing');
+    return;
+  }
+  if (Number(head.position) !== told.position) wrong(`position is ${head.position}, the last event has position ${told.position}`);
+  const recordedAt = instantOf(head.recorded_at);
+  if (told.recordedAt !== '' && recordedAt !== told.recordedAt)
+    wrong(`recorded_at is ${recordedAt}, the last receipt or event was recorded at ${told.recordedAt}`);
+  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(head.tail) && told.recordedAt !== '')
+    wrong(`tail ${head.tail} is no random id (UUIDv4)`);
+  if (!/^\d{4}-\d\d-\d\dT/.test(instantOf(head.recorded_floor))) wrong(`recorded_floor ${head.recorded_floor} is no instant`);
+}
+
+// --- Heads of streams ---
+
+interface ExpectedHead {
+  readonly what: string;
+  readonly version: number;
+  readonly versionBefore: number;
+  readonly reducer: number;
+  readonly state: () => unknown;
+}
+
+/** Version of the head that holds a fiscal year's numbers. */
+const numbersReducer = 1;
+
+function expectedHeads(replay: BookReplay): (stream: string) => ExpectedHead | undefined {
+  const { bookId, book, accounts, numbers } = replay;
+  const bookStream = bookStreamId(bookId);
+  const years = new Map([...numbers].map(([fiscalYear, year]) => [numbersStreamId(bookId, fiscalYear), { fiscalYear, year }]));
+  return (stream) => {
+    const account = accounts.get(stream);
+    if (account !== undefined) {
+      const { version, versionBefore, code } = account;
+      return { what: `account ${code}`, version, versionBefore, reducer: accountReducer.version, state: () => accountState(account) };
+    }
+    const year = years.get(stream);
+    if (year !== undefined) {
+      const { last, versionBefore } = year.year;
+      return {
+        what: `the numbers of ${year.fiscalYear}`,
+        version: versionOfNumbers(last),
+        versionBefore,
+        reducer: numbersReducer,
+        state: () => ({ fiscalYear: year.fiscalYear, last: [...last] }),
+      };
+    }
+    if (stream !== bookStream || book === undefined) return undefined;
+    const { version } = book;
+    return {
+      what: 'the Book',
+      version,
+      versionBefore: replay.bookVersionBefore,
+      reducer: bookReducer.version,
+      state: () => bookReducer.toSnapshot(book),
+    };
+  };
+}
+
+function accountState({ id, version, code, type, normalSide, postable, status, currencies, limits, totals }: ReplayedAccount): unknown {
+  return accountReducer.toSnapshot({ id, version, code, type, normalSide, postable, status, currencies, limits, totals });
+}
+
+export async function checkHeads(client: ClientBase, replay: BookReplay, findings: Findings): Promise<number> {
+  const expected = expectedHeads(replay);
+  const seen = new Set<string>();
+  const select = `SELECT concat_ws(E'\\t', stream_id, version, coalesce(version_before::text, '-'), reducer_version, state)
+                    FROM log.heads WHERE book_id = ${literal(client, replay.bookId)}`;
+  await eachRow(client, select, (text) => {
+    const [stream = '', version, before, reducer, ...state] = text.split('\t');
+    const row = `log.heads ${stream}`;
+    const head = expected(stream);
+    if (head === undefined) {
+      findings.add('head', `${row}: no stream of this book keeps a head there`, { row, stream });
+      return;
+    }
+    seen.add(stream);
+    const wrong = (column: string, is: string | undefined, should: string): void =>
+      findings.add('head', `${row} (${head.what}): ${column} is ${is}, the events make it ${should}`, { row, stream });
+    if (Number(version) !== head.version) wrong('version', version, String(head.version));
+    // Its sign tells whether the row had been dropped and was made again, which no event knows.
+    if (before === '-' || Math.abs(Number(before)) !== head.versionBefore) wrong('version_before', before, String(head.versionBefore));
+    if (Number(reducer) !== head.reducer) wrong('reducer_version', reducer, String(head.reducer));
+    const stored = state.join('\t');
+    const made = canonicalJson(head.state());
+    // Type json keeps the bytes of the store, type jsonb prints its own.
+    if (stored !== made && stored !== jsonbText(head.state())) wrong('state', stored, made);
+  });
+  const missing = (stream: string): void => {
+    const row = `log.heads ${stream}`;
+    if (!seen.has(stream))
+      findings.add('head', `${row} (${expected(stream)?.what}): is missing; it will be folded from events`, { row, stream });
+  };
+  if (replay.book !== undefined) missing(bookStreamId(replay.bookId));
+  for (const id of replay.accounts.keys()) missing(id);
+  for (const fiscalYear of replay.numbers.keys()) missing(numbersStreamId(replay.bookId, fiscalYear));
+  return seen.size;
+}
+
+// --- Names ---
+
+export async function checkNames(client: ClientBase, replay: BookReplay, findings: Findings): Promise<void> {
+  const seen = new Set<string>();
+  const select = `SELECT concat_ws(E'\\t', stream_id, category, name) FROM log.stream_names WHERE book_id = ${literal(client, replay.bookId)}`;
+  await eachRow(client, select, (text) => {
+    const [stream, category, ...rest] = text.split('\t');
+    const name = rest.join('\t');
+    const row = `log.stream_names ${category} ${JSON.stringify(name)}`;
+    const owner = category === accountCodes ? replay.codes.get(name) : undefined;
+    if (owner === undefined) findings.add('name', `${row}: no event gives this name`, { row, stream });
+    else if (owner !== stream)
+      findings.add('name', `${row}: stream_id is ${stream}, the events give the name to ${owner}`, { row, stream });
+    if (category === accountCodes) seen.add(name);
+  });
+  for (const [name, stream] of replay.codes) {
+    const row = `log.stream_names ${accountCodes} ${JSON.stringify(name)}`;
+    if (!seen.has(name)) findings.add('name', `${row}: is missing; the events give it to ${stream}`, { row, stream });
+  }
+}
+
+// --- Claims and contexts ---
+
+/** Entries of a batch call hang on the claim of their key. */
+export async function checkClaims(client: ClientBase, bookId: string, findings: Findings): Promise<void> {
+  const select = `SELECT concat_ws(E'\\t', r.item, coalesce(r.position::text, ''), r.key) FROM log.receipts r
+                   WHERE r.book_id = ${literal(client, bookId)} AND r.item > 0
+                     AND NOT EXISTS (SELECT FROM log.receipts c WHERE c.book_id = r.book_id AND c.key = r.key AND c.item = 0 AND c.command = 'PostEntries' AND c.answer = '')`;
+  await eachRow(client, select, (text) => {
+    const [item, position, ...key] = text.split('\t');
+    const row = `log.receipts key ${JSON.stringify(key.join('\t'))} item ${item}`;
+    findings.add('receipt', `${row}: item is ${item}, but no batch call has claimed the key`, {
+      row,
+      ...(position === '' ? {} : { position: Number(position) }),
+    });
+  });
+}
+
+/** @returns how many contexts that events refer to were erased */
+export async function checkContexts(client: ClientBase, replay: BookReplay, findings: Findings): Promise<number> {
+  const { bookId } = replay;
+  const { rows } = await client.query<{
+    hash: string;
+    salt: Buffer;
+    ip: string | null;
+    user_agent: string | null;
+    at: string;
+    receipt: boolean;
+  }>(
+    `SELECT encode(c.context_hash, 'hex') AS hash, c.salt, c.ip, c.user_agent, c.first_seen_at::text AS at,
+            EXISTS (SELECT FROM log.receipts r WHERE r.book_id = $1 AND r.recorded_at = c.first_seen_at) AS receipt
+       FROM log.command_contexts c WHERE c.book_id = $1`,
+    [bookId],
+  );
+  const there = new Set<string>();
+  for (const { hash, salt, ip, user_agent, at, receipt } of rows) {
+    const row = `log.command_contexts ${hash}`;
+    if (!receipt) findings.add('context', `${row}: first_seen_at is ${instantOf(at)}, when no receipt of the book was recorded`, { row });
+    if (ip === null && user_agent === null) continue; // erased in place
+    there.add(hash);
+    const place = canonicalJson({ ip: ip ?? undefined, userAgent: user_agent ?? undefined });
+    const made = createHash('sha256').update(salt).update(place, 'utf8').digest('hex');
+    if (made !== hash) findings.add('context', `${row}: context_hash is ${hash}, salt, ip and user_agent give ${made}`, { row });
+  }
+  let erased = 0;
+  for (const hash of replay.contexts) if (!there.has(hash)) erased++;
+  return erased;
+}
+
+// --- Projections ---
+
+const checkOf: Readonly<Record<ProjectedTable, Check>> = {
+  entries: 'register',
+  account_lines: 'register',
+  running_totals: 'as-of',
+  account_versions: 'chart',
+};
+
+/** Rows told by the table's own key: how many leading columns of the text are the key. */
+const keyColumns: Readonly<Record<ProjectedTable, number>> = { entries: 1, account_lines: 2, running_totals: 5, account_versions: 2 };
+
+const selectRows = (client: ClientBase, table: ProjectedTable, bookId: string): string => {
+  const { columns, from } = projectedTables[table];
+  return `SELECT concat_ws(E'\\t', ${columns}) AS row_text, position FROM ${from}`.replaceAll('$book', literal(client, bookId));
+};
+
+/** Adds up the rows that are there. */
+export async function digestRows(client: ClientBase, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
+  const select = `SELECT row_text FROM (${selectRows(client, table, bookId)}) AS r`;
+  await eachRow(client, select, (row) => digests.add(Number(row.slice(0, row.indexOf('\t'))), row));
+}
+
+/** Names the rows that differ, in ranges of positions whose digests differ. */
+export async function compareRanges(
+  client: ClientBase,
+  table: ProjectedTable,
+  bookId: string,
+  cursor: number,
+  ranges: readonly number[],
+  findings: Findings,
+): Promise<void> {
+  const wanted = new Set(ranges);
+  const inRange = (position: number): boolean => wanted.has(Math.floor(position / rangeSize));
+  const expected = await expectedRows(client, table, bookId, cursor, ranges, inRange);
+  const actual = new Map<string, string>();
+  await eachRow(client, `SELECT row_text FROM (${selectRows(client, table, bookId)}) AS r ORDER BY position, row_text`, (text) => {
+    const position = Number(text.slice(0, text.indexOf('\t')));
+    if (inRange(position) || position > cursor || position < 1) actual.set(keyOf(table, text), text);
+  });
+  const tell = (text: string, message: string): void => {
+    const [position, ...key] = keyOf(table, text).split('\t');
+    const row = `projections.${table} ${position}/${key.join('/')}`;
+    findings.add(checkOf[table], `${row}: ${message}`, { position: Number(position), row });
+  };
+  for (const [key, text] of expected) {
+    const is = actual.get(key);
+    if (is === undefined) tell(text, `is missing; the events make it ${valuesOf(table, text)}`);
+    else if (is !== text) tell(text, `${differing(table, is, text)}`);
+  }
+  for (const [key, text] of actual) {
+    if (expected.has(key)) continue;
+    const beyond = Number(key.slice(0, key.indexOf('\t'))) > cursor ? `, and the cursor stands at ${cursor}` : '';
+    tell(text, `no event makes this row (${valuesOf(table, text)})${beyond}`);
+  }
+}
+
+/** Makes the rows of some ranges again; only this time they are kept. */
+async function expectedRows(
+  client: ClientBase,
+  table: ProjectedTable,
+  bookId: string,
+  cursor: number,
+  ranges: readonly number[],
+  inRange: (position: number) => boolean,
+): Promise<Map<string, string>> {
+  const expected = new Map<string, string>();
+  const rows = new ProjectionRows((of, position, text) => {
+    if (of === table && inRange(position)) expected.set(keyOf(table, text), text);
+  });
+  const book = literal(client, bookId);
+  if (table === 'account_versions') {
+    const views = new Map<string, Readonly<Record<string, unknown>>>();
+    const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position <= ${cursor} AND event_type LIKE 'Account%'
+                       AND event_type NOT IN ('AccountDebited', 'AccountCredited') ORDER BY position`;
+    await eachRow(client, select, (row) => {
+      const event = readEvent(row);
+      const view = { ...views.get(event.streamId), ...viewPatch(event, currentData(bookId, event)) };
+      views.set(event.streamId, view);
+      rows.account(event.position, event.streamId, String((view as { code?: unknown }).code), jsonbText(view));
+    });
+    return expected;
+  }
+  const batches = await client.query<{ last_position: string }>(
+    'SELECT last_position::text FROM log.batches WHERE book_id = $1 ORDER BY last_position',
+    [bookId],
+  );
+  const ends = batches.rows.map(({ last_position }) => Number(last_position));
+  for (const range of ranges) {
+    // A batch that ends inside a range may begin before it; one that begins inside and ends behind belongs to the next.
+    const from = table === 'running_totals' ? (ends.findLast((end) => end < range * rangeSize) ?? 0) : range * rangeSize - 1;
+    const to = Math.min(cursor, (range + 1) * rangeSize - 1);
+    let batch = ends.findIndex((end) => end > from);
+    const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position > ${from} AND position <= ${to} AND event_type = 'JournalEntryPosted' ORDER BY position`;
+    await eachRow(client, select, (row) => {
+      const event = readEvent(row);
+      while (batch >= 0 && batch < ends.length && event.position > (ends[batch] as number)) rows.batchEnd(ends[batch++] as number);
+      const posted = currentData(bookId, event);
+      rows.entry(event.position, event.streamId, posted, linesOf(posted));
+    });
+    const last = ends[batch];
+    if (last !== undefined && last <= to) rows.batchEnd(last);
+    else rows.batchEnd(-1);
+  }
+  return expected;
+}
+
+const currentData = (bookId: string, event: ReadEvent): Readonly<Record<string, unknown>> =>
+  upcast(catalogue, { ...event, bookId, data: JSON.parse(event.data) as Readonly<Record<string, unknown>> });
+
+function linesOf({ lines }: Readonly<Record<string, unknown>>): ProjectedLine[] {
+  return (lines as readonly Omit<ProjectedLine, 'minor' | 'scale'>[]).flatMap((line) => {
+    const { amount } = line;
+    const point = amount.indexOf('.');
+    const scale = point < 0 ? 0 : amount.length - point - 1;
+    const minor = isPlainDecimal(amount) ? toMinor(amount, scale) : undefined;
+    return minor === undefined ? [] : [{ ...line, minor, scale }];
+  });
+}
+
+function viewPatch({ eventType, streamId }: ReadEvent, data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  switch (eventType) {
+    case 'AccountOpened':
+      return { id: streamId, status: 'open', ...data };
+    case 'AccountFrozen':
+      return { status: 'frozen' };
+    case 'AccountUnfrozen':
+      return { status: 'open' };
+    case 'AccountClosed':
+      return { status: 'closed' };
+    default:
+      return data;
+  }
+}
+
+function keyOf(table: ProjectedTable, text: string): string {
+  return text.split('\t').slice(0, keyColumns[table]).join('\t');
+}
+
+const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
+  entries: ['position', 'entry_id', 'number', 'effective_date', 'journal_code', 'fiscal_year', 'entry_type', 'reference'],
+  account_lines: ['position', 'line', 'account_id', 'effective_date', 'side', 'currency', 'amount'],
+  running_totals: [
+    'position',
+    'account_id',
+    'currency',
+    'bucket',
+    'start',
+    'decimals of debit',
+    'decimals of credit',
+    'debit beyond the row before it',
+    'credit beyond the row before it',
+  ],
+  account_versions: ['position', 'account_id', 'code', 'state'],
+};
+
+function valuesOf(table: ProjectedTable, text: string): string {
+  const values = text.split('\t');
+  return values.flatMap((value, index) => (index < keyColumns[table] ? [] : [`${names[table][index]} ${value}`])).join(', ');
+}
+
+function differing(table: ProjectedTable, is: string, should: string): string {
+  const [there, made] = [is.split('\t'), should.split('\t')];
+  const columns = names[table].flatMap((name, index) =>
+    there[index] === made[index] ? [] : [`${name} is ${there[index] ?? 'NULL'}, the events make it ${made[index] ?? 'NULL'}`],
+  );
+  return columns.join('; ');
+}
