@@ -6,10 +6,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EventStore } from '#event-store';
-import { catalogue, Queries } from '#ledger';
+import { catalogue, Projector, Queries } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type DurableServer, durableServer } from '../support/database';
+import { run, startLedger, transfer } from '../support/ledgers';
 import { LoadProcess, writers } from '../support/load-process';
 import { audit, chance, checkProjections, folded, openWorkload, report, seed, soak, Witness } from '../support/workload';
 
@@ -124,3 +126,35 @@ test(
   },
   soak ? 3_600_000 : 60_000,
 );
+
+test('a projection that stands before a bad event is tried again also when the clock was turned back meanwhile', async () => {
+  const book = 'turned-back';
+  await openWorkload(server.appUrl, [book]);
+  const { ledger, close } = startLedger(server.appUrl);
+  await run(ledger, book, transfer('cash:0', 'bank', '1.00'));
+  await close();
+  const admin = await connect(server.adminUrl);
+  const pool = openPool(server.appUrl, { max: 4 });
+  const projector = new Projector(new EventStore(pool, catalogue), pool, { sweepMs: 10, retryMs: 50 });
+  const setVersion = async (version: number): Promise<void> => {
+    await admin.query('ALTER TABLE log.events DISABLE TRIGGER events_append_only');
+    await admin.query("UPDATE log.events SET event_version = $2 WHERE book_id = $1 AND event_type = 'JournalEntryPosted'", [book, version]);
+    await admin.query('ALTER TABLE log.events ENABLE TRIGGER events_append_only');
+  };
+  await setVersion(99);
+  const machine = Date.now;
+  projector.start();
+  let clock: jest.SpyInstance | undefined;
+  try {
+    while (projector.failures().length === 0) await sleep(5);
+    clock = jest.spyOn(Date, 'now').mockImplementation(() => machine() - hour);
+    await setVersion(1);
+    await folded(admin, book, 20_000);
+    expect(projector.failures()).toEqual([]);
+  } finally {
+    clock?.mockRestore();
+    await projector.stop();
+    await pool.end();
+    await admin.end();
+  }
+});

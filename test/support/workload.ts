@@ -192,7 +192,7 @@ const tables = ['running_totals', 'account_lines', 'entries', 'account_versions'
 
 /** Waits until whoever folds has folded all of a book. @throws Error after `timeoutMs` */
 export async function folded(admin: Client, bookId: string, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const { rows } = await admin.query<{ head: number; cursor: number | null; known: number }>(
       `SELECT h.position AS head, min(c.position) AS cursor, count(c.position) AS known
@@ -201,7 +201,7 @@ export async function folded(admin: Client, bookId: string, timeoutMs = 60_000):
     );
     const { head, cursor, known } = rows[0] ?? { head: 0, cursor: 0, known: 0 };
     if (known > 0 && cursor === head) return;
-    if (Date.now() > deadline) throw new Error(`${bookId} is folded up to ${cursor} of ${head} after ${timeoutMs} ms`);
+    if (performance.now() > deadline) throw new Error(`${bookId} is folded up to ${cursor} of ${head} after ${timeoutMs} ms`);
     await sleep(20);
   }
 }

@@ -99,7 +99,7 @@ export class Projector {
   private readonly again = new Set<string>();
   /** Turns in a row in which a book's database did not answer. */
   private readonly broken = new Map<string, number>();
-  /** By book and projection. */
+  /** By book and projection; retryAt by the clock that nobody turns. */
   private readonly stopped = new Map<string, ProjectionFailure & { readonly retryAt: number }>();
   /** By book and projection: up to where batches are folded one by one, because one of them cannot be folded. */
   private readonly suspects = new Map<string, number>();
@@ -164,13 +164,13 @@ export class Projector {
    * @throws Error when one stands before a bad event, or after `timeoutMs`
    */
   async caughtUp(bookId: string, position: number, timeoutMs = 30_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       const folded = await foldedUpTo(this.pool, bookId, projections);
       if (folded >= position) return;
       const failure = this.failures().find((known) => known.bookId === bookId && known.position <= position);
       if (failure !== undefined) throw new Error(`${failure.projection} stands before ${bookId}/${failure.position}: ${failure.message}`);
-      if (Date.now() > deadline) throw new Error(`${bookId} is folded up to ${folded} only, not ${position}, after ${timeoutMs} ms`);
+      if (performance.now() > deadline) throw new Error(`${bookId} is folded up to ${folded} only, not ${position}, after ${timeoutMs} ms`);
       this.wake(bookId);
       await sleep(5);
     }
@@ -275,7 +275,7 @@ export class Projector {
     const started = performance.now();
     const { head, cursors } = await this.positions(bookId);
     const cursorOf = ({ name }: Projection): number => cursors[name] ?? 0;
-    const now = Date.now();
+    const now = performance.now();
     const able = projections.filter((projection) => (this.stopped.get(`${bookId}/${projection.name}`)?.retryAt ?? 0) <= now);
     const from = this.whichFirst(bookId, able.map(cursorOf), head);
     if (from === undefined) return 'done';
@@ -425,7 +425,7 @@ export class Projector {
       const { position, message } = bad;
       const attempts = (known?.attempts ?? 0) + 1;
       const failure = { bookId, projection: projection.name, position, message, since: known?.since ?? Date.now(), attempts };
-      this.stopped.set(key, { ...failure, retryAt: Date.now() + (this.options.retryMs ?? 5_000) * 2 ** Math.min(5, attempts - 1) });
+      this.stopped.set(key, { ...failure, retryAt: performance.now() + (this.options.retryMs ?? 5_000) * 2 ** Math.min(5, attempts - 1) });
       this.options.report?.(failure);
     }
     return 'more';
