@@ -148,6 +148,21 @@ describe('connections', () => {
     await pool.end();
   });
 
+  it('a pooled connection that is lost while it is lent out costs its next query and not the process', async () => {
+    const pool = openPool(database.appUrl, { max: 1 });
+    const lent = await pool.connect();
+    const { rows } = await lent.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const lost = new Promise((done) => lent.once('end', done));
+    const admin = await connect(database.adminUrl);
+    await admin.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+    await admin.end();
+    await lost;
+    await expect(lent.query('SELECT 1')).rejects.toThrow('not queryable');
+    lent.release(true);
+    await expect(pool.query('SELECT 1 AS one')).resolves.toMatchObject({ rows: [{ one: 1 }] });
+    await pool.end();
+  });
+
   describe('errors, from the server itself', () => {
     const failure = (work: Promise<unknown>) =>
       work.then(
@@ -208,6 +223,8 @@ describe('connections', () => {
       ['40P01', false, true, false],
       ['55P03', false, true, false],
       ['53300', false, true, false],
+      ['53100', false, true, false],
+      ['58030', false, true, false],
       ['22003', false, false, false],
       ['23505', false, false, false],
       ['23514', false, false, false],

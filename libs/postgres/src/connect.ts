@@ -91,6 +91,9 @@ class PrimaryPool extends Pool {
     return class extends Client {
       constructor() {
         super(clientConfig(hosts[current.index % hosts.length] as string, hosts.length, options));
+        // While a connection is lent out the pool does not listen, and one that is lost between two queries would end the
+        // process. Whoever has it hears of the loss by the next query.
+        this.on('error', () => {});
       }
     };
   }
@@ -153,12 +156,13 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * Whether the same command, sent again with the same idempotency key, may succeed without anything else changing:
- * every lost connection, lock and serialisation conflicts, a full server, a shard that is moving.
+ * Whether the same command, sent again with the same idempotency key, may succeed without anything else changing for its
+ * sender: every lost connection, lock and serialisation conflicts, a shard that is moving, and what operators mend, such as
+ * a full disk (class 53, insufficient resources; class 58, errors of the system under the server).
  */
 export function isTransient(error: unknown): boolean {
   const { code, message } = errorParts(error);
-  if (code !== undefined && RETRY_CODES.has(code)) return true;
+  if (code !== undefined && (RETRY_CODES.has(code) || /^(53|58)/.test(code))) return true;
   if (code === 'XX000') return CITUS_RETRY_MESSAGES.some((text) => message.includes(text));
   return isConnectionLost(error);
 }
@@ -190,8 +194,8 @@ const LOST_CODES = new Set([
   'ERR_STREAM_DESTROYED',
 ]);
 
-/** Serialisation failure, deadlock, lock not available, too many connections, statement cancelled by its timeout. */
-const RETRY_CODES = new Set(['40001', '40P01', '55P03', '53300', '57014']);
+/** Serialisation failure, deadlock, lock not available, statement cancelled by its timeout. */
+const RETRY_CODES = new Set(['40001', '40P01', '55P03', '57014']);
 
 const CITUS_COMMIT_LOST = 'could not commit transaction for shard';
 const CITUS_RETRY_MESSAGES = [CITUS_COMMIT_LOST, 'could not find valid entry for shard'];
