@@ -184,7 +184,7 @@ describe('a book by hand', () => {
       ['1010', '1000'],
       ['40', undefined],
     ]);
-    expect(accounts[2]?.limits).toEqual([{ currency: 'EUR', max: '1000' }]);
+    expect(accounts[2]?.limits).toEqual([{ currency: 'EUR', max: '1000.00' }]);
     expect((await queries.accounts(bookId, { knownAt: beforeRecode })).accounts.map(({ code }) => code)).toEqual(['1', '10', '40']);
     expect((await queries.accounts(bookId, { knownAt: 0 })).accounts).toEqual([]);
   });

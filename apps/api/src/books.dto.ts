@@ -57,8 +57,15 @@ export class OpenBookBody {
   @Token({ optional: true, description: 'Accounting framework.', example: 'hgb' })
   framework?: string;
 
-  @Currency({ description: 'Currency of reports.', example: 'EUR' })
+  @Currency({ description: 'Currency of reports: ISO 4217, or one of your own with `baseCurrencyScale`.', example: 'EUR' })
   baseCurrency!: string;
+
+  @Whole(0, scaleMax, {
+    optional: true,
+    description: 'Decimals of the base currency: needed for a currency of your own, allowed for more than ISO 4217 has. Final.',
+    example: 2,
+  })
+  baseCurrencyScale?: number;
 
   @OneOf(['untracked', 'tracked'], {
     optional: true,

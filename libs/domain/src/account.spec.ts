@@ -54,7 +54,7 @@ describe('opening an account', () => {
       subtype: 'cash',
       currencies: ['EUR', 'JPY'],
       subledger: 'receivables',
-      limits: [{ currency: 'EUR', min: '-100.00', max: '5000' }],
+      limits: [{ currency: 'EUR', min: '-100.00', max: '5000.00' }],
       cashFlow: 'operating',
       mappings: [{ scheme: 'SKR04', code: '1800', category: 'B.IV' }],
       metadata: { a: [1, 'x', { b: true }] },
@@ -128,6 +128,62 @@ describe('opening an account', () => {
       .when(open({ parent: 'CASH' }))
       .thenAccepted();
     expect(opened?.data).toMatchObject({ parentId: 'cash' });
+  });
+
+  it('keeps limits with the decimals of their currency, however they were written', () => {
+    const limits = [
+      { currency: 'EUR', min: '-1000.5', max: '2000' },
+      { currency: 'JPY', max: '5.0' },
+      { currency: 'BHD', min: '-0.5' },
+    ];
+    const [event] = given(aBook()).when(open({ limits })).thenAccepted();
+    expect(event?.data).toMatchObject({
+      limits: [
+        { currency: 'EUR', min: '-1000.50', max: '2000.00' },
+        { currency: 'JPY', max: '5' },
+        { currency: 'BHD', min: '-0.500' },
+      ],
+    });
+  });
+
+  it.each<[string, Partial<OpenAccount>, string]>([
+    ['no currency at all', { currencies: [] }, 'currencies'],
+    ['a currency twice', { currencies: ['EUR', 'USD', 'EUR'] }, 'currencies.2'],
+    ['a limit that limits nothing', { limits: [{ currency: 'EUR' }] }, 'limits.0'],
+    ['a minimum above the maximum', { limits: [{ currency: 'EUR', min: '10', max: '9.99' }] }, 'limits.0.min'],
+    ['a negative minimum above the maximum', { limits: [{ currency: 'EUR', min: '-1', max: '-1.01' }] }, 'limits.0.min'],
+    [
+      'two limits of a currency',
+      {
+        limits: [
+          { currency: 'EUR', min: '0' },
+          { currency: 'EUR', max: '9' },
+        ],
+      },
+      'limits.1.currency',
+    ],
+    ['a limit of a currency that it does not take', { currencies: ['USD'], limits: [{ currency: 'EUR', min: '0' }] }, 'limits.0.currency'],
+  ])('refuses %s', (_what, restrictions, member) => {
+    given(aBook()).when(open(restrictions)).thenRefused('malformed', { member });
+  });
+
+  it('takes a limit of one single balance', () => {
+    given(aBook())
+      .when(open({ limits: [{ currency: 'EUR', min: '0', max: '0.00' }] }))
+      .thenAccepted();
+  });
+
+  it('is refused below a closed parent; closing a parent leaves its children as they are', () => {
+    const tree = history([...aBook(), account('P', { postable: false }), account('C', { parentId: 'p' })], {
+      type: 'CloseAccount',
+      account: 'P',
+    });
+    given(...tree)
+      .when(open({ parent: 'P' }))
+      .thenRefused('parent_invalid', { parent: 'P' });
+    given(...tree)
+      .when({ type: 'RenameAccount', account: 'C', name: 'still open' })
+      .thenAccepted();
   });
 
   it('names only currencies that the book knows, and limits as fine as these', () => {

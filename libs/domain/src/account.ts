@@ -218,11 +218,12 @@ export type ChangeAccount =
 
 /**
  * @param id the new account's id (UUIDv7)
- * @throws LedgerError account_exists | parent_invalid | currency_unknown | scale_exceeded
+ * @throws LedgerError malformed | account_exists | parent_invalid | currency_unknown | scale_exceeded
  */
 export function openAccount(decision: Decision, command: OpenAccount, id: string): void {
   const book = decision.book();
   const refusals = new Refusals();
+  checkRestrictions(command, refusals);
   checkCurrencies(book, command, refusals);
   if (decision.accountIdByCode(command.code) !== undefined) {
     refusals.note('account_exists', () => codeTaken(command.code), { account: command.code });
@@ -239,11 +240,13 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
           `${command.code} is of type ${command.accountType}, its parent ${command.parent} of type ${parent.type}; a parent has the same type`,
         details,
       );
-    }
+    } else if (parent.status === 'closed')
+      refusals.note('parent_invalid', () => `${command.parent} is closed; open the account below one that is not`, details);
   }
   refusals.throwFirst();
   const normal = normalSideOf(command.accountType);
-  const { code, name, accountType, subtype, currencies, subledger, limits, cashFlow, mappings, metadata } = command;
+  const { code, name, accountType, subtype, currencies, subledger, cashFlow, mappings, metadata } = command;
+  const limits = command.limits?.map((limit) => written(limit, scaleOf(book, limit.currency) ?? 0));
   const normalSide = command.contra ? (normal === 'debit' ? 'credit' : 'debit') : normal;
   decision.recordAccount(id, {
     type: 'AccountOpened',
@@ -266,6 +269,33 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
 }
 
 const codeTaken = (code: string): string => `account code ${code} is or was in use; a code is never given to another account`;
+
+/** A limit with the decimals of its currency, as every amount is stored. */
+function written({ currency, min, max }: AccountLimit, scale: number): AccountLimit {
+  const inScale = (bound?: string): string | undefined =>
+    bound === undefined ? undefined : fromMinor(signedMinor(bound, scale) ?? 0n, scale);
+  return { currency, min: inScale(min), max: inScale(max) };
+}
+
+/** Restrictions that contradict themselves would be taken for protection; each is refused by its place. */
+function checkRestrictions({ currencies, limits }: OpenAccount, refusals: Refusals): void {
+  const wrong = (member: string, message: string): void => refusals.note('malformed', () => `${member} ${message}`, { member });
+  if (currencies?.length === 0) wrong('currencies', 'is empty, and no line could ever stand on the account; leave it out to allow any');
+  currencies?.forEach((currency, index) => {
+    if (currencies.indexOf(currency) < index) wrong(`currencies.${index}`, `names ${currency} a second time`);
+  });
+  limits?.forEach(({ currency, min, max }, index) => {
+    if (min === undefined && max === undefined) wrong(`limits.${index}`, 'has neither min nor max, and would limit nothing');
+    if (limits.findIndex((limit) => limit.currency === currency) < index)
+      wrong(`limits.${index}.currency`, `is ${currency}, which another limit is for; give min and max together`);
+    if (currencies?.includes(currency) === false) wrong(`limits.${index}.currency`, `is ${currency}, which the account does not take`);
+    const [least, most] = [min, max].map((bound) => (bound === undefined ? undefined : signedMinor(bound, limitDigits)));
+    if (least !== undefined && most !== undefined && least > most) wrong(`limits.${index}.min`, `is ${min}, above max ${max}`);
+  });
+}
+
+/** More decimals than a limit can be written with: enough to compare two before their currency is looked at. */
+const limitDigits = 80;
 
 /** A limit finer than its currency could never be compared exactly, so it is refused here and not rounded later. */
 function checkCurrencies(book: BookState, command: OpenAccount, refusals: Refusals): void {

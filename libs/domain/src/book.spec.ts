@@ -93,6 +93,31 @@ describe('opening a book', () => {
     given(aBook()).when(open()).thenRefused('book_exists', { book: 'acme' });
   });
 
+  it('takes a base currency of ISO 4217, or one of the caller’s own with its decimals, which are final then', () => {
+    for (const code of ['EURO', 'XAU', 'EUT', 'eur']) {
+      const { message } = given()
+        .when(open({ baseCurrency: code }))
+        .thenRefused('malformed', { member: 'baseCurrency' });
+      expect(message).toContain('baseCurrencyScale');
+    }
+    const own = given()
+      .when(open({ baseCurrency: 'POINTS', baseCurrencyScale: 0 }))
+      .thenAccepted();
+    expect(own.map(({ type, data }) => [type, data])).toEqual([
+      ['BookOpened', expect.not.objectContaining({ baseCurrencyScale: 0 })],
+      ['FiscalYearDefined', expect.anything()],
+      ['JournalDefined', expect.anything()],
+      ['CurrencyEnabled', { code: 'POINTS', scale: 0 }],
+    ]);
+    given()
+      .when(open({ baseCurrencyScale: 4 }))
+      .thenAccepted();
+    for (const scale of [1, -1, 19, 2.5])
+      given()
+        .when(open({ baseCurrencyScale: scale }))
+        .thenRefused('malformed', { member: 'baseCurrencyScale' });
+  });
+
   it.each(['Mars/Olympus', '', 'Europe/', '+01:00', '-05:30', '+0100', 'UTC+1'])('is refused with the time zone %j', (timeZone) => {
     given().when(open({ timeZone })).thenRefused('malformed', { member: 'timeZone' });
   });
@@ -139,7 +164,10 @@ describe('generated fiscal years', () => {
     fc.assert(
       fc.property(fc.constantFrom(...startsOfYear), aDay, aDay, (fiscalYearStart, first, date) => {
         const begun = state(opened({ fiscalYearStart }), onBook('FiscalYearDefined', firstYear(fiscalYearStart, first)));
-        const years = missingYears(begun, date) as FiscalYear[];
+        const years = missingYears(begun, date);
+        const ahead = Number(date.slice(0, 4)) - Number(begun.fiscalYears[0]?.to.slice(0, 4));
+        if (years === undefined) return expect(ahead).toBeGreaterThanOrEqual(20);
+        expect(ahead).toBeLessThanOrEqual(21);
         const book: BookState = { ...begun, fiscalYears: [...begun.fiscalYears, ...years].sort((a, b) => (a.from < b.from ? -1 : 1)) };
         const wrong = book.fiscalYears.filter(
           ({ label, from, to }, index) =>
@@ -169,7 +197,21 @@ describe('generated fiscal years', () => {
     expect(labels('2030-06-30')).toEqual(['2027', '2028', '2029', '2030']);
     expect(labels('2023-06-30')).toEqual(['2025', '2024', '2023']);
     expect(labels('1900-01-01')).toHaveLength(126);
-    expect(labels('2199-12-31')).toHaveLength(173);
+    expect(labels('2046-12-31')).toHaveLength(20);
+  });
+
+  it('are not added more than 20 years ahead at a time: a mistyped year is told, with what to do if it was meant', () => {
+    const book = [...aBook(), account('CASH'), account('BANK')];
+    const command = (effectiveDate: string) => post([debit('CASH', '1'), credit('BANK', '1')], { effectiveDate });
+    for (const date of ['2047-01-01', '2062-01-15', '2199-12-31']) {
+      const { message } = given(...book)
+        .when(command(date))
+        .thenRefused('no_fiscal_year', { effectiveDate: date });
+      expect(message).toContain('2026-01-01 … 2026-12-31, and an entry extends them by 20 years at most, to 2046-12-31');
+    }
+    given(...history(book, command('2046-01-01')))
+      .when(command('2062-01-15'), { id: 'second' })
+      .thenAccepted();
   });
 
   it('reach over the ends of the range where a fiscal year does', () => {

@@ -164,9 +164,16 @@ function generatedYearOf(fiscalYearStart: string, date: CalendarDate): FiscalYea
   return yearStarting(start <= date ? start : `${String(year - 1).padStart(4, '0')}-${fiscalYearStart}`);
 }
 
+/** A generated calendar grows by at most so many years at a time: a mistyped 2062 or 2199 is no reason to define all between. */
+const yearsAheadMax = 20;
+
+/** The last day that a generated calendar may be extended to by an entry. */
+const reachOf = (last: FiscalYear): CalendarDate => addDays(addMonths(addDays(last.to, 1), 12 * yearsAheadMax), -1);
+
 /**
  * The fiscal years that must be defined so that a generated calendar covers `date` without a gap; empty when it is covered,
- * undefined when the book's calendar is defined by hand and does not cover it.
+ * undefined when the book's calendar is defined by hand and does not cover it, or ends more than `yearsAheadMax` years before.
+ * Backward there is no bound but 1900: histories are imported, and `startsOn` guards a book that wants to be guarded.
  */
 export function missingYears(book: BookState, date: CalendarDate): FiscalYear[] | undefined {
   if (periodOf(book, date) !== undefined) return [];
@@ -174,6 +181,7 @@ export function missingYears(book: BookState, date: CalendarDate): FiscalYear[] 
   const first = book.fiscalYears[0];
   const last = book.fiscalYears.at(-1);
   if (first === undefined || last === undefined) return [generatedYearOf(book.fiscalYearStart, date)];
+  if (date > reachOf(last)) return undefined;
   const years: FiscalYear[] = [];
   for (let from = addDays(last.to, 1); from <= date; from = addDays(years.at(-1)?.to ?? lastDate, 1)) years.push(yearStarting(from));
   for (let from = first.from; date < from; from = years.at(-1)?.from ?? firstDate) years.push(yearStarting(addMonths(from, -12)));
@@ -204,6 +212,8 @@ export interface OpenBook {
   readonly entity?: LegalEntity;
   readonly framework?: string;
   readonly baseCurrency: string;
+  /** Decimals of the base currency: makes a currency of one's own possible, or a finer scale than ISO 4217 has. */
+  readonly baseCurrencyScale?: number;
   readonly fx?: 'untracked' | 'tracked';
   readonly rounding?: Rounding;
   readonly timeZone?: string;
@@ -239,7 +249,8 @@ export interface EnableCurrency {
 }
 
 /**
- * Opens a book with the fiscal year of its start (or of today) and the day book GENERAL.
+ * Opens a book with the fiscal year of its start (or of today) and the day book GENERAL, and with its base currency enabled
+ * where its scale is given.
  * @param now microseconds since 1970 (UTC), to know today
  * @throws LedgerError book_exists | malformed
  */
@@ -247,7 +258,7 @@ export function openBook(decision: Decision, command: OpenBook, now: number): vo
   checkOpening(command);
   if (decision.findBook() !== undefined)
     throw new LedgerError('book_exists', `book ${command.id} exists; choose another id`, { book: command.id });
-  const { type: _type, id: _id, reason: _reason, ...given } = command;
+  const { type: _type, id: _id, reason: _reason, baseCurrencyScale, ...given } = command;
   const opened: BookOpened = {
     ...given,
     fx: command.fx ?? 'untracked',
@@ -260,10 +271,21 @@ export function openBook(decision: Decision, command: OpenBook, now: number): vo
     data: generatedYearOf(opened.fiscalYearStart, opened.startsOn ?? todayIn(opened, now)),
   });
   decision.recordBook({ type: 'JournalDefined', data: { journalCode: 'GENERAL', name: 'General journal', type: 'general' } });
+  if (baseCurrencyScale !== undefined)
+    decision.recordBook({ type: 'CurrencyEnabled', data: { code: command.baseCurrency, scale: baseCurrencyScale } });
 }
 
 /** What can be told of an opening without looking at any book. @throws LedgerError malformed */
 export function checkOpening(command: OpenBook): void {
+  const { baseCurrency, baseCurrencyScale } = command;
+  if (baseCurrencyScale !== undefined) checkScale(baseCurrency, baseCurrencyScale, 'baseCurrencyScale');
+  else if (isoScale(baseCurrency) === undefined) {
+    throw new LedgerError(
+      'malformed',
+      `baseCurrency "${baseCurrency}" is not an ISO 4217 currency with minor units; for a currency of your own give its decimals too (baseCurrencyScale)`,
+      { member: 'baseCurrency' },
+    );
+  }
   if (!isTimeZone(command.timeZone ?? 'UTC')) {
     throw new LedgerError('malformed', `timeZone "${command.timeZone}" is not a name of the IANA time zone database, like Europe/Berlin`, {
       member: 'timeZone',
@@ -351,15 +373,7 @@ export function defineJournal(decision: Decision, command: DefineJournal): void 
  */
 export function enableCurrency(decision: Decision, command: EnableCurrency): void {
   const { code, scale } = command;
-  if (!Number.isInteger(scale) || scale < 0 || scale > scaleMax) {
-    throw new LedgerError('malformed', `scale ${scale} is not a whole number from 0 to ${scaleMax}`, { member: 'scale' });
-  }
-  const standard = isoScale(code);
-  if (standard !== undefined && scale < standard) {
-    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, {
-      member: 'scale',
-    });
-  }
+  checkScale(code, scale, 'scale');
   const enabled = decision.book().currencies;
   if (Object.hasOwn(enabled, code)) {
     throw new LedgerError(
@@ -369,6 +383,15 @@ export function enableCurrency(decision: Decision, command: EnableCurrency): voi
     );
   }
   decision.recordBook({ type: 'CurrencyEnabled', data: { code, scale } });
+}
+
+/** @throws LedgerError malformed when a currency cannot have so many decimals */
+function checkScale(code: string, scale: number, member: string): void {
+  if (!Number.isInteger(scale) || scale < 0 || scale > scaleMax)
+    throw new LedgerError('malformed', `${member} ${scale} is not a whole number from 0 to ${scaleMax}`, { member });
+  const standard = isoScale(code);
+  if (standard !== undefined && scale < standard)
+    throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, { member });
 }
 
 /** Notes what speaks against posting on `date`: no_fiscal_year, before_book_start, period_closed. */
@@ -395,7 +418,12 @@ export function checkDate(book: BookState, date: CalendarDate, refusals: Refusal
   if (period === undefined && missingYears(book, date) === undefined) {
     refusals.note(
       'no_fiscal_year',
-      () => `${date} lies in no fiscal year; defined are ${book.fiscalYears[0]?.from} … ${book.fiscalYears.at(-1)?.to}`,
+      () => {
+        const last = book.fiscalYears.at(-1);
+        const defined = `${date} lies in no fiscal year; defined are ${book.fiscalYears[0]?.from} … ${last?.to}`;
+        if (book.calendar === 'given' || last === undefined) return defined;
+        return `${defined}, and an entry extends them by ${yearsAheadMax} years at most, to ${reachOf(last)}; if the date is meant, define the years first (POST …/fiscal-years)`;
+      },
       { effectiveDate: date },
     );
   }

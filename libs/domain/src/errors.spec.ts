@@ -215,7 +215,7 @@ const commands: Record<string, { faults: Faults; build(scene: Scene): { events: 
         scene.command.parent = 'NONE';
       },
       currency_unknown: (scene) => {
-        scene.command.currencies = ['ZZZ'];
+        scene.command.currencies = ['JPY', 'ZZZ'];
       },
       scale_exceeded: (scene) => {
         scene.command.limits = [{ currency: 'JPY', min: '0.5' }];

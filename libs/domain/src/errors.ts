@@ -88,7 +88,11 @@ export const errorTable = declare({
     meaning: 'The currency is enabled already, by declaration or first use; its scale is final.',
     members: ['currency'],
   },
-  parent_invalid: { kind: 'rejected', meaning: 'The parent is unknown or has another type than the account.', members: ['parent'] },
+  parent_invalid: {
+    kind: 'rejected',
+    meaning: 'The parent is unknown, closed, or has another type than the account.',
+    members: ['parent'],
+  },
   currency_unknown: {
     kind: 'rejected',
     meaning: 'Not an ISO 4217 code with minor units and not declared in this book.',
@@ -123,7 +127,8 @@ export const errorTable = declare({
   },
   no_fiscal_year: {
     kind: 'rejected',
-    meaning: 'The date lies in no fiscal year of a book whose calendar is defined by hand.',
+    meaning:
+      'The date lies in no fiscal year of a book whose calendar is defined by hand, or more than 20 years after the last one of a generated calendar.',
     members: ['effectiveDate'],
   },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
