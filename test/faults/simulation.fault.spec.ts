@@ -1,0 +1,39 @@
+/**
+ * A seeded simulation: two processes on one book, random commands, faults, restarts and questions, held against a small model
+ * that shares no code with the service; all invariants every few steps. SEED=… repeats one seed, SOAK=1 runs SEEDS (100).
+ */
+import type { Client } from 'pg';
+import { connect } from '#postgres';
+import { type DurableServer, durableServer } from '../support/database';
+import { Simulation, type SimulationFigures } from '../support/simulation';
+
+const soak = process.env.SOAK === '1';
+const first = Number(process.env.SEED ?? (soak ? 1 : Math.floor(Math.random() * 2 ** 31)));
+const count = Number(process.env.SEEDS ?? (process.env.SEED !== undefined ? 1 : soak ? 100 : 3));
+const steps = Number(process.env.STEPS ?? (soak ? 60 : 25));
+
+let server: DurableServer;
+let admin: Client;
+const all: SimulationFigures[] = [];
+
+beforeAll(async () => {
+  server = await durableServer();
+  admin = await connect(server.adminUrl);
+});
+afterAll(async () => {
+  const sum = (member: 'commands' | 'accepted' | 'refused' | 'repeats' | 'questions' | 'events'): number =>
+    all.reduce((total, figures) => total + figures[member], 0);
+  const faults = new Map<string, number>();
+  for (const figures of all) for (const [name, times] of Object.entries(figures.faults)) faults.set(name, (faults.get(name) ?? 0) + times);
+  process.stdout.write(
+    `simulation: ${all.length} seeds from SEED=${first}, ${steps} steps each: ${sum('commands')} commands, ${sum('accepted')} accepted, ${sum('refused')} refused, ${sum('repeats')} repeats, ${sum('events')} events, ${sum('questions')} questions; ${[...faults].map(([name, times]) => `${name} ${times}`).join(', ')}\n`,
+  );
+  await admin?.end();
+  await server?.destroy();
+});
+
+it.each(Array.from({ length: count }, (_, index) => first + index))('SEED=%i: the service and the model say the same', async (seed) => {
+  const simulation = new Simulation(seed, server.appUrl, admin);
+  await simulation.run(steps, 10);
+  all.push(simulation.figures);
+});

@@ -1,0 +1,441 @@
+/**
+ * A book as a bookkeeper would keep it on paper: accounts, entries and a list of lines, and the rules that say no. It is what
+ * the simulation holds the service against, so it shares nothing with it: no decider, no reducer, no SQL, no total that is
+ * kept; balances are summed from the list each time. It says exactly which position, number and code each command must get.
+ */
+import type { Command } from '#ledger';
+
+type Side = 'debit' | 'credit';
+type Line = { account: string; side: Side; amount: string; currency: string };
+type Content = { effectiveDate: string; journalCode?: string; entryType?: string; reference?: string; lines: readonly Line[] };
+
+export interface ModelLine {
+  readonly position: number;
+  readonly entryId: string;
+  readonly line: number;
+  readonly date: string;
+  readonly account: ModelAccount;
+  readonly currency: string;
+  readonly side: Side;
+  readonly minor: bigint;
+}
+
+export interface ModelAccount {
+  readonly type: string;
+  readonly debitNormal: boolean;
+  readonly postable: boolean;
+  readonly currencies?: readonly string[];
+  readonly limits: readonly { currency: string; min?: string; max?: string }[];
+  status: 'open' | 'frozen' | 'closed';
+  /** Each code and name with the position that it holds from. */
+  readonly codes: { from: number; code: string }[];
+  readonly names: { from: number; name: string }[];
+  readonly statuses: { from: number; status: string }[];
+}
+
+export interface ModelEntry {
+  readonly id: string;
+  readonly position: number;
+  readonly date: string;
+  readonly journal: string;
+  readonly year: string;
+  readonly number: number;
+  readonly type: string;
+  readonly reference?: string;
+  readonly lines: readonly ModelLine[];
+  /** Position of JournalEntryReversed, and the id of the reversal. */
+  reversed?: { readonly at: number; readonly by: string };
+}
+
+/** What a command must be answered: a refusal, or what `apply` writes once the ids are known. */
+export type Expected =
+  | { readonly refused: string }
+  | {
+      readonly entries: readonly { position: number; number: number }[];
+      readonly first: number;
+      apply(ids: readonly string[], recordedAt: string): void;
+    };
+
+/** Codes in the order of docs/reference/errors.md: of several the first is told. */
+const order =
+  'malformed amount_format date_invalid book_unknown entry_unknown account_unknown journal_unknown account_exists journal_exists currency_exists parent_invalid currency_unknown currency_not_allowed scale_exceeded amount_range too_few_lines unbalanced fiscal_year_invalid no_fiscal_year before_book_start account_not_postable account_frozen account_not_frozen account_closed account_not_empty limit_exceeded already_reversed reversal_of_reversal'.split(
+    ' ',
+  );
+const iso: Readonly<Record<string, number>> = { EUR: 2, USD: 2, JPY: 0, BHD: 3 };
+
+const dayAfter = (date: string): string => new Date(Date.parse(date) + 86_400_000).toISOString().slice(0, 10);
+const last = <T extends { from: number }>(list: readonly T[], position: number): T | undefined =>
+  list.findLast(({ from }) => from <= position);
+const min = (a: string, b: string): string => (a < b ? a : b);
+
+/** Minor units, or what is wrong. */
+function minorOf(amount: string, scale: number): bigint | 'scale_exceeded' | 'amount_format' {
+  const match = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?$/.exec(amount);
+  if (match === null) return 'amount_format';
+  const decimals = (match[3] ?? '').replace(/0+$/, '');
+  return decimals.length > scale ? 'scale_exceeded' : BigInt(`${match[1]}${match[2]}${decimals.padEnd(scale, '0')}`);
+}
+
+interface Draft {
+  readonly content: Content;
+  readonly lines: { account: ModelAccount; side: Side; minor: bigint; currency: string }[];
+  readonly type: string;
+  readonly reverses?: ModelEntry;
+}
+
+export class Model {
+  position: number;
+  readonly accounts: ModelAccount[] = [];
+  readonly entries: ModelEntry[] = [];
+  readonly lines: ModelLine[] = [];
+  /** Last position and recordedAt of each command that wrote. */
+  readonly written: { readonly position: number; readonly recordedAt: string }[] = [];
+  readonly scales = new Map<string, number>();
+  readonly journals = new Set(['GENERAL']);
+  private years: { label: string; from: string; to: string }[];
+  private given = false;
+  private readonly byCode = new Map<string, ModelAccount>();
+  private readonly numbers = new Map<string, number>();
+
+  /** An opened book. @param start first month of the fiscal year */
+  constructor(
+    private readonly startsOn: string,
+    private readonly startMonth: string,
+    recordedAt: string,
+  ) {
+    this.position = 3;
+    this.written.push({ position: 3, recordedAt });
+    const year = Number(startsOn.slice(0, 4));
+    this.years = [this.year(startsOn.slice(5, 7) >= startMonth ? year : year - 1)];
+  }
+
+  private year(start: number): { label: string; from: string; to: string } {
+    const to = new Date(Date.parse(`${start + 1}-${this.startMonth}-01`) - 86_400_000).toISOString().slice(0, 10);
+    return { label: to.slice(0, 4), from: `${start}-${this.startMonth}-01`, to };
+  }
+
+  // --- Commands ---
+
+  expect(command: Command, today: string): Expected {
+    const wrong: string[] = [];
+    const outcome = this.consider(command, today, wrong);
+    const refused = order.find((code) => wrong.includes(code));
+    return refused === undefined ? (outcome as Expected) : { refused };
+  }
+
+  private consider(command: Command, today: string, wrong: string[]): Expected | undefined {
+    switch (command.type) {
+      case 'PostEntry':
+        return this.post([this.draft(command, wrong)], wrong);
+      case 'PostEntries':
+        return this.postAll(command.entries, wrong);
+      case 'ReverseEntry':
+      case 'CorrectEntry': {
+        const original = this.entries.find(({ id }) => id === command.entryId);
+        if (original === undefined) return void wrong.push('entry_unknown');
+        const date = command.effectiveDate ?? (original.date > today ? original.date : today);
+        const content = { effectiveDate: date, journalCode: original.journal, reference: original.reference, lines: [] };
+        const mirrored: Draft['lines'] = original.lines.map(({ account, side, minor, currency }) => ({
+          account,
+          side: side === 'debit' ? 'credit' : 'debit',
+          minor,
+          currency,
+        }));
+        for (const { account, currency } of mirrored) this.checkAccount(account, currency, wrong);
+        if (original.reversed !== undefined) wrong.push('already_reversed');
+        if (original.type === 'reversal') wrong.push('reversal_of_reversal');
+        this.checkDate(date, wrong);
+        const drafts: Draft[] = [{ content, lines: mirrored, type: 'reversal', reverses: original }];
+        if (command.type === 'CorrectEntry') {
+          const { journalCode = original.journal, reference = original.reference, entryType = original.type } = command;
+          drafts.push(this.draft({ ...command, effectiveDate: date, journalCode, reference, entryType }, wrong));
+        }
+        return this.post(drafts, wrong);
+      }
+      case 'OpenAccount': {
+        const { code, parent, accountType, currencies, limits = [], postable = true, contra = false } = command;
+        for (const currency of [...(currencies ?? []), ...limits.map((limit) => limit.currency)])
+          if (this.scaleOf(currency) === undefined) wrong.push('currency_unknown');
+        for (const { currency, min: low, max: high } of limits) {
+          const scale = this.scaleOf(currency);
+          if (scale !== undefined && [low, high].some((bound) => bound !== undefined && minorOf(bound, scale) === 'scale_exceeded'))
+            wrong.push('scale_exceeded');
+        }
+        if (this.byCode.has(code)) wrong.push('account_exists');
+        if (parent !== undefined && this.byCode.get(parent)?.type !== accountType) wrong.push('parent_invalid');
+        if (parent !== undefined && this.byCode.get(parent)?.status === 'closed') wrong.push('parent_invalid');
+        const from = this.position + 1;
+        const debitNormal = (accountType === 'asset' || accountType === 'expense' || accountType === 'memorandum') !== contra;
+        return this.change(() => {
+          const account: ModelAccount = {
+            type: accountType,
+            debitNormal,
+            postable,
+            currencies,
+            limits,
+            status: 'open',
+            codes: [{ from, code }],
+            names: [{ from, name: command.name }],
+            statuses: [{ from, status: 'open' }],
+          };
+          this.accounts.push(account);
+          this.byCode.set(code, account);
+        });
+      }
+      case 'RenameAccount':
+      case 'ChangeAccountCode':
+      case 'FreezeAccount':
+      case 'UnfreezeAccount':
+      case 'CloseAccount': {
+        const account = this.byCode.get(command.account);
+        if (account === undefined) return void wrong.push('account_unknown');
+        return this.changeAccount(account, command, wrong);
+      }
+      case 'DefineJournal':
+        if (this.journals.has(command.journalCode)) wrong.push('journal_exists');
+        return this.change(() => this.journals.add(command.journalCode));
+      case 'EnableCurrency':
+        if (this.scales.has(command.code)) wrong.push('currency_exists');
+        return this.change(() => this.scales.set(command.code, command.scale));
+      case 'DefineFiscalYear': {
+        const { label, from, to } = command;
+        const adjoins = dayAfter(this.years.at(-1)?.to ?? '') === from || dayAfter(to) === this.years[0]?.from;
+        if (to < from || !adjoins || this.years.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
+        return this.change(() => {
+          this.given = true;
+          this.years = [...this.years, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
+        });
+      }
+      default:
+        throw new Error(`the model does not know ${command.type}`);
+    }
+  }
+
+  private changeAccount(account: ModelAccount, command: Extract<Command, { account: string }>, wrong: string[]): Expected {
+    const from = this.position + 1;
+    if (account.status === 'closed') wrong.push('account_closed');
+    const become = (status: ModelAccount['status']) =>
+      this.change(() => {
+        account.status = status;
+        account.statuses.push({ from, status });
+      });
+    switch (command.type) {
+      case 'RenameAccount':
+        return this.change(() => account.names.push({ from, name: command.name }));
+      case 'ChangeAccountCode': {
+        const owner = this.byCode.get(command.code);
+        if (owner !== undefined && (owner !== account || account.codes.at(-1)?.code === command.code)) wrong.push('account_exists');
+        return this.change(() => {
+          account.codes.push({ from, code: command.code });
+          this.byCode.set(command.code, account);
+        });
+      }
+      case 'FreezeAccount':
+        if (account.status === 'frozen') wrong.push('account_frozen');
+        return become('frozen');
+      case 'UnfreezeAccount':
+        if (account.status !== 'frozen') wrong.push('account_not_frozen');
+        return become('open');
+      case 'CloseAccount':
+        if (this.totals(account).some(({ debit, credit }) => debit !== credit)) wrong.push('account_not_empty');
+        return become('closed');
+    }
+  }
+
+  /** A command of one event. */
+  private change(work: () => unknown): Expected {
+    return {
+      entries: [],
+      first: this.position + 1,
+      apply: (_ids, recordedAt) => {
+        work();
+        this.wrote(1, recordedAt);
+      },
+    };
+  }
+
+  private wrote(events: number, recordedAt: string): void {
+    this.position += events;
+    this.written.push({ position: this.position, recordedAt });
+  }
+
+  // --- Entries ---
+
+  private draft(content: Content, wrong: string[]): Draft {
+    const lines: Draft['lines'] = [];
+    for (const { account: code, side, amount, currency } of content.lines) {
+      const account = this.byCode.get(code);
+      if (account === undefined) wrong.push('account_unknown');
+      else this.checkAccount(account, currency, wrong);
+      const scale = this.scaleOf(currency);
+      if (scale === undefined) wrong.push('currency_unknown');
+      const minor = amount.startsWith('-') ? 'amount_format' : minorOf(amount, scale ?? 18);
+      if (typeof minor === 'string') {
+        if (minor === 'amount_format' || scale !== undefined) wrong.push(minor);
+      } else if (minor === 0n || (scale !== undefined && minor >= 10n ** 30n)) wrong.push('amount_range');
+      if (account !== undefined && typeof minor !== 'string') lines.push({ account, side, minor, currency });
+    }
+    if (!this.journals.has(content.journalCode ?? 'GENERAL')) wrong.push('journal_unknown');
+    this.checkDate(content.effectiveDate, wrong);
+    if (content.lines.length < 2) wrong.push('too_few_lines');
+    const sums = new Map<string, bigint>();
+    for (const { currency, side, minor } of lines) sums.set(currency, (sums.get(currency) ?? 0n) + (side === 'debit' ? minor : -minor));
+    if ([...sums.values()].some((sum) => sum !== 0n)) wrong.push('unbalanced');
+    return { content, lines, type: content.entryType ?? 'normal' };
+  }
+
+  private scaleOf = (currency: string): number | undefined => this.scales.get(currency) ?? iso[currency];
+
+  private checkAccount({ postable, status, currencies }: ModelAccount, currency: string, wrong: string[]): void {
+    if (!postable) wrong.push('account_not_postable');
+    if (status !== 'open') wrong.push(`account_${status}`);
+    if (currencies?.includes(currency) === false) wrong.push('currency_not_allowed');
+  }
+
+  private checkDate(date: string, wrong: string[]): void {
+    if (date < this.startsOn) wrong.push('before_book_start');
+    const [from, to] = [this.years[0]?.from ?? '', this.years.at(-1)?.to ?? ''];
+    const yearsAhead = Number(date.slice(0, 4)) - Number(to.slice(0, 4)) + (date.slice(4) > to.slice(4) ? 1 : 0);
+    if ((date < from || date > to) && (this.given || yearsAhead > 20)) wrong.push('no_fiscal_year');
+  }
+
+  /** Fiscal years that a date needs, after or before those there are. */
+  private missing(date: string, years: readonly { from: string; to: string }[]): { label: string; from: string; to: string }[] {
+    const more: { label: string; from: string; to: string }[] = [];
+    for (let next = Number(years.at(-1)?.from.slice(0, 4)) + 1; date >= this.year(next).from; next++) more.push(this.year(next));
+    for (let next = Number(years[0]?.from.slice(0, 4)) - 1; date <= this.year(next).to; next--) more.push(this.year(next));
+    return more;
+  }
+
+  /** Entries of one command, which is one entry or a correction: limits look at what all of them leave. */
+  private post(drafts: readonly Draft[], wrong: string[]): Expected {
+    const touched = drafts.flatMap(({ lines }) => lines);
+    for (const { account, currency } of touched) {
+      const scale = this.scaleOf(currency) ?? 0;
+      const sign = (side: Side): bigint => ((side === 'debit') === account.debitNormal ? 1n : -1n);
+      const sum = (lines: readonly { account: ModelAccount; currency: string; side: Side; minor: bigint }[]): bigint =>
+        lines.reduce(
+          (total, line) => (line.account === account && line.currency === currency ? total + sign(line.side) * line.minor : total),
+          0n,
+        );
+      const was = sum(this.lines);
+      const is = was + sum(touched);
+      for (const limit of account.limits.filter((known) => known.currency === currency)) {
+        if (limit.min !== undefined && is < was && is < (minorOf(limit.min, scale) as bigint)) wrong.push('limit_exceeded');
+        if (limit.max !== undefined && is > was && is > (minorOf(limit.max, scale) as bigint)) wrong.push('limit_exceeded');
+      }
+    }
+    const date = drafts[0]?.content.effectiveDate ?? '';
+    const years = this.given ? [] : this.missing(date, this.years);
+    const fresh = new Set(touched.map(({ currency }) => currency).filter((currency) => !this.scales.has(currency)));
+    // A replacement's own currencies are enabled with it, behind the reversal.
+    const early = new Set((drafts[0]?.lines ?? []).map(({ currency }) => currency).filter((currency) => fresh.has(currency)));
+    let position = this.position + years.length + early.size;
+    const counted = new Map<string, number>();
+    const label = [...this.years, ...years].find(({ from, to }) => from <= date && date <= to)?.label ?? '';
+    const planned = drafts.map((draft, index) => {
+      const journal = draft.content.journalCode ?? 'GENERAL';
+      const number = (this.numbers.get(`${label}/${journal}`) ?? 0) + (counted.get(journal) ?? 0) + 1;
+      counted.set(journal, (counted.get(journal) ?? 0) + 1);
+      if (index > 0) position += fresh.size - early.size;
+      const at = position + 1;
+      position = at + draft.lines.length + (draft.reverses === undefined ? 0 : 1);
+      return { draft, journal, number, position: at };
+    });
+    const end = position;
+    return {
+      entries: planned.map(({ number, position: at }) => ({ number, position: at })),
+      first: this.position + 1,
+      apply: (ids, recordedAt) => {
+        this.years = [...this.years, ...years].sort((a, b) => (a.from < b.from ? -1 : 1));
+        for (const currency of fresh) this.scales.set(currency, iso[currency] ?? 0);
+        planned.forEach(({ draft, journal, number, position: at }, index) => {
+          const id = ids[index] as string;
+          const lines = draft.lines.map((line, place): ModelLine => ({ ...line, position: at, entryId: id, line: place + 1, date }));
+          this.lines.push(...lines);
+          this.numbers.set(`${label}/${journal}`, number);
+          this.entries.push({
+            id,
+            position: at,
+            date,
+            journal,
+            year: label,
+            number,
+            type: draft.type,
+            reference: draft.content.reference,
+            lines,
+          });
+          if (draft.reverses !== undefined) draft.reverses.reversed = { at: at + lines.length + 1, by: id };
+        });
+        this.wrote(end - this.position, recordedAt);
+      },
+    };
+  }
+
+  /** All or none, each on what the ones before it left: tried on a copy. */
+  private postAll(contents: readonly Content[], wrong: string[]): Expected | undefined {
+    const copy = this.copy();
+    const entries: { position: number; number: number }[] = [];
+    for (const content of contents) {
+      const outcome = copy.expect({ ...content, type: 'PostEntry' } as Command, '');
+      if ('refused' in outcome) return void wrong.push(outcome.refused);
+      entries.push(...outcome.entries);
+      outcome.apply(['?'], '');
+    }
+    return {
+      entries,
+      first: this.position + 1,
+      apply: (ids, recordedAt) =>
+        contents.forEach((content, index) => {
+          const outcome = this.expect({ ...content, type: 'PostEntry' } as Command, '');
+          if ('refused' in outcome) throw new Error(`the model refused what it took before: ${outcome.refused}`);
+          outcome.apply([ids[index] as string], recordedAt);
+        }),
+    };
+  }
+
+  /** Enough of a copy to try entries on: accounts and old entries are shared, since entries do not change them. */
+  private copy(): Model {
+    const copy = Object.assign(Object.create(Model.prototype) as Model, this);
+    const fresh = {
+      lines: [...this.lines],
+      entries: [...this.entries],
+      written: [],
+      scales: new Map(this.scales),
+      numbers: new Map(this.numbers),
+    };
+    Object.assign(copy, fresh, { scaleOf: (currency: string) => copy.scales.get(currency) ?? iso[currency] });
+    return copy;
+  }
+
+  // --- Questions ---
+
+  account(code: string): ModelAccount | undefined {
+    return this.byCode.get(code);
+  }
+
+  codeAt = ({ codes }: ModelAccount, position: number): string | undefined => last(codes, position)?.code;
+  nameAt = ({ names }: ModelAccount, position: number): string | undefined => last(names, position)?.name;
+  statusAt = ({ statuses }: ModelAccount, position: number): string | undefined => last(statuses, position)?.status;
+
+  /** The last position recorded at an instant. */
+  positionAt(instant: string): number {
+    return Math.max(0, ...this.written.filter(({ recordedAt }) => recordedAt <= instant).map(({ position }) => position));
+  }
+
+  /** Debits and credits of an account per currency with a line, over lines up to a date and a position, sorted. */
+  totals(
+    account: ModelAccount,
+    asOf = '9999',
+    knownAt = this.position,
+  ): { currency: string; scale: number; debit: bigint; credit: bigint }[] {
+    const totals = new Map<string, { currency: string; scale: number; debit: bigint; credit: bigint }>();
+    for (const { account: owner, date, position, currency, side, minor } of this.lines) {
+      if (owner !== account || date > asOf || position > knownAt) continue;
+      const total = totals.get(currency) ?? { currency, scale: this.scaleOf(currency) ?? 0, debit: 0n, credit: 0n };
+      total[side] += minor;
+      totals.set(currency, total);
+    }
+    return [...totals.values()].sort((a, b) => (min(a.currency, b.currency) === a.currency ? -1 : 1));
+  }
+}

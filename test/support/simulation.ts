@@ -1,0 +1,784 @@
+/**
+ * One simulated book: two processes of the service that share it, commands right and wrong, and everything that may happen to
+ * a process meanwhile. Each burst of commands is laid beside the model: the accepted ones in the order of their positions, and
+ * for every refused one there must be a moment at which the model refuses it with the same code. Then questions on both axes
+ * are answered by a process and by the model. Hides what a command's answer looks like and how an unknown outcome is found
+ * out (by repeating the key). The seed decides commands, faults and questions; which of two callers is faster it does not.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Client, Pool } from 'pg';
+import { LedgerError } from '#domain';
+import { EventStore } from '#event-store';
+import { type Answer, type Command, catalogue, Ledger, Projector, Queries } from '#ledger';
+import { connect, openPool } from '#postgres';
+import { type Random, random } from './histories';
+import { checkBook, contextOf } from './ledgers';
+import { type Expected, Model, type ModelAccount } from './model';
+import { type TcpProxy, tcpProxy } from './tcp-proxy';
+
+const deadlineMs = 4_000;
+
+/** One process of the service, as far as a database can tell; its memory is gone when it dies. */
+class Process {
+  dead = false;
+  private readonly died: Promise<never>;
+  private die: (error: Error) => void = () => {};
+  /** Milliseconds that its clock is off by. */
+  clockOffset = 0;
+
+  private constructor(
+    readonly proxy: TcpProxy,
+    readonly pool: Pool,
+    readonly ledger: Ledger,
+    readonly projector: Projector,
+    readonly queries: Queries,
+  ) {
+    this.died = new Promise((_, reject) => {
+      this.die = reject;
+    });
+    this.died.catch(() => {}); // nobody may be waiting
+  }
+
+  /** @param cacheBytes for account states: a few hundred make every batch read what the last one dropped */
+  static async start(url: string, cacheBytes: number): Promise<Process> {
+    const proxy = await tcpProxy(url);
+    const pool = openPool(proxy.url, { max: 4, queryTimeoutMs: deadlineMs });
+    const store = new EventStore(pool, catalogue);
+    const projector = new Projector(store, pool, { sweepMs: 20, retryMs: 20 });
+    let self: Process | undefined;
+    const ledger = new Ledger(store, {
+      connect: () => connect(proxy.url, { pipeline: true }),
+      release: 'simulation',
+      config: {
+        STATE_CACHE_MB: cacheBytes / 1024 / 1024,
+        WRITER_CONNECTIONS: 2,
+        QUEUE_PER_BOOK: 10_000,
+        QUEUE_TOTAL: 10_000,
+        QUEUE_MB: 64,
+        COMMAND_DEADLINE_MS: deadlineMs,
+      },
+      onAppended: (bookId) => projector.wake(bookId),
+      clock: () => Date.now() + (self?.clockOffset ?? 0),
+    });
+    projector.start();
+    self = new Process(proxy, pool, ledger, projector, new Queries(store, pool, { readWaitMs: 15_000 }));
+    return self;
+  }
+
+  /** @throws LedgerError, or Error when the process dies first */
+  execute(bookId: string, command: Command, key: string): Promise<Answer> {
+    return Promise.race([this.ledger.execute(bookId, command, contextOf(key)), this.died]);
+  }
+
+  ask<T>(question: (queries: Queries) => Promise<T>): Promise<T> {
+    return Promise.race([question(this.queries), this.died]);
+  }
+
+  /** As kill -9: connections end, memory is lost, callers hear nothing. @returns when nothing is left of it */
+  async kill(): Promise<void> {
+    this.dead = true;
+    this.die(new Error('the process died'));
+    await this.proxy.close();
+    await this.close();
+  }
+
+  async stop(): Promise<void> {
+    this.dead = true;
+    await this.close();
+    await this.proxy.close();
+  }
+
+  private async close(): Promise<void> {
+    await this.ledger.close();
+    await this.projector.stop();
+    await this.pool.end();
+  }
+}
+
+/** What became of a command, or of one entry of a batch call that is not atomic. */
+interface Outcome {
+  readonly command: Command;
+  readonly key: string;
+  /** Code of the refusal, or the answer. */
+  readonly refused?: string;
+  // biome-ignore lint/suspicious/noExplicitAny: answers have many shapes
+  readonly body?: any;
+}
+
+export interface SimulationFigures {
+  readonly seed: number;
+  commands: number;
+  accepted: number;
+  refused: number;
+  repeats: number;
+  questions: number;
+  faults: Record<string, number>;
+  events: number;
+}
+
+const codes = ['A1', 'A2', 'A3', 'L1', 'I1', 'E1', 'H1', 'LIM', 'EURONLY'];
+const types = { A: 'asset', L: 'liability', I: 'income', E: 'expense', H: 'asset' } as const;
+
+export class Simulation {
+  readonly figures: SimulationFigures;
+  private readonly chance: Random;
+  private readonly bookId: string;
+  private processes: Process[] = [];
+  private model!: Model;
+  private serial = 0;
+  private readonly told = new Map<string, { readonly command: Command; readonly status: number; readonly body: string }>();
+  private readonly ended: Promise<void>[] = [];
+  private readonly trace: string[] = [];
+  private readonly codes = codes.filter((code) => code !== 'H1');
+
+  constructor(
+    seed: number,
+    private readonly url: string,
+    private readonly admin: Client,
+  ) {
+    this.figures = { seed, commands: 0, accepted: 0, refused: 0, repeats: 0, questions: 0, faults: {}, events: 0 };
+    this.chance = random(seed);
+    this.bookId = `sim-${seed}-${Date.now().toString(36)}`;
+  }
+
+  /** @param steps bursts of commands @param checkEvery steps between two looks at all invariants */
+  async run(steps: number, checkEvery: number): Promise<void> {
+    try {
+      await this.open();
+      for (let step = 1; step <= steps; step++) {
+        this.trace.length = Math.min(this.trace.length, 400);
+        await this.step();
+        await this.askAll(2);
+        if (step % checkEvery === 0) await this.check();
+      }
+      await this.check();
+    } catch (error) {
+      const last = this.trace.slice(-25).join('\n  ');
+      throw new Error(`SEED=${this.figures.seed}: ${(error as Error).stack}\nlast steps:\n  ${last}`, { cause: error });
+    } finally {
+      this.ended.push(...this.processes.map((process) => process.stop()));
+      await Promise.all(this.ended);
+    }
+  }
+
+  // --- Steps ---
+
+  private async start(): Promise<Process> {
+    return Process.start(this.url, this.chance.pick([600, 4_000, 16_000_000]));
+  }
+
+  private async open(): Promise<void> {
+    this.processes = [await this.start(), await this.start()];
+    const { chance } = this;
+    const startMonth = chance.pick(['01', '04', '10']);
+    const startsOn = chance.pick(['2024-01-01', '2025-07-15', '2020-10-01']);
+    const opening: Command = {
+      type: 'OpenBook',
+      id: this.bookId,
+      name: 'Simulated',
+      baseCurrency: 'EUR',
+      fiscalYearStart: `${startMonth}-01`,
+      startsOn,
+    };
+    const { body, refused } = (await this.send(opening, `open-${this.bookId}`))[0] as Outcome;
+    if (refused !== undefined) throw new Error(`the book could not be opened: ${refused}`);
+    this.model = new Model(startsOn, startMonth, body.recordedAt);
+    const accounts = codes.map((code): Command => {
+      const accountType = types[code.charAt(0) as keyof typeof types] ?? 'asset';
+      const more =
+        code === 'LIM'
+          ? { accountType: 'liability' as const, limits: [{ currency: 'EUR', min: '0', max: '500.50' }] }
+          : code === 'EURONLY'
+            ? { accountType: 'asset' as const, currencies: ['EUR'] }
+            : {};
+      return { type: 'OpenAccount', code, name: code, accountType, postable: code !== 'H1', ...more } as Command;
+    });
+    const more: Command[] = [{ type: 'DefineJournal', journalCode: 'CASH', name: 'Cash book' }];
+    if (chance.below(2) === 0) more.push({ type: 'EnableCurrency', code: 'PTS', scale: 4 });
+    await this.burst([...accounts, ...more].map((command) => ({ command, key: this.newKey() })));
+  }
+
+  private newKey = (): string => `key-${++this.serial}`;
+
+  private async step(): Promise<void> {
+    const { chance } = this;
+    const size = chance.pick([1, 1, 2, 4, 8, 16]);
+    const sent = Array.from({ length: size }, () => ({ command: this.command(), key: this.newKey() }));
+    const fault = chance.below(10) < 4 ? chance.pick(faultNames) : undefined;
+    const working = this.burst(sent);
+    if (fault !== undefined) await this.strike(fault, working);
+    await working;
+  }
+
+  private async strike(fault: (typeof faultNames)[number], working: Promise<void>): Promise<void> {
+    const { chance } = this;
+    this.figures.faults[fault] = (this.figures.faults[fault] ?? 0) + 1;
+    this.trace.push(`fault: ${fault}`);
+    const place = chance.below(this.processes.length);
+    const process = this.processes[place] as Process;
+    const turns = chance.below(12);
+    for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+    switch (fault) {
+      case 'connections cut':
+        return process.proxy.cut();
+      case 'answers lost':
+        process.proxy.swallowAnswers();
+        await Promise.race([working.catch(() => {}), sleep(chance.below(30))]);
+        return process.proxy.cut();
+      case 'backends terminated':
+        await this.admin.query(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = (SELECT rolname FROM pg_roles WHERE rolname LIKE 'bk_test%' LIMIT 1) AND pid % 2 = $1`,
+          [chance.below(2)],
+        );
+        return;
+      case 'process killed':
+        this.ended.push(process.kill());
+        this.processes[place] = await this.start();
+        return;
+      case 'process restarted':
+        this.processes[place] = await this.start();
+        return process.stop();
+      case 'clock turned':
+        process.clockOffset = chance.pick([-3_600_000, -1_000, 0, 500, 1_500, 60_000, 3_600_000]);
+        return;
+      case 'projector stopped':
+        await process.projector.stop();
+        await working.catch(() => {}); // told to whoever waits for the burst
+        return process.projector.start();
+      case 'projections emptied':
+        return process.projector.rebuild(this.bookId).catch((error: Error) => {
+          // It lost against a fold; nothing was emptied.
+          this.trace.push(`rebuild: ${error.message}`);
+        });
+    }
+  }
+
+  // --- Commands ---
+
+  private amount(): string {
+    const { chance } = this;
+    if (chance.below(25) === 0) return chance.pick(['0', '-1', '1e3', '1.005', '01', '', '9'.repeat(31), '0.00']);
+    const whole = chance.pick([1, 5, 100, 300, 1_000_000]) + chance.below(50);
+    return chance.pick([`${whole}`, `${whole}.0`, `${whole}.00`, `${whole}.5`, `${whole}.25`]);
+  }
+
+  private date(): string {
+    const { chance } = this;
+    const kind = chance.below(20);
+    if (kind === 0) return chance.pick(['2019-01-01', '2023-12-31', '2031-05-05', '2044-01-01', '2099-12-31']);
+    const year = chance.pick([2025, 2026, 2026, 2026, 2027]);
+    return `${year}-${String(1 + chance.below(12)).padStart(2, '0')}-${String(1 + chance.below(28)).padStart(2, '0')}`;
+  }
+
+  /** A code that leads somewhere mostly; old codes too. */
+  private code = (): string => (this.chance.below(40) === 0 ? this.chance.pick(['nowhere', 'H1']) : this.chance.pick(this.codes));
+
+  /** A code of an account that is frozen, most of the time: else nothing could be posted any more. */
+  private frozenCode(): string | undefined {
+    const frozen = this.model.accounts.filter(({ status }) => status === 'frozen');
+    const place = this.chance.below(1_000_000) / 1_000_000;
+    return frozen[Math.floor(place * (frozen.length + 0.2))]?.codes.at(-1)?.code;
+  }
+
+  private content(): Omit<Extract<Command, { type: 'PostEntry' }>, 'type'> {
+    const { chance } = this;
+    const currency = chance.pick([
+      'EUR',
+      'EUR',
+      'EUR',
+      'USD',
+      'BHD',
+      ...(chance.below(4) === 0 ? ['PTS'] : []),
+      ...(chance.below(20) === 0 ? ['XYZ'] : []),
+    ]);
+    const amount = this.amount();
+    const lines = [
+      { account: this.code(), side: 'debit' as const, amount, currency },
+      { account: this.code(), side: 'credit' as const, amount, currency },
+    ];
+    const kind = chance.below(24);
+    if (kind === 0) lines.pop();
+    if (kind === 1) lines.push({ account: this.code(), side: 'debit', amount: '1', currency });
+    if (kind === 2)
+      lines.push(
+        { account: this.code(), side: 'debit', amount: '7', currency: 'JPY' },
+        { account: this.code(), side: 'credit', amount: '7', currency: 'JPY' },
+      );
+    if (kind === 3) lines.push(...lines.map((line) => ({ ...line, account: this.code() })));
+    return {
+      effectiveDate: this.date(),
+      description: `entry ${this.serial}`,
+      ...(chance.below(4) === 0 ? { journalCode: chance.pick(['GENERAL', 'CASH', 'CASH', 'NONE']) } : {}),
+      ...(chance.below(4) === 0 ? { reference: `R${chance.below(3)}` } : {}),
+      ...(chance.below(6) === 0 ? { entryType: 'adjusting' as const } : {}),
+      lines,
+    };
+  }
+
+  private entryId(): string {
+    const { chance, model } = this;
+    const place = chance.below(1_000_000) / 1_000_000;
+    return model.entries[Math.floor(place * model.entries.length)]?.id ?? '01930000-0000-7000-8000-00000000dead';
+  }
+
+  private command(): Command {
+    const { chance } = this;
+    const kind = chance.below(100);
+    const reason = 'simulated';
+    if (kind < 55) return { type: 'PostEntry', ...this.content() };
+    if (kind < 63)
+      return {
+        type: 'PostEntries',
+        atomic: chance.below(2) === 0,
+        entries: Array.from({ length: 1 + chance.below(4) }, () => this.content()),
+      };
+    if (kind < 70)
+      return { type: 'ReverseEntry', entryId: this.entryId(), reason, ...(chance.below(3) === 0 ? {} : { effectiveDate: this.date() }) };
+    if (kind < 76) return { ...this.content(), type: 'CorrectEntry', entryId: this.entryId(), reason, effectiveDate: this.date() };
+    const account = this.code();
+    if (kind < 79) return { type: 'FreezeAccount', account };
+    if (kind < 86) return { type: 'UnfreezeAccount', account: this.frozenCode() ?? account };
+    if (kind < 88) return { type: 'RenameAccount', account, name: `name ${this.serial}` };
+    if (kind < 91) {
+      const code = chance.below(3) === 0 ? this.code() : `C${this.serial}`;
+      this.codes.push(code);
+      return { type: 'ChangeAccountCode', account, code };
+    }
+    if (kind < 92) return { type: 'CloseAccount', account };
+    if (kind < 96) {
+      const code = chance.below(4) === 0 ? this.code() : `N${this.serial}`;
+      this.codes.push(code);
+      const parent = chance.below(3) === 0 ? { parent: this.code() } : {};
+      const limits =
+        chance.below(4) === 0
+          ? { limits: [{ currency: chance.pick(['EUR', 'BHD', 'XYZ']), min: chance.pick(['-50', '0', '-0.005']) }] }
+          : {};
+      return {
+        type: 'OpenAccount',
+        code,
+        name: code,
+        accountType: chance.pick(['asset', 'asset', 'liability', 'income']),
+        contra: chance.below(5) === 0,
+        ...parent,
+        ...limits,
+      };
+    }
+    if (kind < 97) return { type: 'DefineJournal', journalCode: chance.pick(['CASH', 'BANK', 'GENERAL']), name: 'Day book' };
+    if (kind < 99) return { type: 'EnableCurrency', code: chance.pick(['PTS', 'BHD', 'EUR']), scale: 4 };
+    const year = chance.pick([2019, 2028, 2030]);
+    return { type: 'DefineFiscalYear', label: String(year), from: `${year}-01-01`, to: `${year}-12-31` };
+  }
+
+  // --- A burst, and what the model says of it ---
+
+  private async burst(sent: readonly { command: Command; key: string }[]): Promise<void> {
+    const { chance } = this;
+    for (const { command, key } of sent) this.trace.push(`${key} ${JSON.stringify(command)}`);
+    const twice = sent.filter(() => chance.below(8) === 0);
+    const [outcomes] = await Promise.all([
+      Promise.all(sent.map(({ command, key }) => this.send(command, key))),
+      Promise.all(twice.map(({ command, key }) => this.send(command, key))),
+    ]);
+    this.figures.commands += sent.length;
+    this.figures.repeats += twice.length;
+    this.reconcile(outcomes.flat());
+    if (chance.below(3) === 0) await this.repeatOld();
+  }
+
+  /** A process that lives, by chance. */
+  private someProcess = (): Process => this.processes[this.serial++ % this.processes.length] as Process;
+
+  /** Sends a command until its outcome is known. */
+  private async send(command: Command, key: string): Promise<Outcome[]> {
+    for (let attempt = 1; ; attempt++) {
+      const process = this.someProcess();
+      try {
+        const answer = await process.execute(this.bookId, command, key);
+        this.remember(key, command, answer);
+        if (isUnsettled(answer.body)) {
+          this.trace.push(`${key} again: part of it is unknown`);
+          await sleep(5 * attempt);
+          continue;
+        }
+        return outcomesOf(command, key, answer);
+      } catch (error) {
+        const again = process.dead || !(error instanceof LedgerError) || error.kind === 'unavailable' || isConnectionFault(error);
+        if (!again && error instanceof LedgerError && error.kind === 'invalid') return [{ command, key, refused: error.code }];
+        if (!again || attempt === 30) throw error;
+        this.trace.push(`${key} again: ${(error as Error).message}`);
+        await sleep(5 * attempt);
+      }
+    }
+  }
+
+  /** I6: whoever repeats a key is told the same, byte for byte. */
+  private remember(key: string, command: Command, { status, body }: Answer): void {
+    const before = this.told.get(key);
+    if (before !== undefined && (before.status !== status || !goesOnFrom(before.body, body)))
+      throw new Error(`I6: ${key} was told ${before.body}, and now ${body}`);
+    this.told.set(key, { command, status, body });
+  }
+
+  private async repeatOld(): Promise<void> {
+    const known = [...this.told];
+    const [key, { command }] = this.chance.pick(known);
+    const before = this.model.position;
+    await this.send(command, key);
+    const other: Command =
+      this.chance.below(2) === 0
+        ? { type: 'DefineJournal', journalCode: 'OTHER', name: 'Other' }
+        : ({ ...command, reason: 'another' } as Command);
+    try {
+      await this.send(other, key);
+    } catch (error) {
+      if (!(error instanceof LedgerError) || error.code !== 'idempotency_key_reused') throw error;
+      this.figures.repeats += 2;
+      if (this.model.position !== before) throw new Error('a repeat has moved the model');
+      return;
+    }
+    throw new Error(`I6: ${key} stands for ${JSON.stringify(command)} and was taken for ${JSON.stringify(other)} too`);
+  }
+
+  private reconcile(outcomes: readonly Outcome[]): void {
+    const { model } = this;
+    const accepted = outcomes.filter(({ refused }) => refused === undefined).sort((a, b) => firstOf(a.body) - firstOf(b.body));
+    let open = outcomes.filter(({ refused }) => refused !== undefined);
+    const whatModelSaid = new Map<Outcome, Set<string>>();
+    const settle = (): void => {
+      open = open.filter((outcome) => {
+        const expected = model.expect(outcome.command, today());
+        const says = 'refused' in expected ? expected.refused : 'done';
+        const said = whatModelSaid.get(outcome) ?? new Set();
+        whatModelSaid.set(outcome, said.add(says));
+        return says !== outcome.refused;
+      });
+    };
+    settle();
+    for (const { command, key, body } of accepted) {
+      const recordedAt = recordedAtOf(body);
+      const expected = model.expect(command, recordedAt.slice(0, 10));
+      if ('refused' in expected)
+        throw new Error(`${key} was accepted, the model refuses it: ${expected.refused}; ${JSON.stringify([command, body])}`);
+      const newest = model.written.at(-1)?.recordedAt ?? '';
+      if (recordedAt < newest) throw new Error(`I10: ${key} was recorded at ${recordedAt}, after ${newest}`);
+      compare(`${key} ${JSON.stringify(command)}`, told(body, expected), wanted(expected, command));
+      expected.apply(idsOf(body), recordedAt);
+      this.figures.accepted++;
+      settle();
+    }
+    this.figures.refused += outcomes.length - accepted.length;
+    const [unexplained] = open;
+    if (unexplained !== undefined) {
+      throw new Error(
+        `${unexplained.key} was refused with ${unexplained.refused}; at no moment of its burst does the model, which said ${[...(whatModelSaid.get(unexplained) ?? [])]}: ${JSON.stringify(unexplained.command)}`,
+      );
+    }
+  }
+
+  // --- Questions ---
+
+  private async askAll(count: number): Promise<void> {
+    for (let question = 0; question < count; question++) {
+      const kind = this.chance.pick(questionKinds);
+      this.figures.questions++;
+      await this[kind]();
+    }
+  }
+
+  /** Asks until there is an answer: a connection that was cut is an error the first time. */
+  private async ask<T>(question: (queries: Queries) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.someProcess().ask(question);
+      } catch (error) {
+        if (error instanceof LedgerError || attempt === 10) throw error;
+        await sleep(10 * attempt);
+      }
+    }
+  }
+
+  /** Nothing, a position, or an instant at which something was recorded, with the position that each means. */
+  private knownAt(): { readonly knownAt?: string | number; readonly position: number } {
+    const { chance, model } = this;
+    const kind = chance.below(3);
+    if (kind === 0) return { position: model.position };
+    if (kind === 1) {
+      const position = chance.below(model.position + 1);
+      return { knownAt: position, position };
+    }
+    const { recordedAt } = chance.pick(model.written);
+    return { knownAt: recordedAt, position: model.positionAt(recordedAt) };
+  }
+
+  private async balance(): Promise<void> {
+    const { chance, model } = this;
+    const account = chance.pick(model.accounts);
+    const { knownAt, position } = this.knownAt();
+    const asOf = chance.below(2) === 0 ? undefined : this.date();
+    const code = chance.pick(account.codes).code;
+    const what = `balance of ${code} asOf ${asOf} knownAt ${knownAt}`;
+    const known = model.codeAt(account, position);
+    const answer = await this.ask((queries) => queries.balance(this.bookId, code, { asOf, knownAt })).catch(
+      (error: LedgerError) => error.code,
+    );
+    if (known === undefined) return compare(what, answer, 'account_unknown');
+    compare(what, plain(answer), plain({ account: known, asOf, knownAt, position, balances: this.shown(account, asOf, position) }));
+  }
+
+  private shown(account: ModelAccount, asOf: string | undefined, position: number): object[] {
+    return this.model.totals(account, asOf, position).map(({ currency, scale, debit, credit }) => {
+      const net = debit - credit;
+      return {
+        currency,
+        debit: decimal(debit, scale),
+        credit: decimal(credit, scale),
+        net: decimal(net, scale),
+        balance: decimal(account.debitNormal ? net : -net, scale),
+      };
+    });
+  }
+
+  /** I8, on both axes. */
+  private async trial(): Promise<void> {
+    const { model } = this;
+    const { knownAt, position } = this.knownAt();
+    const asOf = this.chance.below(2) === 0 ? undefined : this.date();
+    const limit = this.chance.pick([1, 3, 1_000]);
+    const rows: { account: string; currency: string; debit: string; credit: string }[] = [];
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.ask((queries) => queries.balances(this.bookId, { asOf, knownAt, includeZero: true, limit, cursor }));
+      compare('position of a trial balance', page.position, position);
+      rows.push(...page.balances);
+      cursor = page.nextCursor;
+      if (cursor === undefined) break;
+    }
+    const expected = model.accounts
+      .flatMap((account) =>
+        this.shown(account, asOf, position).map((balance) => ({ account: model.codeAt(account, position) ?? '', ...balance })),
+      )
+      .sort((a, b) => Buffer.compare(Buffer.from(a.account), Buffer.from(b.account)));
+    compare(`balances asOf ${asOf} knownAt ${knownAt}`, plain(rows), plain(expected));
+    const sums = new Map<string, bigint>();
+    for (const { currency, debit, credit } of rows) sums.set(currency, (sums.get(currency) ?? 0n) + digits(debit) - digits(credit));
+    if ([...sums.values()].some((sum) => sum !== 0n)) throw new Error(`I8: ${JSON.stringify(rows)}`);
+  }
+
+  private async statement(): Promise<void> {
+    const { chance, model } = this;
+    const account = chance.pick(model.accounts);
+    const { knownAt, position } = this.knownAt();
+    if (model.codeAt(account, position) === undefined) return;
+    const [from, to] = [this.date(), this.date()].sort() as [string, string];
+    const limit = chance.pick([2, 100]);
+    const lines: { entryId: string; line: number; position: number; runningBalance: string; currency: string }[] = [];
+    let closing: readonly object[] = [];
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.ask((queries) =>
+        queries.statement(this.bookId, account.codes[0]?.code ?? '', { from, to, knownAt, limit, cursor }),
+      );
+      lines.push(...page.lines);
+      closing = page.closing;
+      cursor = page.nextCursor;
+      if (cursor === undefined) break;
+    }
+    const expected = model.lines
+      .filter((line) => line.account === account && line.date >= from && line.date <= to && line.position <= position)
+      .sort((a, b) => (a.date === b.date ? a.position - b.position || a.line - b.line : a.date < b.date ? -1 : 1));
+    const what = `statement of ${account.codes[0]?.code} ${from} … ${to} knownAt ${knownAt}`;
+    compare(
+      what,
+      lines.map(({ entryId, line }) => `${entryId}/${line}`),
+      expected.map(({ entryId, line }) => `${entryId}/${line}`),
+    );
+    compare(`closing of ${what}`, plain(closing), plain(this.shown(account, to, position)));
+    for (const { currency, balance } of this.shown(account, to, position) as { currency: string; balance: string }[]) {
+      const ending = lines.findLast((line) => line.currency === currency);
+      if (ending !== undefined) compare(`running balance of ${what}`, ending.runningBalance, balance);
+    }
+  }
+
+  private async search(): Promise<void> {
+    const { chance, model } = this;
+    const { knownAt, position } = this.knownAt();
+    const account = chance.below(2) === 0 ? undefined : chance.pick(model.accounts);
+    const [from, to] = chance.below(2) === 0 ? [undefined, undefined] : ([this.date(), this.date()].sort() as [string, string]);
+    const reference = chance.below(4) === 0 ? 'R1' : undefined;
+    const journalCode = chance.below(4) === 0 ? 'CASH' : undefined;
+    const sort = chance.pick(['position', 'effectiveDate'] as const);
+    const limit = chance.pick([3, 1_000]);
+    const filters = {
+      from,
+      to,
+      reference,
+      journalCode,
+      sort,
+      limit,
+      knownAt,
+      ...(account === undefined ? {} : { account: account.codes[0]?.code ?? '' }),
+    };
+    const found: { id: string; reversedBy?: string; number: number }[] = [];
+    for (let cursor: string | undefined; ; ) {
+      const page = await this.ask((queries) => queries.entries(this.bookId, { ...filters, cursor }));
+      found.push(...page.entries);
+      cursor = page.nextCursor;
+      if (cursor === undefined) break;
+    }
+    const expected = model.entries
+      .filter((entry) => entry.position <= position && (from === undefined || (entry.date >= from && entry.date <= (to ?? ''))))
+      .filter(
+        (entry) =>
+          (reference === undefined || entry.reference === reference) && (journalCode === undefined || entry.journal === journalCode),
+      )
+      .filter((entry) => account === undefined || entry.lines.some((line) => line.account === account))
+      .sort((a, b) => (sort === 'position' || a.date === b.date ? a.position - b.position : a.date < b.date ? -1 : 1));
+    const reversed = (entry: (typeof expected)[number]): string | undefined =>
+      entry.reversed !== undefined && entry.reversed.at <= position ? entry.reversed.by : undefined;
+    compare(
+      `entries ${JSON.stringify(filters)}`,
+      found.map(({ id, reversedBy, number }) => `${id} ${number} ${reversedBy}`),
+      expected.map((entry) => `${entry.id} ${entry.number} ${reversed(entry)}`),
+    );
+  }
+
+  private async entry(): Promise<void> {
+    const { model } = this;
+    const entry = model.entries[this.chance.below(Math.max(1, model.entries.length))];
+    if (entry === undefined) return;
+    const { knownAt, position } = this.knownAt();
+    const answer = await this.ask((queries) => queries.entry(this.bookId, entry.id, { knownAt })).catch((error: LedgerError) => error.code);
+    if (entry.position > position) return compare(`entry ${entry.id} knownAt ${knownAt}`, answer, 'entry_unknown');
+    if (typeof answer === 'string') throw new Error(`entry ${entry.id} knownAt ${knownAt}: ${answer}`);
+    const { journalCode, fiscalYear, number, effectiveDate, entryType, lines, reversedBy } = answer;
+    compare(
+      `entry ${entry.id} knownAt ${knownAt}`,
+      [
+        answer.position,
+        journalCode,
+        fiscalYear,
+        number,
+        effectiveDate,
+        entryType,
+        reversedBy,
+        ...lines.map(({ account, side, amount, currency }) => [account, side, digits(amount), currency]),
+      ],
+      [
+        entry.position,
+        entry.journal,
+        entry.year,
+        entry.number,
+        entry.date,
+        entry.type,
+        entry.reversed !== undefined && entry.reversed.at <= position ? entry.reversed.by : undefined,
+        ...entry.lines.map(({ account, side, minor, currency }) => [model.codeAt(account, position), side, minor, currency]),
+      ],
+    );
+  }
+
+  private async chart(): Promise<void> {
+    const { model } = this;
+    const { knownAt, position } = this.knownAt();
+    const { accounts } = await this.ask((queries) => queries.accounts(this.bookId, { knownAt, limit: 1_000 }));
+    const expected = model.accounts
+      .filter((account) => model.codeAt(account, position) !== undefined)
+      .map((account) => [model.codeAt(account, position), model.nameAt(account, position), model.statusAt(account, position), account.type])
+      .sort((a, b) => Buffer.compare(Buffer.from(String(a[0])), Buffer.from(String(b[0]))));
+    compare(
+      `accounts knownAt ${knownAt}`,
+      accounts.map(({ code, name, status, type }) => [code, name, status, type]),
+      expected,
+    );
+  }
+
+  // --- Invariants ---
+
+  private async check(): Promise<void> {
+    const { events, accounts } = await checkBook(this.admin, this.bookId);
+    compare('events in the log', events.length, this.model.position);
+    this.figures.events = events.length;
+    for (const account of this.model.accounts) {
+      const code = this.model.codeAt(account, this.model.position);
+      const kept = [...accounts.values()].find((known) => known.code === code);
+      const totals = kept?.totals
+        .map(({ currency, scale, debit, credit }) => ({ currency, scale, debit, credit }))
+        .sort((a, b) => (a.currency < b.currency ? -1 : 1));
+      compare(`totals of ${code}`, totals, this.model.totals(account));
+    }
+    await this.askAll(4);
+  }
+}
+
+const questionKinds = ['balance', 'balance', 'trial', 'statement', 'search', 'entry', 'chart'] as const;
+const faultNames = [
+  'connections cut',
+  'answers lost',
+  'backends terminated',
+  'process killed',
+  'process restarted',
+  'clock turned',
+  'projector stopped',
+  'projections emptied',
+] as const;
+
+const today = (): string => new Date().toISOString().slice(0, 10);
+
+/** A fault of the connection that the ledger could not tell from one of its own. */
+const isConnectionFault = (error: LedgerError): boolean =>
+  error.kind === 'internal' && /connect|terminat|timeout|closed/i.test(String((error.cause as Error | undefined)?.message));
+
+// biome-ignore lint/suspicious/noExplicitAny: answers have many shapes
+type Body = any;
+
+function outcomesOf(command: Command, key: string, { status, body }: Answer): Outcome[] {
+  const answer = JSON.parse(body) as Body;
+  if (status >= 400) return [{ command, key, refused: answer.code }];
+  if (command.type !== 'PostEntries' || command.atomic) return [{ command, key, body: answer }];
+  return command.entries.map((entry, index): Outcome => {
+    const result = answer.results[index];
+    const single = { ...entry, type: 'PostEntry' as const };
+    return {
+      command: single,
+      key: `${key}/${index + 1}`,
+      ...(result.problem === undefined ? { body: result } : { refused: result.problem.code }),
+    };
+  });
+}
+
+const isUnsettled = (body: string): boolean => body.includes('"code":"database_unavailable"');
+
+/** Whether an answer is the one before, byte for byte; of a batch call that met a fault, in the entries that had an outcome. */
+function goesOnFrom(before: string, now: string): boolean {
+  if (!isUnsettled(before)) return before === now;
+  const [earlier, later] = [before, now].map((body) => (JSON.parse(body) as Body).results as Body[]) as [Body[], Body[]];
+  return earlier.every((result, index) => result.problem?.code === 'database_unavailable' || isDeepStrictEqual(result, later[index]));
+}
+
+const firstOf = (body: Body): number => body.reversal?.position ?? body.results?.[0]?.position ?? body.position;
+const recordedAtOf = (body: Body): string => body.recordedAt ?? body.results?.[0]?.recordedAt;
+const entriesOf = (body: Body): Body[] => body.results ?? (body.reversal === undefined ? [body] : [body.reversal, body]);
+const idsOf = (body: Body): string[] => entriesOf(body).map(({ id }) => id);
+const told = (body: Body, expected: Expected): unknown =>
+  'entries' in expected && expected.entries.length > 0
+    ? entriesOf(body).map(({ position, number }) => ({ position, number }))
+    : body.position;
+const wanted = (expected: Expected, _command: Command): unknown =>
+  'entries' in expected
+    ? expected.entries.length > 0
+      ? expected.entries.map(({ position, number }) => ({ position, number }))
+      : expected.first
+    : undefined;
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as unknown;
+const digits = (amount: string): bigint => BigInt(amount.replace('.', ''));
+
+function decimal(minor: bigint, scale: number): string {
+  const text = String(minor < 0n ? -minor : minor).padStart(scale + 1, '0');
+  const shown = scale === 0 ? text : `${text.slice(0, -scale)}.${text.slice(-scale)}`;
+  return minor < 0n ? `-${shown}` : shown;
+}
+
+function compare(what: string, is: unknown, should: unknown): void {
+  if (isDeepStrictEqual(is, should)) return;
+  const text = (value: unknown): string => JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? String(part) : part));
+  throw new Error(`${what}\n  is      ${text(is)}\n  must be ${text(should)}`);
+}
