@@ -1,10 +1,12 @@
 /** The command line as a whole: its verbs, one per file. The reference in docs/ is generated from it. */
 import { Command } from 'commander';
 import { balance } from './balance';
+import { events } from './events';
 import { importEntries } from './import';
 import { keys } from './keys';
 import { migrate } from './migrate';
 import { serve } from './serve';
+import { state } from './state';
 
 /** A new instance each time, since commander keeps parsed options in it. */
 export function program(): Command {
@@ -18,7 +20,7 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  for (const verb of [serve, migrate, keys, balance, importEntries]) root.addCommand(verb());
+  for (const verb of [serve, migrate, keys, balance, importEntries, events, state]) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);
   }

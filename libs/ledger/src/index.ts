@@ -6,6 +6,7 @@ export * from './catalogue';
 export * from './commands';
 export * from './config';
 export * from './import';
+export * from './inspect';
 export * from './ledger';
 export * from './log';
 export * from './projector';
