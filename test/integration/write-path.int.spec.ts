@@ -4,7 +4,7 @@ import type { PostEntry } from '#domain';
 import { LedgerError } from '#domain';
 import { connect } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
-import { balanceIn, checkBook, contextOf, openBookWith, run, startLedger, type TestLedger, transfer } from '../support/ledgers';
+import { balanceIn, checkBook, contextOf, openBookWith, run, startLedger, type TestLedger, testConfig, transfer } from '../support/ledgers';
 import { tcpProxy } from '../support/tcp-proxy';
 
 let database: TestDatabase;
@@ -417,6 +417,51 @@ describe('rule 7: memory and queues are bounded, books share connections', () =>
     const { accounts } = await checkBook(admin, 'full');
     expect(balanceIn(accounts, 'cash')).toBe(1_100n);
   });
+
+  test('are bounded in bytes: a book may take as much as it leaves free, so that another one is still served', async () => {
+    const { ledger } = start(undefined, { config: { ...testConfig, QUEUE_MB: 1 } });
+    await openBookWith(ledger, 'flooded', ['bank', 'cash']);
+    await openBookWith(ledger, 'beside', ['bank', 'cash']);
+    const large = (): PostEntry => transfer('cash', 'bank', '1', { description: 'x'.repeat(100_000) });
+    const holder = await holdHead('flooded');
+    const flood = Array.from({ length: 20 }, () => run(ledger, 'flooded', large()));
+    const settled = Promise.allSettled(flood);
+    await turns(3);
+    expect((await run(ledger, 'beside', large())).status).toBe(201);
+    await holder.query('ROLLBACK');
+    await holder.end();
+    const refused = (await settled).filter((outcome) => outcome.status === 'rejected');
+    expect(refused.length).toBe(15); // 5 × 100 kB is the most that is not more than the rest of 1 MiB
+    expect(refused.every(({ reason }) => reason.code === 'queue_full' && reason.details.retryAfter > 0)).toBe(true);
+    expect((await run(ledger, 'flooded', large())).status).toBe(201);
+    // Larger than the bound, but alone.
+    expect((await run(ledger, 'beside', transfer('cash', 'bank', '1', { description: 'x'.repeat(1_100_000) }))).status).toBe(201);
+  });
+
+  test('of books at rest are let go, the longest idle first, and come back as they were', async () => {
+    const { ledger } = start(undefined, { idleBooksMax: 3 });
+    const books = Array.from({ length: 8 }, (_, index) => `resting-${index}`);
+    for (const book of books) await openBookWith(ledger, book, ['bank', 'cash']);
+    expect((ledger as unknown as { queue: { books: Map<string, unknown> } }).queue.books.size).toBe(3);
+    await Promise.all(books.flatMap((book) => [1, 2, 3].map(() => run(ledger, book, transfer('cash', 'bank', '1')))));
+    for (const book of books) {
+      const { accounts } = await checkBook(admin, book);
+      expect(balanceIn(accounts, 'cash')).toBe(300n);
+    }
+  });
+
+  test('wait by a clock that nobody turns: one that steps back while the database is away keeps no caller for an hour', async () => {
+    const { ledger } = start('postgres://nobody@127.0.0.1:1/none', { config: { ...testConfig, COMMAND_DEADLINE_MS: 300 } });
+    const waiting = run(ledger, 'turned', transfer('cash', 'bank', '1'));
+    waiting.catch(() => {});
+    const real = Date.now;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => real() - 3_600_000);
+    try {
+      await expect(waiting).rejects.toMatchObject({ code: 'database_unavailable' });
+    } finally {
+      clock.mockRestore();
+    }
+  }, 10_000);
 });
 
 describe('rule 9: batches of entries', () => {

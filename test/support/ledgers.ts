@@ -16,11 +16,12 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-const testConfig: LedgerOptions['config'] = {
+export const testConfig: LedgerOptions['config'] = {
   STATE_CACHE_MB: 16,
   WRITER_CONNECTIONS: 4,
   QUEUE_PER_BOOK: 10_000,
   QUEUE_TOTAL: 50_000,
+  QUEUE_MB: 64,
   COMMAND_DEADLINE_MS: 30_000,
 };
 

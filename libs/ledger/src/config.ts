@@ -45,6 +45,12 @@ export const settings = declare({
   READER_CONNECTIONS: { default: '8', range: [1, 256], meaning: 'Connections for queries and projections.' },
   QUEUE_PER_BOOK: { default: '10000', range: [1, 1_000_000], meaning: 'Commands that may wait per book before 429 queue_full.' },
   QUEUE_TOTAL: { default: '50000', range: [1, 10_000_000], meaning: 'Commands that may wait in the process before 429 queue_full.' },
+  QUEUE_MB: {
+    default: '64',
+    range: [1, 65_536],
+    meaning:
+      'Size of the commands that may wait in the process, as JSON text; in memory they take several times as much. A book may take as much as it leaves free, so half of it when alone; beyond that 429 queue_full.',
+  },
   COMMAND_DEADLINE_MS: {
     default: '30000',
     range: [100, 600_000],

@@ -34,13 +34,18 @@ import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
 export interface LedgerOptions {
   /** Opens a connection that pipelines queries, for appends. */
   readonly connect: () => Promise<Client>;
-  readonly config: Pick<Config, 'STATE_CACHE_MB' | 'WRITER_CONNECTIONS' | 'QUEUE_PER_BOOK' | 'QUEUE_TOTAL' | 'COMMAND_DEADLINE_MS'>;
+  readonly config: Pick<
+    Config,
+    'STATE_CACHE_MB' | 'WRITER_CONNECTIONS' | 'QUEUE_PER_BOOK' | 'QUEUE_TOTAL' | 'QUEUE_MB' | 'COMMAND_DEADLINE_MS'
+  >;
   /** Names the running release in every event (I12). */
   readonly release: string;
   /** Told after each append that wrote events; a hint for projections, nothing may depend on it. */
   readonly onAppended?: (bookId: string, position: number) => void;
   /** Milliseconds since 1970; Date.now unless a test turns the clock. */
   readonly clock?: () => number;
+  /** Books without commands that stay in memory; 1,000 unless a test says otherwise. */
+  readonly idleBooksMax?: number;
 }
 
 /** Commands that belong to no book yet are remembered here; the same tables, no events of its own so far. */
@@ -64,16 +69,18 @@ export class Ledger {
     private readonly store: EventStore,
     private readonly options: LedgerOptions,
   ) {
-    const { config, connect, onAppended, clock } = options;
+    const { config, connect, onAppended, clock, idleBooksMax } = options;
     this.queue = new WriteQueue(store, {
       connect,
       stateCacheBytes: config.STATE_CACHE_MB * 1024 * 1024,
       writerConnections: config.WRITER_CONNECTIONS,
       queuePerBook: config.QUEUE_PER_BOOK,
       queueTotal: config.QUEUE_TOTAL,
+      queueBytes: config.QUEUE_MB * 1024 * 1024,
       appendTimeoutMs: config.COMMAND_DEADLINE_MS,
       onAppended,
       clock,
+      idleBooksMax,
     });
   }
 
@@ -172,7 +179,7 @@ export class Ledger {
   ): CommandUnit {
     const text = canonicalJson(command);
     const place = this.contextOf(context);
-    const deadline = Date.now() + this.options.config.COMMAND_DEADLINE_MS;
+    const deadline = performance.now() + this.options.config.COMMAND_DEADLINE_MS;
     return new CommandUnit(this, bookId, command, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
   }
 

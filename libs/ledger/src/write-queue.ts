@@ -50,7 +50,7 @@ export interface Unit {
   readonly metadata: string;
   readonly userId: string;
   readonly context: ContextRow | undefined;
-  /** Milliseconds (Date.now) after which it is given up while the database cannot be reached. */
+  /** Milliseconds by performance.now, which nobody turns, after which it is given up while the database cannot be reached. */
   readonly deadline: number;
   /** @param recordedAt microseconds since 1970 */
   decide(decision: Decision, recordedAt: number): Success;
@@ -104,6 +104,8 @@ const calmAppends = 20;
 const racesMax = 3;
 /** How far behind the database's clock recordedAt may lag before the process takes over the database's time. */
 const clockSlackMicros = 2_000_000;
+/** A book at rest takes some ten kilobytes beside its accounts. */
+const idleBooksMax = 1_000;
 const backoffMsMin = 50;
 const backoffMsMax = 500;
 
@@ -114,11 +116,15 @@ export interface WriteQueueOptions {
   readonly writerConnections: number;
   readonly queuePerBook: number;
   readonly queueTotal: number;
+  /** Bytes of commands that may wait in all; a book may have as many as are left free. */
+  readonly queueBytes: number;
   /** Milliseconds after which an append without an answer is given up, with its connection. */
   readonly appendTimeoutMs: number;
   readonly onAppended?: (bookId: string, position: number) => void;
   /** Milliseconds since 1970; Date.now unless a test turns the clock. */
   readonly clock?: () => number;
+  /** Books without commands that stay in memory. */
+  readonly idleBooksMax?: number;
 }
 
 /** All books of a process: one queue each, a few connections for all. */
@@ -127,6 +133,7 @@ export class WriteQueue {
   private readonly budget: StateBudget;
   private readonly connections: Connections;
   private waiting = 0;
+  private waitingBytes = 0;
   private closing = false;
   /** What must be added to the process clock to come near the database's, in microseconds (rule 5). */
   private clockOffset = 0;
@@ -153,15 +160,19 @@ export class WriteQueue {
       book = new BookWriter(this, bookId, new BookMemory(bookId, this.store, this.budget), this.connections);
       this.books.set(bookId, book);
     }
-    const { queuePerBook, queueTotal } = this.options;
-    if (book.length + units.length > queuePerBook || this.waiting + units.length > queueTotal) {
+    const { queuePerBook, queueTotal, queueBytes } = this.options;
+    const bytes = units.reduce((sum, unit) => sum + unit.bytes, 0);
+    // As much as is left free, so that one book never takes what others need; what is alone may be of any size.
+    const tooLarge = book.bytes > 0 && book.bytes + bytes > queueBytes - this.waitingBytes;
+    if (book.length + units.length > queuePerBook || this.waiting + units.length > queueTotal || tooLarge) {
       throw new LedgerError(
         'queue_full',
-        `${book.length} commands wait for book ${bookId}, ${this.waiting} in all; repeat with the same key`,
+        `${book.length} commands (${book.bytes} bytes) wait for book ${bookId}, ${this.waiting} (${this.waitingBytes} bytes) in all; repeat with the same key`,
         { retryAfter: 1 },
       );
     }
     this.waiting += units.length;
+    this.waitingBytes += bytes;
     book.push(units);
   }
 
@@ -172,12 +183,27 @@ export class WriteQueue {
     await this.connections.close();
   }
 
-  settledOne(): void {
+  settled(unit: Unit): void {
     this.waiting--;
+    this.waitingBytes -= unit.bytes;
   }
 
-  dropBook(book: BookWriter): void {
-    if (this.books.get(book.bookId) === book) this.books.delete(book.bookId);
+  /** Called by a book that has nothing to do. Books that were idle the longest make room, and so does one that does not exist. */
+  rest(book: BookWriter): void {
+    this.books.delete(book.bookId);
+    if (book.memory.book() === undefined) this.forget(book);
+    else this.books.set(book.bookId, book);
+    if (this.books.size <= (this.options.idleBooksMax ?? idleBooksMax)) return;
+    for (const oldest of this.books.values()) {
+      if (!oldest.isIdle) continue;
+      this.books.delete(oldest.bookId);
+      this.forget(oldest);
+      break;
+    }
+  }
+
+  private forget(book: BookWriter): void {
+    book.memory.drop();
     this.budget.leave(book.memory);
   }
 
@@ -265,6 +291,8 @@ class BookWriter {
   /** Whether an SQL transaction on `client` holds the lock of the head. */
   private holding = false;
   private backoffMs = 0;
+  /** Of all commands that have no outcome yet. */
+  bytes = 0;
 
   constructor(
     private readonly owner: WriteQueue,
@@ -277,8 +305,13 @@ class BookWriter {
     return this.waiting.length;
   }
 
+  get isIdle(): boolean {
+    return this.running === undefined;
+  }
+
   push(units: readonly Unit[]): void {
     for (const unit of units) {
+      this.bytes += unit.bytes;
       const leader = this.byKey.get(unit.name);
       if (leader !== undefined) {
         leader.followers.push(unit);
@@ -319,9 +352,9 @@ class BookWriter {
       }
     }
     this.release(true);
-    if (this.memory.book() === undefined) this.owner.dropBook(this);
     // In the same breath as the last look at `waiting`: a command that comes a moment later starts a loop of its own.
     this.running = undefined;
+    this.owner.rest(this);
   }
 
   /** One turn of the loop: recover, wait, or send one more batch. */
@@ -359,9 +392,9 @@ class BookWriter {
       this.waiting.unshift(...taken);
       return;
     }
-    const batch = this.decide(taken);
+    const decided = this.decide(taken);
     letGo?.();
-    if (batch !== undefined) this.send(batch);
+    if (decided !== undefined) this.send(decided.batch, decided.events);
     else if (this.holding) await this.letGoOfHead(this.client, 'ROLLBACK');
   }
 
@@ -398,7 +431,7 @@ class BookWriter {
   }
 
   /** Decides units in memory, one after the other; refused ones leave a receipt only. */
-  private decide(taken: readonly Queued[]): (Batch & { readonly events: NewEvent[] }) | undefined {
+  private decide(taken: readonly Queued[]): { readonly batch: Batch; readonly events: readonly NewEvent[] } | undefined {
     const changes = new BatchChanges(this.memory.head);
     const { head, floor } = this.memory;
     const recordedAt = Math.max(this.owner.now(), head.recordedAt + 1, floor + 1);
@@ -440,11 +473,12 @@ class BookWriter {
     }
     const headAfter: Head = { position: head.position + events.length, tail: randomUUID(), recordedAt };
     this.memory.head = headAfter;
-    return { queued: decided, receipts, changes, contexts: [...contexts.values()], headAfter, settled: false, events };
+    // Without its events: once they are encoded nobody needs them, and what lives on costs the garbage collector.
+    return { batch: { queued: decided, receipts, changes, contexts: [...contexts.values()], headAfter, settled: false }, events };
   }
 
-  private send(batch: Batch & { readonly events: NewEvent[] }): void {
-    const { changes, headAfter, receipts, contexts, events } = batch;
+  private send(batch: Batch, events: readonly NewEvent[]): void {
+    const { changes, headAfter, receipts, contexts } = batch;
     this.underWay.push(batch);
     const { client } = this;
     if (client === undefined) throw new Error('a batch is sent without a connection');
@@ -510,19 +544,24 @@ class BookWriter {
     this.signal();
   }
 
+  private settled(unit: Unit): void {
+    this.bytes -= unit.bytes;
+    this.owner.settled(unit);
+  }
+
   private finish(queued: Queued, receipt: Receipt): void {
     this.byKey.delete(queued.unit.name);
-    this.owner.settledOne();
+    this.settled(queued.unit);
     queued.unit.done(receipt, true);
     for (const follower of queued.followers) {
-      this.owner.settledOne();
+      this.settled(follower);
       follower.done(receipt, false);
     }
   }
 
   private fail(queued: Queued, error: unknown): void {
     this.byKey.delete(queued.unit.name);
-    this.owner.settledOne();
+    this.settled(queued.unit);
     queued.unit.failed(error);
     // Those behind it are commands in their own right: they try for themselves.
     const [next, ...rest] = queued.followers;
@@ -567,10 +606,10 @@ class BookWriter {
     const index = this.waiting.indexOf(queued);
     if (index >= 0) this.waiting.splice(index, 1);
     this.byKey.delete(nameOf(receipt));
-    this.owner.settledOne();
+    this.settled(queued.unit);
     queued.unit.known(receipt, queued.sent);
     for (const follower of queued.followers) {
-      this.owner.settledOne();
+      this.settled(follower);
       follower.known(receipt, false);
     }
   }
@@ -602,7 +641,7 @@ class BookWriter {
   }
 
   private async backOff(error: unknown): Promise<void> {
-    const now = Date.now();
+    const now = performance.now();
     for (const queued of this.waiting.splice(0)) {
       if (queued.unit.deadline > now) this.waiting.push(queued);
       else
