@@ -79,7 +79,7 @@ export class Writer {
     const store = new EventStore(this.pool, catalogue);
     this.projector = new Projector(store, this.pool);
     const config = {
-      ...{ STATE_CACHE_MB: stateCacheMb, WRITER_CONNECTIONS: 4, QUEUE_PER_BOOK: 10_000, QUEUE_TOTAL: 50_000, COMMAND_DEADLINE_MS: 60_000 },
+      ...{ STATE_CACHE_MB: stateCacheMb, WRITER_CONNECTIONS: 4, QUEUE_PER_BOOK: 10_000, QUEUE_TOTAL: 50_000, QUEUE_MB: 64, COMMAND_DEADLINE_MS: 60_000 },
     };
     this.ledger = new Ledger(store, {
       connect: () => connect(url, { pipeline: true }),
