@@ -421,7 +421,8 @@ export class Simulation {
   }
 
   private async repeatOld(): Promise<void> {
-    const known = [...this.told];
+    // The key of the opening belongs to the scope ~system; in the book it is free.
+    const known = [...this.told].filter(([, { command }]) => command.type !== 'OpenBook');
     const [key, { command }] = this.chance.pick(known);
     const before = this.model.position;
     await this.send(command, key);
