@@ -4,7 +4,7 @@
  * until somebody has decided how it is checked.
  */
 import type { Client, Pool } from 'pg';
-import { EventStore } from '#event-store';
+import { EventStore, leafHashOf, type StoredEvent } from '#event-store';
 import { type Command, type CommandContext, catalogue, Ledger, Projector, readConfig, type Verification, verifyBooks } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
@@ -86,7 +86,7 @@ async function history(): Promise<void> {
   await done({ type: 'UnfreezeAccount', account: 'Short' });
   await done({ type: 'RenameAccount', account: 'Short', name: 'Shorter' });
   await done({ type: 'CloseAccount', account: 'Short' });
-  for (let batch = 0; batch < 25; batch++) await builder.batch();
+  for (let batch = 0; batch < 10; batch++) await builder.batch();
   await done({ type: 'OpenAccount', code: 'Other', name: 'Other', accountType: 'asset' });
   const { id } = await done(
     {
@@ -148,5 +148,388 @@ describe('what the ledger wrote', () => {
     const { rows } = await admin.query('SELECT count(*) FROM log.events WHERE book_id = $1', [bookId]);
     expect(book?.events).toBe(rows[0].count);
     expect(book?.rows).toBeGreaterThan(book?.events ?? 0);
+  });
+});
+
+// --- As superuser ---
+
+interface Column {
+  readonly table: string;
+  readonly column: string;
+  readonly type: string;
+}
+
+/** What nobody can tell, with the reason; everything else must be found. */
+const untold: Readonly<Record<string, string>> = {
+  'log.book_heads.tail': 'random',
+  'log.book_heads.recorded_floor': 'moved by questions',
+  'log.books.registered_at': 'no event tells it',
+  'log.receipts.replays': 'counts questions',
+  'log.receipts.members': 'no event tells what the command said; only their form is known',
+};
+
+/** Rows whose content the events tell; and, where the first one would do, the row to change. */
+const rowsToChange: Readonly<Record<string, string>> = {
+  'log.receipts': 'position IS NOT NULL',
+  'log.receipts.members': 'position IS NOT NULL AND members IS NOT NULL',
+  'log.receipts.item': "item = 0 AND command = 'PostEntry' AND position IS NOT NULL",
+  'log.events.data': "data <> '{}'",
+  'log.heads.version_before': 'version_before > 0',
+  'projections.entries.reference': 'reference IS NOT NULL',
+};
+
+const tables = [
+  ...['events', 'batches', 'book_heads', 'heads', 'stream_names', 'receipts', 'command_contexts', 'books'].map((table) => `log.${table}`),
+  ...['cursors', 'running_totals', 'account_lines', 'entries', 'account_versions'].map((table) => `projections.${table}`),
+];
+
+/** The same value but for one digit, letter or bit; several, because one may be refused by a key or a type. */
+function changed(text: string, type: string): string[] {
+  if (type === 'boolean') return [text === 'true' ? 'false' : 'true'];
+  if (type === '"char"') return ['C', 'D', 'Y', 'M'].filter((letter) => letter !== text);
+  const at = (place: number, instead: string): string => text.slice(0, place) + instead + text.slice(place + 1);
+  const candidates: string[] = [];
+  for (let place = text.length - 1; place >= 0; place--) {
+    const unit = text[place] as string;
+    if (type.startsWith('timestamp') && place >= text.length - 3) continue; // the zone
+    if (/\d/.test(unit)) candidates.push(at(place, String((Number(unit) + 1) % 10)), at(place, String((Number(unit) + 4) % 10)));
+    else if (/[a-z]/i.test(unit))
+      candidates.push(
+        at(
+          place,
+          unit === 'a'
+            ? 'b'
+            : unit === 'A'
+              ? 'B'
+              : unit === 'b'
+                ? 'c'
+                : type === 'bytea' || type === 'uuid'
+                  ? 'a'
+                  : unit === 'x'
+                    ? 'y'
+                    : 'x',
+        ),
+      );
+  }
+  if (type === 'bigint' || type === 'integer' || type === 'smallint') candidates.push(`${text}7`, `${Number(text) + 1}`);
+  return candidates;
+}
+
+/** What a message calls a row. */
+function nameOf(table: string, row: Readonly<Record<string, unknown>>): string {
+  switch (table) {
+    case 'log.events':
+      return `event ${String(row.position)} `;
+    case 'log.batches':
+      return `batch`;
+    case 'log.book_heads':
+      return `log.book_heads ${String(row.book_id)}`;
+    case 'log.heads':
+      return `log.heads ${String(row.stream_id)}`;
+    case 'log.stream_names':
+      return `log.stream_names ${String(row.category)} ${JSON.stringify(row.name)}`;
+    case 'log.receipts':
+      return `key ${JSON.stringify(row.key)}`;
+    case 'log.command_contexts':
+      return `log.command_contexts ${(row.context_hash as Buffer).toString('hex')}`;
+    case 'log.books':
+      return `log.books`;
+    case 'projections.cursors':
+      return `projections.cursors ${String(row.projection)}`;
+    case 'projections.running_totals':
+      return `projections.running_totals ${String(row.position)}/${String(row.account_id)}/${String(row.currency)}/${String(row.bucket)}/${String(row.start)}`;
+    case 'projections.account_lines':
+      return `projections.account_lines ${String(row.position)}/${String(row.line)}`;
+    case 'projections.entries':
+      return `projections.entries ${String(row.position)}/`;
+    default:
+      return `projections.account_versions ${String(row.position)}/${String(row.account_id)}`;
+  }
+}
+
+describe('as superuser', () => {
+  const chance = random(seed + 1);
+  let columns: Column[];
+
+  beforeAll(async () => {
+    const { rows } = await admin.query<Column>(
+      `SELECT table_schema || '.' || table_name AS table, column_name AS column, data_type AS type
+         FROM information_schema.columns WHERE table_schema IN ('log', 'projections') ORDER BY 1, ordinal_position`,
+    );
+    columns = rows;
+    for (const table of tables) await admin.query(`CREATE TABLE ${backupOf(table)} AS SELECT * FROM ${table}`);
+  });
+  afterEach(() => admin.query('ROLLBACK'));
+
+  const backupOf = (table: string): string => `public.kept_${table.replace('.', '_')}`;
+
+  /** Runs a change with triggers switched off, verifies, and puts the table back as it was. */
+  async function tampered(table: string, change: () => Promise<unknown>): Promise<Verification> {
+    await admin.query('BEGIN');
+    await admin.query("SET LOCAL session_replication_role = 'replica'");
+    await change();
+    await admin.query('COMMIT');
+    try {
+      return await verify();
+    } finally {
+      await admin.query('BEGIN');
+      await admin.query("SET LOCAL session_replication_role = 'replica'");
+      await admin.query(`DELETE FROM ${table}`);
+      await admin.query(`INSERT INTO ${table} SELECT * FROM ${backupOf(table)}`);
+      await admin.query('COMMIT');
+    }
+  }
+
+  /** A row of the book, as the superuser sees it. */
+  async function pick(table: string, where = 'true'): Promise<Record<string, unknown> & { place: string }> {
+    const { rows } = await admin.query(`SELECT ctid::text AS place, * FROM ${table} WHERE book_id = $1 AND (${where})`, [bookId]);
+    if (rows.length === 0) throw new Error(`${table} has no row where ${where}`);
+    return chance.pick(rows);
+  }
+
+  it('the tables are the ones that are known here', () => {
+    expect([...new Set(columns.map(({ table }) => table))].sort()).toEqual([...tables].sort());
+  });
+
+  it('one changed value in any column is found, and its row named', async () => {
+    const missed: string[] = [];
+    let found = 0;
+    for (const { table, column, type } of columns) {
+      const name = `${table}.${column}`;
+      const row = await pick(table, rowsToChange[name] ?? rowsToChange[table]);
+      const { rows } = await admin.query<{ text: string }>(`SELECT ${column}::text AS text FROM ${table} WHERE ctid = $1::tid`, [
+        row.place,
+      ]);
+      const text = rows[0]?.text as string;
+      let applied = '';
+      let refusal = '';
+      const verification = await tampered(table, async () => {
+        for (const candidate of changed(text, type)) {
+          await admin.query('SAVEPOINT one');
+          try {
+            await admin.query(`UPDATE ${table} SET ${column} = $1::text::${type === 'ARRAY' ? 'text[]' : type} WHERE ctid = $2::tid`, [
+              candidate,
+              row.place,
+            ]);
+            applied = candidate;
+            return;
+          } catch (error) {
+            refusal = String(error);
+            await admin.query('ROLLBACK TO one');
+          }
+        }
+        throw new Error(`no other value of ${name} was taken instead of ${text}: ${refusal}`);
+      });
+      const messages = said(verification);
+      if (untold[name] !== undefined) {
+        expect(verification.notChecked.join('\n')).toContain(name.split('.')[1]);
+        continue;
+      }
+      const names = [
+        nameOf(table, row),
+        nameOf(table, { ...row, [column]: type === 'bytea' ? Buffer.from(applied.slice(2), 'hex') : applied }),
+      ];
+      const told = messages.some(
+        (message) => names.some((known) => message.includes(known)) || (column === 'book_id' && message.includes(table)),
+      );
+      if (verification.clean || !told) missed.push(`${name}: ${text} → ${applied}\n    ${messages.slice(0, 3).join('\n    ')}`);
+      else found++;
+    }
+    expect(missed).toEqual([]);
+    expect(found).toBe(columns.length - Object.keys(untold).length);
+    expect(said(await verify())).toEqual([]);
+  });
+
+  it('a row that was deleted is found', async () => {
+    // A context may be erased at any time.
+    for (const table of tables.filter((name) => name !== 'log.command_contexts')) {
+      const row = await pick(table, rowsToChange[table]);
+      const verification = await tampered(table, () => admin.query(`DELETE FROM ${table} WHERE ctid = $1::tid`, [row.place]));
+      expect([table, verification.clean]).toEqual([table, false]);
+      // The row before is the last one of its batch then; a missing event is a missing position.
+      const name =
+        table === 'log.events'
+          ? `position ${row.position} is missing`
+          : table === 'log.receipts'
+            ? `key ${JSON.stringify(row.key)}`
+            : nameOf(table, row);
+      if (table !== 'projections.cursors') expect(said(verification).join('\n')).toContain(name);
+    }
+  });
+
+  it('a row that was added is found', async () => {
+    const added: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+      'log.events': { position: 'position + 100000', version: 'version + 100000' },
+      'log.batches': { last_position: 'last_position + 100000', recorded_at: "recorded_at + interval '1 hour'" },
+      'log.heads': { stream_id: "'00000000-0000-7000-8000-000000000001'" },
+      'log.stream_names': { name: "name || ' too'" },
+      'log.receipts': { key: "key || ' too'" },
+      'log.command_contexts': { context_hash: 'set_byte(context_hash, 0, get_byte(context_hash, 0) # 1)' },
+      'projections.cursors': { projection: "projection || ' too'" },
+      'projections.running_totals': { start: 'start + 1' },
+      'projections.account_lines': { line: 'line + 100' },
+      'projections.entries': { position: 'position + 100000', number: 'number + 1000' },
+      'projections.account_versions': { position: 'position + 100000' },
+    };
+    for (const [table, changes] of Object.entries(added)) {
+      const row = await pick(table, rowsToChange[table]);
+      const names = columns.filter((known) => known.table === table).map(({ column }) => column);
+      const verification = await tampered(table, () =>
+        admin.query(
+          `INSERT INTO ${table} (${names.join(', ')}) SELECT ${names.map((name) => changes[name] ?? name).join(', ')} FROM ${table} WHERE ctid = $1::tid`,
+          [row.place],
+        ),
+      );
+      expect([table, verification.clean]).toEqual([table, false]);
+    }
+  });
+
+  it('what two rows have exchanged is found at both', async () => {
+    const exchange = (table: string, column: string, where: string) => async (): Promise<void> => {
+      const { rows } = await admin.query(
+        `SELECT ctid::text AS place, ${column}::text AS value FROM ${table} WHERE book_id = $1 AND ${where} ORDER BY position`,
+        [bookId],
+      );
+      const [one, other] = [rows[0], rows.find(({ value }) => value !== rows[0].value)];
+      const { type } = columns.find((known) => known.table === table && known.column === column) as Column;
+      for (const [place, value] of [
+        [one.place, other.value],
+        [other.place, one.value],
+      ])
+        await admin.query(`UPDATE ${table} SET ${column} = $1::text::${type} WHERE ctid = $2::tid`, [value, place]);
+    };
+    const verifications = [
+      await tampered('log.events', exchange('log.events', 'data', "event_type = 'AccountDebited'")),
+      await tampered('log.events', exchange('log.events', 'data', "event_type = 'JournalEntryPosted'")),
+      await tampered('log.receipts', exchange('log.receipts', 'answer', "command = 'PostEntry' AND position IS NOT NULL")),
+      await tampered('projections.account_lines', exchange('projections.account_lines', 'amount', "currency = 'EUR'")),
+      await tampered('projections.running_totals', exchange('projections.running_totals', 'debit', "currency = 'EUR'")),
+      await tampered('projections.entries', exchange('projections.entries', 'entry_id', 'true')),
+    ];
+    for (const verification of verifications) expect(verification.found).toBeGreaterThanOrEqual(2);
+  });
+
+  it('the first bad event is named, with what is wrong with it', async () => {
+    const { position } = await pick('log.events', "event_type = 'AccountDebited' AND (data ->> 'currency') = 'EUR'");
+    const verification = await tampered('log.events', () =>
+      admin.query(`UPDATE log.events SET data = jsonb_set(data, '{amount}', '"123456.78"') WHERE book_id = $1 AND position = $2`, [
+        bookId,
+        position,
+      ]),
+    );
+    const first = verification.books.find((book) => book.bookId === bookId)?.first;
+    expect(first).toMatchObject({ check: 'leaf hash', bookId, position });
+    expect(said(verification).join('\n')).toMatch(
+      new RegExp(`event ${position} \\(AccountDebited.*: its amount is "123456.78", line \\d+ of entry \\S+ at position \\d+ makes it`),
+    );
+  });
+
+  it('an event whose leaf hash was made anew is told by what it contradicts', async () => {
+    // Whoever knows the format can make the hash of one event fit; the heads and totals that rest on it do not.
+    const { position } = await pick('log.events', "event_type = 'JournalEntryPosted'");
+    const verification = await tampered('log.events', async () => {
+      await admin.query(
+        `UPDATE log.events SET data = jsonb_set(data, '{lines,0,amount}', '"99999.99"') WHERE book_id = $1 AND position = $2`,
+        [bookId, position],
+      );
+      const { rows } = await admin.query<StoredEvent>(
+        `SELECT book_id AS "bookId", position, stream_id AS "streamId", version, event_type AS "eventType", event_version AS "eventVersion",
+                event_id AS "eventId", recorded_at AS "recordedAt", data, metadata, leaf_hash AS "leafHash" FROM log.events WHERE book_id = $1 AND position = $2`,
+        [bookId, position],
+      );
+      await admin.query('UPDATE log.events SET leaf_hash = $3 WHERE book_id = $1 AND position = $2', [
+        bookId,
+        position,
+        leafHashOf(catalogue, rows[0] as StoredEvent),
+      ]);
+    });
+    const messages = said(verification);
+    expect(messages.filter((message) => message.includes('leaf_hash'))).toEqual([]);
+    expect(messages.join('\n')).toContain(`event ${position} (JournalEntryPosted`);
+  });
+
+  it.each([
+    [
+      'a trigger that is switched off',
+      'ALTER TABLE log.events DISABLE TRIGGER events_append_only',
+      'trigger events_append_only is disabled',
+    ],
+    ['a trigger that was dropped', 'DROP TRIGGER receipts_append_only ON log.receipts', 'trigger receipts_append_only is missing'],
+    ['a grant', 'GRANT UPDATE (data) ON log.events TO book_keeper_auditor', 'book_keeper_auditor may UPDATE on log.events'],
+    ['a grant to everybody', 'GRANT DELETE ON log.receipts TO PUBLIC', 'PUBLIC may DELETE on log.receipts'],
+    [
+      'a function that was replaced',
+      "CREATE OR REPLACE FUNCTION log.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+      'function log.refuse_change is not the one that a migration made',
+    ],
+    [
+      'a key that was dropped',
+      'ALTER TABLE log.events DROP CONSTRAINT events_stream_version',
+      'constraint events_stream_version is missing',
+    ],
+    ['an owner that was changed', 'ALTER TABLE log.receipts OWNER TO book_keeper_auditor', 'log.receipts belongs to book_keeper_auditor'],
+  ])('%s is found', async (_, statement, message) => {
+    const other = await copyOfDatabase();
+    try {
+      const elsewhere = await connect(other.url);
+      await elsewhere.query(statement);
+      await elsewhere.end();
+      const otherPool = openPool(other.url, { max: 1 });
+      const verification = await verifyBooks(otherPool, { books: [] });
+      await otherPool.end();
+      expect(said(verification).join('\n')).toContain(message);
+      expect(verification.installation[0]).toMatchObject({ check: 'append-only' });
+    } finally {
+      await other.drop();
+    }
+  });
+
+  /** Another migrated database, empty: what is installed in it may be spoiled. */
+  async function copyOfDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+    const copy = await testDatabase();
+    return { url: copy.adminUrl, drop: () => copy.drop() };
+  }
+});
+
+it('a book that does not exist cannot be verified', async () => {
+  await expect(verify(['nowhere'])).rejects.toMatchObject({ code: 'book_unknown' });
+});
+
+it('ends early when it is told to', async () => {
+  const stop = new AbortController();
+  await expect(verifyBooks(pool, { signal: stop.signal, onProgress: () => stop.abort() })).rejects.toThrow('abort');
+});
+
+describe('while others write and fold', () => {
+  it('one snapshot is right at every moment', async () => {
+    let stop = false;
+    let posted = 0;
+    const writer = async (): Promise<void> => {
+      while (!stop) {
+        const lines = ['debit' as const, 'credit' as const].map((side) => ({ account: 'Other', side, amount: '1', currency: 'EUR' }));
+        await done({ type: 'PostEntry', effectiveDate: '2024-05-05', description: 'Meanwhile', lines });
+        posted++;
+      }
+    };
+    projector.start();
+    const writers = Array.from({ length: 8 }, writer);
+    try {
+      const seen: number[] = [];
+      for (let round = 0; round < 4; round++) {
+        const before = posted;
+        const verification = await verify();
+        expect(said(verification)).toEqual([]);
+        seen.push(verification.events);
+        while (posted < before + 20) await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(seen).toEqual([...seen].sort((a, b) => a - b));
+      expect(new Set(seen).size).toBeGreaterThan(1);
+    } finally {
+      stop = true;
+      await Promise.all(writers);
+      await projector.stop();
+    }
+    await folded();
+    expect(said(await verify())).toEqual([]);
   });
 });

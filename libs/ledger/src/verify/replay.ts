@@ -201,6 +201,16 @@ export class BookReplay {
     this.checkLimits();
     this.closeUnit();
     this.closeBatch();
+    if (this.batchEnd > this.lastPosition && this.batchEnd < Number.MAX_SAFE_INTEGER) {
+      this.findings.add(
+        'batches',
+        `log.batches has a batch ending at position ${this.batchEnd}, the last event has position ${this.lastPosition}`,
+        {
+          position: this.batchEnd,
+          row: `log.batches last_position ${this.batchEnd}`,
+        },
+      );
+    }
     this.batches.rest((last, recordedAt) =>
       this.findings.add(
         'batches',
@@ -305,7 +315,10 @@ export class BookReplay {
     this.closeEntry();
     if (!uuidV7Form.test(event.eventId)) this.tell('event', event, `event_id ${event.eventId} is no UUIDv7`);
     const definition = this.definition(event);
-    if (definition === undefined) return;
+    if (definition === undefined) {
+      this.skip(event);
+      return;
+    }
     const { parsed, canonical, user } = this.metadataOf(event);
     const data = JSON.parse(event.data) as Json;
     if (!hasPlainNumbers(event.data))
@@ -326,6 +339,13 @@ export class BookReplay {
     else this.takeAccount(event, current);
     this.unit?.types.push(event.eventType);
     if (this.unit?.types.length === 1) this.unit.data = current;
+  }
+
+  /** An event that cannot be folded: its stream goes on behind it. */
+  private skip(event: ReadEvent): void {
+    const account = this.accounts.get(event.streamId);
+    if (account !== undefined) this.touch(account, event);
+    else if (event.streamId === this.bookStream && this.book !== undefined) this.book = { ...this.book, version: event.version };
   }
 
   private definition(event: ReadEvent): EventDefinition | undefined {
