@@ -4,7 +4,7 @@
  */
 import { accountEvents, bookEvents, journalEvents } from '#domain';
 import { type EventCatalogue, uuidV5 } from '#event-store';
-import { entryText, legText } from './event-text';
+import { entryText, legText } from './canonical-text';
 
 export const catalogue: EventCatalogue = {
   ...bookEvents,

@@ -26,6 +26,7 @@ import {
 import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
 import { type Answer, problemOf } from './answer';
 import type { Needs } from './book-memory';
+import { metadataText, postEntryText } from './canonical-text';
 import { accountCodes } from './catalogue';
 import { type Command, type CommandContext, checkKey, memberFingerprints, normalise, type PostEntries } from './commands';
 import type { Config } from './config';
@@ -177,7 +178,7 @@ export class Ledger {
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
   ): CommandUnit {
-    const text = canonicalJson(command);
+    const text = command.type === 'PostEntry' ? postEntryText(command) : canonicalJson(command);
     const place = this.contextOf(context);
     const deadline = performance.now() + this.options.config.COMMAND_DEADLINE_MS;
     return new CommandUnit(this, bookId, command, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
@@ -185,7 +186,7 @@ export class Ledger {
 
   /** Answers from memory what this process has seen committed (rule 10). */
   private repeated(unit: CommandUnit): boolean {
-    const receipt = this.acknowledged.get(unit.address) ?? this.acknowledgedBefore.get(unit.address);
+    const receipt = this.acknowledged.get(unit.name) ?? this.acknowledgedBefore.get(unit.name);
     if (receipt !== undefined) unit.done(receipt, false);
     return receipt !== undefined;
   }
@@ -197,7 +198,7 @@ export class Ledger {
       this.acknowledgedBefore = this.acknowledged;
       this.acknowledged = new Map();
     }
-    this.acknowledged.set(unit.address, receipt);
+    this.acknowledged.set(unit.name, receipt);
   }
 
   /**
@@ -257,8 +258,6 @@ export class Ledger {
 /** A command in the write queue. A class and not a bundle of closures: there are a thousand of them at any moment. */
 class CommandUnit implements Unit {
   readonly name: string;
-  /** Book, item and key as one text; no book id holds a slash, so book1 with item 0 is not book with item 10. */
-  readonly address: string;
   readonly key: string;
   readonly command: string;
   readonly fingerprint: string;
@@ -286,8 +285,7 @@ class CommandUnit implements Unit {
     private readonly reject: (error: unknown) => void,
   ) {
     this.key = sent.key;
-    this.name = nameOf(this);
-    this.address = `${bookId}/${this.name}`;
+    this.name = nameOf(bookId, this);
     this.command = source.type;
     this.fingerprint = crypto.hash('sha256', text, 'hex');
     this.needs = claims ? nothing : needsOf(source);
@@ -295,7 +293,7 @@ class CommandUnit implements Unit {
     this.bytes = text.length;
     this.opensBook = source.type === 'OpenBook';
     this.userId = sent.userId;
-    this.metadata = canonicalJson({
+    this.metadata = metadataText({
       commandHash: this.fingerprint,
       commandKey: sent.key,
       contextHash: context?.hash.toString('hex'),

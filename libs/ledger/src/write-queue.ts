@@ -34,7 +34,7 @@ export interface Success {
 export interface Unit {
   readonly key: string;
   readonly item: number;
-  /** Key and item as one text: what makes two units the same command. */
+  /** Book, item and key as one text: what makes two units the same command. */
   readonly name: string;
   /** Type of the command. */
   readonly command: string;
@@ -601,11 +601,12 @@ class BookWriter {
   }
 
   private answerKnown(receipt: Receipt): void {
-    const queued = this.byKey.get(nameOf(receipt));
+    const name = nameOf(this.bookId, receipt);
+    const queued = this.byKey.get(name);
     if (queued === undefined) return;
     const index = this.waiting.indexOf(queued);
     if (index >= 0) this.waiting.splice(index, 1);
-    this.byKey.delete(nameOf(receipt));
+    this.byKey.delete(name);
     this.settled(queued.unit);
     queued.unit.known(receipt, queued.sent);
     for (const follower of queued.followers) {
@@ -666,8 +667,9 @@ class BookWriter {
   }
 }
 
-/** Key and item as one text. */
-export const nameOf = ({ key, item }: { readonly key: string; readonly item: number }): string => `${item}/${key}`;
+/** Book, item and key as one text; no book id holds a slash, so book1 with item 0 is not book with item 10. */
+export const nameOf = (bookId: string, { key, item }: { readonly key: string; readonly item: number }): string =>
+  `${bookId}/${item}/${key}`;
 
 function receiptOf(
   { key, item, command, fingerprint }: Unit,

@@ -1,8 +1,8 @@
-/** The short way to the bytes of the frequent events: the same as canonicalJson, whatever members there are. */
+/** The short way to the bytes of entries and their events: the same as canonicalJson, whatever members there are. */
 import * as fc from 'fast-check';
-import type { AccountPosted, JournalEntryPosted, PostedLine } from '#domain';
+import type { AccountPosted, EntryLine, JournalEntryPosted, PostEntry, PostedLine } from '#domain';
 import { canonicalJson, uuidV7 } from '#event-store';
-import { entryText, legText } from './event-text';
+import { entryText, legText, metadataText, postEntryText } from './canonical-text';
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 /** Any text that may be stored: everything but lone surrogates. */
@@ -64,7 +64,24 @@ const entry: fc.Arbitrary<JournalEntryPosted> = fc.record({
   metadata: maybe(metadata),
 });
 
-describe('the text of an event that is put together member by member', () => {
+const command: fc.Arbitrary<PostEntry> = fc
+  .tuple(entry, fc.array(line, { maxLength: 4 }), maybe(text), fc.boolean(), fc.boolean())
+  .map(([{ fiscalYear: _y, period: _p, number: _n, ...entry }, lines, reason, plainEntry, plainLines]) => {
+    const { description, effectiveDate, entryType, journalCode, reference, ...rare } = entry;
+    return {
+      type: 'PostEntry',
+      ...(plainEntry ? {} : rare),
+      reason,
+      // In no particular order: callers have none.
+      ...{ reference, journalCode, effectiveDate, description, entryType },
+      lines: lines.map(({ accountId: _a, line: _l, code, ...given }): EntryLine => {
+        const { side, amount, currency, description: about } = given;
+        return plainLines ? { side, account: code, currency, amount, description: about } : { account: code, ...given };
+      }),
+    } as PostEntry;
+  });
+
+describe('text that is put together member by member', () => {
   it('is the canonical JSON of a leg', () => {
     fc.assert(
       fc.property(leg, (data) => expect(legText(data)).toBe(canonicalJson(data))),
@@ -76,6 +93,30 @@ describe('the text of an event that is put together member by member', () => {
     fc.assert(
       fc.property(entry, (data) => expect(entryText(data)).toBe(canonicalJson(data))),
       { numRuns: 1_000 },
+    );
+  });
+
+  it('is the canonical JSON of a command to post, with rare members and without', () => {
+    fc.assert(
+      fc.property(command, (given) => expect(postEntryText(given)).toBe(canonicalJson(given))),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('is the canonical JSON of the metadata of a command', () => {
+    const metadata = fc.record({
+      commandHash: fc.constant('0a'),
+      commandKey: text,
+      contextHash: maybe(fc.constant('ff')),
+      correlationId: maybe(text),
+      onBehalfOf: maybe(text),
+      reason: maybe(text),
+      release: text,
+      source: fc.constantFrom('REST', 'job'),
+    });
+    fc.assert(
+      fc.property(metadata, (given) => expect(metadataText(given)).toBe(canonicalJson(given))),
+      { numRuns: 300 },
     );
   });
 
