@@ -77,6 +77,8 @@ const turnMs = 100;
 /** Milliseconds that a book rests once it is folded: under a steady load this makes fewer and fuller folds. */
 const restMs = 20;
 const batchesPerFold = 1_000;
+/** More than a deadlock or a connection that was lost. */
+const brokenTurnsMin = 2;
 
 /** Whole batches that are read and folded, and not written yet. */
 interface Chunk {
@@ -97,8 +99,8 @@ export class Projector {
   private readonly resting = new Map<string, NodeJS.Timeout>();
   /** Books that were woken while they were active or resting. */
   private readonly again = new Set<string>();
-  /** Turns in a row in which a book's database did not answer. */
-  private readonly broken = new Map<string, number>();
+  /** Turns in a row in which a book could not be folded because of the database, and what that said last. */
+  private readonly broken = new Map<string, { readonly turns: number; readonly message: string }>();
   /** By book and projection; retryAt by the clock that nobody turns. */
   private readonly stopped = new Map<string, ProjectionFailure & { readonly retryAt: number }>();
   /** By book and projection: up to where batches are folded one by one, because one of them cannot be folded. */
@@ -147,6 +149,11 @@ export class Projector {
   /** Projections that stand before an event that they cannot fold. */
   failures(): ProjectionFailure[] {
     return [...this.stopped.values()].map(({ retryAt: _retryAt, ...failure }) => failure);
+  }
+
+  /** Books that could not be folded several times in a row because of the database, as when its disk is full. */
+  unwritable(): { readonly bookId: string; readonly message: string }[] {
+    return [...this.broken].flatMap(([bookId, { turns, message }]) => (turns >= brokenTurnsMin ? [{ bookId, message }] : []));
   }
 
   /** How far projections are behind the log: in how many books, and by how many events in the one that is furthest behind. */
@@ -239,16 +246,18 @@ export class Projector {
   private async serve(bookId: string): Promise<void> {
     this.again.delete(bookId);
     let turn: Turn | 'broken';
+    let message = '';
     try {
       turn = await this.fold(bookId);
     } catch (error) {
       this.options.report?.({ bookId, error });
       turn = 'broken';
+      message = messageOf(error);
     }
     this.active.delete(bookId);
     if (!this.running) return;
-    const failed = turn === 'broken' ? (this.broken.get(bookId) ?? 0) + 1 : 0;
-    if (failed > 0) this.broken.set(bookId, failed);
+    const failed = turn === 'broken' ? (this.broken.get(bookId)?.turns ?? 0) + 1 : 0;
+    if (failed > 0) this.broken.set(bookId, { turns: failed, message });
     else this.broken.delete(bookId);
     if (turn === 'more') this.ready.add(bookId);
     else if (turn === 'done') this.rest(bookId, restMs, false);

@@ -9,7 +9,6 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
-import { EventStore } from '#event-store';
 import {
   connect,
   type EmbeddedPostgres,
@@ -31,8 +30,9 @@ import { Ledger } from './ledger';
 import type { Log } from './log';
 import { Projector } from './projector';
 import { Queries } from './queries';
-
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
+import { WatchedStore } from './watched-store';
+
 export interface ServiceOptions {
   readonly log: Log;
   /** False: no projector in this process, whatever PROJECT says. */
@@ -67,7 +67,7 @@ export class Service {
     /** Where the data is, without credentials. */
     readonly database: string,
     readonly bootstrapKey: BootstrapKey,
-    readonly store: EventStore,
+    readonly store: WatchedStore,
     readonly ledger: Ledger,
     readonly queries: Queries,
     readonly inspector: Inspector,
@@ -77,13 +77,13 @@ export class Service {
     private readonly server: EmbeddedPostgres | undefined,
   ) {}
 
-  /** Whether the service may be given work, and if not, what to do about it. */
-  async readiness(): Promise<Readiness> {
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
   verify(options?: VerifyOptions): Promise<Verification> {
     return verifyBooks(this.pool, options);
   }
 
+  /** Whether the service may be given work, and if not, what to do about it. */
+  async readiness(): Promise<Readiness> {
     const late = sleep(readinessTimeoutMs, undefined, { ref: false }).then((): ReadinessCheck[] => [
       { name: 'database', ok: false, message: `the database did not answer within ${readinessTimeoutMs} ms` },
     ]);
@@ -104,15 +104,12 @@ export class Service {
         }
         const { lacks, exceeds } = await privilegeProblems(client);
         const message = exceeds ?? lacks;
-        const failures = this.projector.failures();
-        const stopped = failures
-          .map(({ bookId, projection, position, message: why }) => `${projection} stands before event ${bookId}/${position}: ${why}`)
-          .join('; ');
+        const stopped = this.projectorProblems();
         return [
-          { name: 'database', ok: true },
+          writable(await readOnly(client), this.store.appendProblem()),
           { name: 'schema', ok: true },
           { name: 'privileges', ok: message === undefined, ...(message === undefined ? {} : { message }) },
-          { name: 'projector', ok: failures.length === 0, ...(failures.length === 0 ? {} : { message: stopped }) },
+          { name: 'projector', ok: stopped === '', ...(stopped === '' ? {} : { message: stopped }) },
         ];
       } finally {
         client.release();
@@ -120,6 +117,16 @@ export class Service {
     } catch (error) {
       return [{ name: 'database', ok: false, message: `the database does not answer: ${(error as Error).message}` }];
     }
+  }
+
+  private projectorProblems(): string {
+    const stopped = this.projector
+      .failures()
+      .map(({ bookId, projection, position, message }) => `${projection} stands before event ${bookId}/${position}: ${message}`);
+    const [first, ...others] = this.projector.unwritable();
+    if (first !== undefined)
+      stopped.push(`book ${first.bookId}${others.length > 0 ? ` and ${others.length} more` : ''} cannot be folded now: ${first.message}`);
+    return stopped.join('; ');
   }
 
   /**
@@ -158,7 +165,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const { lacks } = await privilegeProblems(pool);
     if (lacks !== undefined) throw new Error(lacks);
 
-    const store = new EventStore(pool, catalogue);
+    const store = new WatchedStore(pool, catalogue);
     const projector = new Projector(store, pool, {
       report: (problem) =>
         'error' in problem
@@ -168,7 +175,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     const keys = new ApiKeys(pool);
     const bootstrapKey = await keys.ensureBootstrap(config);
     const ledger = new Ledger(store, {
-      connect: () => connect(url, { pipeline: true }),
+      connect: () => store.watch(connect(url, { pipeline: true })),
       config,
       release,
       onAppended: (bookId) => projector.wake(bookId),
@@ -351,6 +358,21 @@ function shownDatabase(url: string, server: EmbeddedPostgres | undefined): strin
   if (server !== undefined) return `embedded PostgreSQL in ${server.dataDirectory}`;
   // Several hosts are no URL by the standard; user and password end at the last @ before the path.
   return url.replace(/\/\/[^/]*@/, '//').replace(/\?.*$/, '');
+}
+
+/** Whether the server takes writes from this session: a standby, or one that an operator made read-only, answers queries only. */
+async function readOnly(client: { query: Pool['query'] }): Promise<boolean> {
+  const { rows } = await client.query<{ read_only: boolean }>(
+    "SELECT current_setting('transaction_read_only') = 'on' OR pg_is_in_recovery() AS read_only",
+  );
+  return rows[0]?.read_only === true;
+}
+
+function writable(isReadOnly: boolean, appendProblem: string | undefined): ReadinessCheck {
+  if (isReadOnly) return { name: 'database', ok: false, message: 'the database accepts no writes: it is a standby, or was made read-only' };
+  if (appendProblem !== undefined)
+    return { name: 'database', ok: false, message: `the database answers, but carries out no command: ${appendProblem}` };
+  return { name: 'database', ok: true };
 }
 
 interface Privileges {
