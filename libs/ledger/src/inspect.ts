@@ -188,7 +188,7 @@ export class Inspector {
     let end = await source.end();
     let at = source.start;
     if (search.last !== undefined) {
-      const found = await this.newest(source, search, names, Math.min(search.last, left), end);
+      const found = (await this.newest(source, search, names, search.last, end)).slice(0, left);
       left -= found.length;
       at = end;
       if (found.length > 0) yield found;
