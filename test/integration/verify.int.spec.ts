@@ -3,12 +3,16 @@
  * that was deleted, added or swapped is found and its row named. The columns are read from the catalogue: a new one fails here
  * until somebody has decided how it is checked.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Client, Pool } from 'pg';
 import { EventStore, leafHashOf, type StoredEvent } from '#event-store';
 import { type Command, type CommandContext, catalogue, Ledger, Projector, readConfig, type Verification, verifyBooks } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { HistoryBuilder, random } from '../support/histories';
+import { runScript } from '../support/processes';
 import type { Commanded, ReferenceLedger } from '../support/reference-ledger';
 
 const seed = Number(process.env.SEED ?? 20261122);
@@ -489,6 +493,52 @@ describe('as superuser', () => {
     const copy = await testDatabase();
     return { url: copy.adminUrl, drop: () => copy.drop() };
   }
+});
+
+describe('book-keeper verify', () => {
+  async function run(...args: string[]): Promise<{ status: number | string; out: string }> {
+    const directory = mkdtempSync(join(tmpdir(), 'book-keeper-spec-'));
+    const script = runScript('apps/cli/src/main.ts', ['verify', ...args], {
+      DATABASE_URL: database.appUrl,
+      DATA_DIR: directory,
+      BOOTSTRAP_API_KEY: 'bk_specs_only_0123456789abcdef',
+    });
+    let out = '';
+    script.process.stdout?.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    const status = await script.ended;
+    rmSync(directory, { recursive: true, force: true });
+    return { status, out };
+  }
+
+  it('ends with 0 when nothing was found, and says what was not checked', async () => {
+    const { status, out } = await run();
+    expect(status).toBe(0);
+    expect(out).toContain(`${bookId}: `);
+    expect(out).toContain('Nothing wrong in ');
+    expect(out).toMatch(/Not checked:\n {2}log\.book_heads\.tail/);
+  });
+
+  it('ends with 1 when something was found, and names it', async () => {
+    await admin.query(
+      "UPDATE projections.entries SET entry_type = 'opening' WHERE book_id = $1 AND position = (SELECT min(position) FROM projections.entries WHERE book_id = $1)",
+      [bookId],
+    );
+    const { status, out } = await run(bookId, '--json');
+    await admin.query(
+      "UPDATE projections.entries SET entry_type = 'normal' WHERE book_id = $1 AND position = (SELECT min(position) FROM projections.entries WHERE book_id = $1)",
+      [bookId],
+    );
+    expect(status).toBe(1);
+    const verification = JSON.parse(out) as Verification;
+    expect(verification.clean).toBe(false);
+    expect(said(verification)).toEqual([expect.stringContaining('entry_type is opening, the events make it normal')]);
+  });
+
+  it('ends with 2 when it could not be checked', async () => {
+    expect((await run('nowhere')).status).toBe(2);
+  });
 });
 
 it('a book that does not exist cannot be verified', async () => {

@@ -7,6 +7,7 @@ import { keys } from './keys';
 import { migrate } from './migrate';
 import { serve } from './serve';
 import { state } from './state';
+import { verify } from './verify';
 
 /** A new instance each time, since commander keeps parsed options in it. */
 export function program(): Command {
@@ -20,7 +21,7 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  for (const verb of [serve, migrate, keys, balance, importEntries, events, state]) root.addCommand(verb());
+  for (const verb of [serve, migrate, keys, balance, importEntries, events, state, verify]) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);
   }

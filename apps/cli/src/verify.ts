@@ -1,0 +1,100 @@
+/**
+ * `book-keeper verify`: derives again everything that the events tell and says what differs. Progress on stderr, the outcome on
+ * stdout; exit code 0 when nothing was found, 1 when something was, 2 when it could not be checked.
+ */
+import { Command } from 'commander';
+import type { Finding, Verification, VerifyProgress } from '#ledger';
+import { CliError, interruptedExitCode, tell } from './errors';
+import { withService } from './session';
+import { clean } from './terminal';
+
+const foundExitCode = 1;
+const uncheckedExitCode = 2;
+
+interface Options {
+  readonly json?: true;
+}
+
+export function verify(): Command {
+  return new Command('verify')
+    .summary('hold everything that is stored against the events')
+    .description(
+      [
+        'Derives again what can be derived from the events: leaf hashes, positions, versions, what an entry had to keep when it was posted, account events, numbers, reversals; heads, names and receipts; and every projection, row for row, up to where it has folded. Looks at grants, triggers and functions of the log too. It reads one snapshot and changes nothing, so it may run at any time.',
+        'Prints what was found, the first bad event of each book, and what was not checked. Exit code 0: nothing was found; 1: something was; 2: it could not be checked.',
+      ].join('\n\n'),
+    )
+    .argument('[books...]', 'ids of the books (default: all)')
+    .option('--json', 'as JSON')
+    .action(run);
+}
+
+async function run(books: string[], { json }: Options): Promise<void> {
+  // Before anything is opened, so that Ctrl-C is heard from the first moment on; a second one ends the process at once.
+  const { untilSignal } = await import('#ledger');
+  const stop = new AbortController();
+  void untilSignal().then(() => stop.abort());
+  const screen = new Screen();
+  try {
+    const verification = await withService(
+      (service) => service.verify({ books: books.length === 0 ? undefined : books, onProgress: screen.progress, signal: stop.signal }),
+      { project: false },
+    );
+    screen.clear();
+    process.stdout.write(json ? `${JSON.stringify(verification, undefined, 2)}\n` : textOf(verification));
+    if (!verification.clean) process.exitCode = foundExitCode;
+  } catch (error) {
+    screen.clear();
+    if (stop.signal.aborted) throw new CliError('stopped before the end; nothing is said about the books', interruptedExitCode);
+    process.stderr.write(`${tell(error)}\n`);
+    process.exitCode = uncheckedExitCode;
+  }
+}
+
+const redrawMs = 100;
+/** Where stderr is a file, a line now and then. */
+const lineEveryMs = 5_000;
+
+class Screen {
+  private readonly tty = process.stderr.isTTY === true;
+  private shownAt = performance.now();
+  private drawn = false;
+
+  progress = ({ bookId, phase, done, total, seconds }: VerifyProgress): void => {
+    const now = performance.now();
+    if (now - this.shownAt < (this.tty ? redrawMs : lineEveryMs)) return;
+    this.shownAt = now;
+    const rate = seconds > 0 ? `, ${count(Math.round(done / seconds))}/s` : '';
+    const text =
+      phase === 'events'
+        ? `${bookId}: ${count(done)} of ${count(total)} events (${Math.floor((100 * done) / Math.max(total, 1))} %)${rate}`
+        : `${bookId}: ${phase === 'heads' ? 'heads, names and contexts' : `${count(done)} rows of projections`}`;
+    this.drawn = this.tty;
+    process.stderr.write(this.tty ? `\r${text}\u001b[K` : `${text}\n`);
+  };
+
+  /** Removes the line of progress. */
+  clear(): void {
+    if (this.drawn) process.stderr.write('\r\u001b[K');
+    this.drawn = false;
+  }
+}
+
+function textOf({ books, installation, notChecked, events, found, seconds }: Verification): string {
+  const lines = [...installation.map(lineOf)];
+  for (const book of books) {
+    const { bookId, rows, heads, findings } = book;
+    const outcome = book.found === 0 ? 'nothing wrong' : `${count(book.found)} findings`;
+    lines.push(`${bookId}: ${count(book.events)} events, ${count(heads)} heads, ${count(rows)} rows of projections: ${outcome}`);
+    if (book.first !== undefined) lines.push(`  first bad: ${clean(book.first.message)}`);
+    for (const finding of findings) lines.push(`  ${lineOf(finding)}`);
+    if (book.found > findings.length) lines.push(`  … and ${count(book.found - findings.length)} more of the same kinds`);
+  }
+  const rate = seconds > 0 ? ` (${count(Math.round(events / seconds))} events/s)` : '';
+  lines.push(`${found === 0 ? 'Nothing wrong' : `${count(found)} findings`} in ${count(events)} events, ${seconds.toFixed(1)} s${rate}.`);
+  lines.push('Not checked:', ...notChecked.map((what) => `  ${what}`), '');
+  return lines.join('\n');
+}
+
+const lineOf = ({ check, message }: Finding): string => `${check}: ${clean(message)}`;
+const count = (value: number): string => value.toLocaleString('en-US');
