@@ -171,6 +171,53 @@ describe('metrics', () => {
   });
 });
 
+describe('settings of the edge', () => {
+  const contexts = async ({ database }: Api): Promise<unknown[]> => {
+    const admin = await connect(database.adminUrl);
+    const { rows } = await admin.query('SELECT ip FROM log.command_contexts ORDER BY ip');
+    await admin.end();
+    return rows.map(({ ip }) => ip);
+  };
+  const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+
+  it('METRICS_ACCESS=open: whoever reaches the port may scrape, and nothing more', async () => {
+    const open = await startApi({ METRICS_ACCESS: 'open' });
+    try {
+      expect((await open.get('/metrics', { secret: null })).text).toContain('process_cpu_seconds_total');
+      for (const path of ['/metricsx', '/metrics/x', '/v1/books']) expect((await open.get(path, { secret: null })).status).toBe(401);
+    } finally {
+      await open.close();
+    }
+  });
+
+  it('X-Forwarded-For is believed of nobody, unless TRUST_PROXY says of whom', async () => {
+    for (const [setting, kept] of [
+      ['off', ['127.0.0.1']],
+      ['1', ['198.51.100.7', 'x'.repeat(64)]],
+      ['loopback', ['198.51.100.7', 'x'.repeat(64)]],
+      ['10.0.0.0/8,192.0.2.1', ['127.0.0.1']],
+    ] as const) {
+      const trusting = await startApi({ TRUST_PROXY: setting });
+      try {
+        const opening = { id: 'behind', name: 'behind', baseCurrency: 'EUR', fiscalYearStart: '01-01' };
+        await created(trusting.post('/v1/books', opening, from('203.0.113.9, 198.51.100.7')));
+        await trusting.post('/v1/books/behind/journals', { journalCode: 'A', name: 'a' }, from('x'.repeat(500)));
+        expect([setting, [...new Set(await contexts(trusting))]]).toEqual([setting, kept]);
+      } finally {
+        await trusting.close();
+      }
+    }
+  });
+
+  it('are refused when they mean nothing, and TRUST_PROXY also when it would trust everybody', () => {
+    for (const text of ['true', 'on', '', '0', '17', '-1', '*', '10.0.0.0/33', '::1/129', '10.0.0.1,', 'proxy.example'])
+      expect(() => readConfig({ TRUST_PROXY: text })).toThrow('TRUST_PROXY');
+    for (const text of ['off', '1', '16', '10.0.0.1', '10.0.0.0/8, ::1', 'fd00::/8', 'loopback,uniquelocal'])
+      expect(readConfig({ TRUST_PROXY: text }).TRUST_PROXY).toBe(text);
+    expect(() => readConfig({ METRICS_ACCESS: 'public' })).toThrow('METRICS_ACCESS=public: one of key, open');
+  });
+});
+
 describe('readiness', () => {
   const readinessOf = async (url: string) => {
     const { get, close } = await startApi({ DATABASE_URL: url }, api.database);

@@ -128,7 +128,7 @@ describe('accounts', () => {
       ...shown,
       type: 'income',
       normalSide: 'debit',
-      limits: [{ currency: 'EUR', min: '0', max: '1000.5' }],
+      limits: [{ currency: 'EUR', min: '0.00', max: '1000.50' }],
     });
   });
 

@@ -141,7 +141,7 @@ const rows: Record<
   account_not_empty: { sends: () => api.post(`${book}/accounts/Assets%3ACash/close`), tells: { account: 'Assets:Cash' } },
   limit_exceeded: {
     sends: () => post(entry('50.01', {}, ['Assets:Limited', 'Income:Sales'])),
-    tells: { account: 'Assets:Limited', currency: 'EUR', limit: '50', balance: '50.01' },
+    tells: { account: 'Assets:Limited', currency: 'EUR', limit: '50.00', balance: '50.01' },
   },
   already_reversed: {
     sends: () => api.post(`${book}/journal-entries/${original}/reverse`, { reason: 'again' }),

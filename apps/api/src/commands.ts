@@ -85,6 +85,16 @@ export class Commands {
    *   throws. Remembered refusals are no errors: they are sent.
    */
   async run<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    // Whoever hangs up leaves a command behind that is still in memory.
+    request.room?.keep();
+    try {
+      await this.carryOut(route, request, reply);
+    } finally {
+      request.room?.letGo();
+    }
+  }
+
+  private async carryOut<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const params = request.params as { readonly book?: string; readonly code?: string; readonly id?: string };
     const refusals = new Refusals();
     const sent = (request.body as JsonBody | undefined) ?? emptyBody;

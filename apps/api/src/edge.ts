@@ -10,6 +10,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#domain';
 import { type ApiKey, type Config, type Log, problemBody, type Service } from '#ledger';
+import { BodyBudget, type Reservation } from './body-budget';
 import { sendProblem } from './problem.filter';
 import { readJson } from './strict-json';
 
@@ -17,11 +18,16 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whose API key came with the request; set on every route but the open ones. */
     caller: ApiKey;
+    /** Room for the body, as long as the connection or a command needs it; null where nothing is sent. */
+    room: Reservation | null;
   }
 }
 
 /** An account code of 120 characters outside ASCII, percent-encoded. */
 const paramLengthMax = 120 * 12;
+
+/** A caller that does not send the rest of its request is cut off: it keeps room that others wait for. */
+const requestTimeoutMs = 120_000;
 
 const closeIdleMs = 20;
 const closeAllMs = 5_000;
@@ -34,6 +40,7 @@ export function createAdapter({ TRUST_PROXY }: Pick<Config, 'TRUST_PROXY'> = { T
   return new FastifyAdapter({
     trustProxy: trusted(TRUST_PROXY),
     skipMiddie: true,
+    requestTimeout: requestTimeoutMs,
     routerOptions: { maxParamLength: paramLengthMax },
     genReqId: () => randomUUID(),
     // While it shuts down the server still answers what comes in on open connections.
@@ -70,7 +77,9 @@ function answerClientError(error: Error & { readonly code?: string }, socket: So
 /** Called before any route exists, since limits hang on routes. */
 export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): void {
   const fastify: FastifyInstance = adapter.getInstance();
-  const { ENTRY_BYTES, BATCH_BYTES } = service.config;
+  const { ENTRY_BYTES, BATCH_BYTES, BODIES_MB, HTTP_CONNECTIONS } = service.config;
+  const budget = new BodyBudget(BODIES_MB * 1024 * 1024);
+  fastify.server.maxConnections = HTTP_CONNECTIONS;
 
   fastify.addHook('onRoute', (route) => {
     route.bodyLimit = route.url.endsWith('/batch') ? BATCH_BYTES : ENTRY_BYTES;
@@ -87,6 +96,7 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
   });
 
   fastify.decorateRequest('caller');
+  fastify.decorateRequest('room', null);
   fastify.addHook('onRequest', (request, _reply, done) => {
     if (isOpen(request, service.config)) return done();
     const secret = secretOf(request);
@@ -94,6 +104,20 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
     if (known === undefined) return void authenticate(request, service, secret).then(() => done(), done);
     request.caller = known;
     done();
+  });
+  // After the one above: strangers get no room.
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const size = announced(request);
+    if (size === 0) return done();
+    try {
+      const { book } = request.params as { readonly book?: string };
+      const room = budget.take(size, book);
+      request.room = room;
+      reply.raw.once('close', () => room.letGo());
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
   });
 
   // A connection that was busy when the server closed stays open after its answer, and the server would wait for it; one
@@ -131,6 +155,13 @@ function isOpen({ routeOptions: { url } }: FastifyRequest, { METRICS_ACCESS }: P
     url !== undefined &&
     (url.startsWith('/health/') || url === '/openapi.json' || url === '/docs' || url.startsWith('/docs/') || url.startsWith('/docs-'))
   );
+}
+
+/** Bytes that the body may have; 0 for one that is refused unread because it is too large. */
+function announced({ headers, routeOptions: { bodyLimit = 0 } }: FastifyRequest): number {
+  const length = headers['content-length'];
+  if (length !== undefined) return Number(length) <= bodyLimit ? Number(length) : 0;
+  return headers['transfer-encoding'] === undefined ? 0 : bodyLimit;
 }
 
 function secretOf({ headers: { authorization } }: FastifyRequest): string | undefined {

@@ -10,8 +10,10 @@ import { ValidateBy, ValidateNested, type ValidationError, validateSync } from '
 import {
   accountTypes,
   bookIdForm,
+  codeProblem,
   currencyForm,
   type ErrorCode,
+  hiddenIn,
   isDate,
   isMonthDay,
   isPlainDecimal,
@@ -67,22 +69,26 @@ const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them; tab and line ends are text here
 const controlsButLines = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/;
 
-function checkText(text: string, max: number, forbidden: RegExp): Finding | undefined {
+function checkText(text: string, max: number, use: 'name' | 'prose'): Finding | undefined {
   const length = lengthOf(text, max);
   if (length > max) return { code: 'too_large', text: `has ${length} characters; ${max} are allowed`, limit: max };
-  if (forbidden.test(text)) return { code: 'text_invalid', text: 'holds a control character' };
-  return text.trim() === '' ? wrong('must not be blank') : undefined;
+  if ((use === 'name' ? controls : controlsButLines).test(text)) return { code: 'text_invalid', text: 'holds a control character' };
+  if (text.trim() === '') return wrong('must not be blank');
+  const hidden = hiddenIn(text, use);
+  if (hidden !== undefined)
+    return { code: 'text_invalid', text: `holds ${hidden}, which ${use === 'name' ? 'cannot be seen' : 'puts text in another order'}` };
+  return use === 'name' && text.trim() !== text ? { code: 'text_invalid', text: 'begins or ends with a blank' } : undefined;
 }
 
-function textOf(name: string, forbidden: RegExp): { readonly form: Kind; readonly upTo: (max: number) => Kind } {
+function textOf(name: string, use: 'name' | 'prose'): { readonly form: Kind; readonly upTo: (max: number) => Kind } {
   return {
-    form: textual(name, {}, (value) => checkText(value, Number.MAX_SAFE_INTEGER, forbidden)),
-    upTo: (max) => textual(`${name}${max}`, { minLength: 1, maxLength: max, format: name }, (value) => checkText(value, max, forbidden)),
+    form: textual(name, {}, (value) => checkText(value, Number.MAX_SAFE_INTEGER, use)),
+    upTo: (max) => textual(`${name}${max}`, { minLength: 1, maxLength: max, format: name }, (value) => checkText(value, max, use)),
   };
 }
 
-const text = textOf('text', controls);
-const prose = textOf('prose', controlsButLines);
+const text = textOf('text', 'name');
+const prose = textOf('prose', 'prose');
 
 /** A text with a form of its own, such as a code. */
 function formed(name: string, form: RegExp, says: string): Kind {
@@ -99,7 +105,8 @@ const accountCode = textual('account-code', { minLength: 1, maxLength: codeLengt
     return { code: 'too_large', text: `has ${length} characters; an account code has ${codeLength} at most`, limit: codeLength };
   if (code === '') return wrong('must not be empty');
   if (controls.test(code)) return { code: 'text_invalid', text: 'holds a control character' };
-  return code.trim() === code ? undefined : { code: 'text_invalid', text: 'begins or ends with a blank' };
+  const problem = codeProblem(code);
+  return problem === undefined ? undefined : { code: 'text_invalid', text: problem };
 });
 
 function decimal(name: string, isDecimal: (text: string) => boolean, says: string, pattern: string): Kind {
@@ -320,11 +327,11 @@ const of =
   (options) =>
     member(kind, options);
 
-/** One line of text, 1 to `max` characters, not blank. */
+/** One line of text, 1 to `max` characters, nothing in it that is not seen, no blank at its ends. */
 export const Text: MemberDecorator<[max: number]> = (max, options) => member(text.upTo(max), options);
 /** Text with line ends, 1 to `max` characters, not blank. */
 export const Prose: MemberDecorator<[max: number]> = (max, options) => member(prose.upTo(max), options);
-/** Account code: NFC, 1 to 120 characters, no control character, no blank at its ends. */
+/** Account code: NFC, 1 to 120 characters, nothing in it that is not seen, no blank at its ends. */
 export const Code = of(accountCode);
 /** Plain decimal as a string, not negative. */
 export const Amount = of(amount);

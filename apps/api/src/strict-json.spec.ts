@@ -54,6 +54,47 @@ const { node } = fc.letrec<{ node: Node }>((tie) => ({
 }));
 const body = fc.record({ pairs: fc.array(fc.tuple(name, node), { maxLength: 5 }) });
 
+describe('numbers', () => {
+  it.each([
+    ['9007199254740990.6', true],
+    ['1.00000000000000000001', true],
+    ['1e400', true],
+    ['-1e400', true],
+    ['9007199254740993', true],
+    ['2251799813685248.5', false], // stays a fraction, which every check refuses
+    ['4503599627370497.5', true],
+    ['123456789012345678901234567890', true],
+    ['0.1', false],
+    ['1e-400', true],
+    ['9007199254740991', false],
+    ['-9007199254740991', false],
+    ['1.0', false],
+    ['10e-1', false],
+    ['1e3', false],
+    ['0', false],
+    ['-0', false],
+    ['0e999999999', false],
+    ['1e99999999999999999999', true],
+    [`1${'0'.repeat(100)}e-100`, false],
+  ])('%s is rounded by JSON.parse: %s', (token, rounded) => {
+    const text = `{"a": 1, "list": [true, {"x\\"": "9e999", "b" : ${token} }], "z": 2}`;
+    const { finding } = read(text);
+    expect([finding?.code, finding?.details.member]).toEqual(rounded ? ['malformed', 'list.1.b'] : [undefined, undefined]);
+    if (rounded) expect(finding?.message).toContain(token.slice(0, 40));
+  });
+});
+
+describe('a number of a million digits', () => {
+  it.each([
+    ['zeros inside', `1${'0'.repeat(1_000_000)}1`],
+    ['decimals', `0.${'0'.repeat(1_000_000)}1`],
+    ['zeros before the last decimal', `1.${'0'.repeat(1_000_000)}1`],
+    ['an exponent', `1e${'9'.repeat(1_000_000)}`],
+  ])('is refused as soon as it is read: %s', (_what, token) => {
+    expect(refusal(() => read(`{"a":${token}}`)).details.member).toBe('a');
+  });
+});
+
 describe('strict JSON', () => {
   it('finds a name that stands twice exactly where a naive search finds one', () => {
     fc.assert(

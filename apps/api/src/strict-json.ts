@@ -30,7 +30,7 @@ export function readJson(bytes: Buffer): JsonBody {
   if (!isUtf8(bytes)) throw new LedgerError('malformed', 'the body is not UTF-8');
   const text = bytes.toString('utf8');
   const value = parse(text);
-  const { members, depth } = outline(text);
+  const { members, depth, rounded } = outline(text);
   if (depth > depthMax)
     throw new LedgerError('too_large', `the body nests ${depth} levels deep; ${depthMax} are allowed`, { limit: depthMax });
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -42,7 +42,10 @@ export function readJson(bytes: Buffer): JsonBody {
     throw new LedgerError('malformed', `member ${member} is given twice`, { member });
   }
   // Valid UTF-8 holds no lone surrogate and JSON no bare control character, so only an escape can have made one.
-  const finding = (seen.inherited ? findName(value) : undefined) ?? (text.includes('\\u') ? findText(value, '') : undefined);
+  const finding =
+    roundedNumber(text, rounded) ??
+    (seen.inherited ? findName(value) : undefined) ??
+    (text.includes('\\u') ? findText(value, '') : undefined);
   return { value: value as Record<string, unknown>, bytes: bytes.length, ...(finding === undefined ? {} : { finding }) };
 }
 
@@ -54,9 +57,10 @@ function parse(text: string): unknown {
   }
 }
 
-/** Members and deepest level of a text that is known to be JSON. */
-export function outline(text: string): { readonly members: number; readonly depth: number } {
+/** Members and deepest level of a text that is known to be JSON, and the place of the first number that JSON.parse rounds. */
+export function outline(text: string): { readonly members: number; readonly depth: number; readonly rounded?: number } {
   let members = 0;
+  let rounded: number | undefined;
   let depth = 0;
   let deepest = 0;
   for (let at = 0; at < text.length; at++) {
@@ -76,9 +80,72 @@ export function outline(text: string): { readonly members: number; readonly dept
       case 125: // }
         depth--;
         break;
+      case 45: // -
+      case 48:
+      case 49:
+      case 50:
+      case 51:
+      case 52:
+      case 53:
+      case 54:
+      case 55:
+      case 56:
+      case 57: {
+        const end = endOfNumber(text, at);
+        if (rounded === undefined && isRounded(text.slice(at, end))) rounded = at;
+        at = end - 1;
+        break;
+      }
     }
   }
-  return { members, depth: deepest };
+  return { members, depth: deepest, ...(rounded === undefined ? {} : { rounded }) };
+}
+
+/** The place behind the number that begins at `start`. */
+function endOfNumber(text: string, start: number): number {
+  let end = start + 1;
+  // Digits, point, signs, e and E; what is JSON has a comma, a bracket or a blank behind a number.
+  for (
+    let code = text.charCodeAt(end);
+    (code >= 43 && code <= 57 && code !== 44) || code === 101 || code === 69;
+    code = text.charCodeAt(++end)
+  );
+  return end;
+}
+
+/**
+ * Whether a number becomes a whole one, or none, that it is not: 9007199254740990.6, 1e400. Fractions that stay fractions
+ * (0.1) are refused by every check there is, and a whole number beyond 2^53 is no safe integer any more.
+ */
+function isRounded(token: string): boolean {
+  const value = Number(token);
+  if (Number.isSafeInteger(value) && token.length < 16 && !/[.eE]/.test(token)) return false;
+  if (!Number.isFinite(value)) return true;
+  if (!Number.isInteger(value)) return false;
+  const [, digits = '', decimals = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(token) ?? [];
+  // Whole when all that stands behind the shifted point is zero; the digits before it must be those of the value.
+  const all = (digits + decimals).replace(/^0+/, '');
+  const shift = Number(exponent) - decimals.length;
+  if (all === '') return false;
+  // By hand: /0+$/ would look at a million zeros a million times.
+  let end = all.length;
+  while (all.charCodeAt(end - 1) === 48) end--;
+  const zeros = shift + all.length - end;
+  // A finite number has 309 digits at most before its point.
+  if (zeros < 0 || end + zeros > 400) return true;
+  return BigInt(all.slice(0, end) + '0'.repeat(zeros)) !== BigInt(Math.abs(value));
+}
+
+/** The finding about the number at a place. */
+function roundedNumber(text: string, place: number | undefined): LedgerError | undefined {
+  if (place === undefined) return undefined;
+  const token = text.slice(place, endOfNumber(text, place));
+  const member = pathAt(text, place);
+  return new LedgerError(
+    'malformed',
+    `${member} must not be ${token.length <= 40 ? token : `${token.slice(0, 40)}…`}: numbers are whole and below 2^53, others are given as texts`,
+    { member },
+  );
 }
 
 /** The place behind the string that begins at `start`. */
@@ -115,9 +182,18 @@ function survey(value: object, seen: Survey): void {
  * @param text JSON
  */
 export function firstDuplicate(text: string): string | undefined {
+  return walk(text, Number.POSITIVE_INFINITY).duplicate;
+}
+
+/** The path of the value that begins at a place; the whole has the empty path. */
+const pathAt = (text: string, place: number): string => walk(text, place).path;
+
+/** Goes through a JSON text up to a place, or to the first member that stands twice. */
+function walk(text: string, place: number): { readonly path: string; readonly duplicate?: string } {
   const levels: { readonly names: Set<string> | undefined; name: string; index: number }[] = [];
+  const path = (): string => levels.map(({ names, name, index }) => (names === undefined ? String(index) : shown(name))).join('.');
   let key: string | undefined;
-  for (let at = 0; at < text.length; at++) {
+  for (let at = 0; at < text.length && at < place; at++) {
     const level = levels.at(-1);
     switch (text.charCodeAt(at)) {
       case 34: {
@@ -129,8 +205,7 @@ export function firstDuplicate(text: string): string | undefined {
       case 58:
         if (level !== undefined && key !== undefined) {
           level.name = key;
-          if (level.names?.has(key))
-            return levels.map(({ names, name, index }) => (names === undefined ? String(index) : shown(name))).join('.');
+          if (level.names?.has(key) && place === Number.POSITIVE_INFINITY) return { path: '', duplicate: path() };
           level.names?.add(key);
         }
         break;
@@ -149,7 +224,7 @@ export function firstDuplicate(text: string): string | undefined {
         break;
     }
   }
-  return undefined;
+  return { path: path() };
 }
 
 /** What every JavaScript object has; class-transformer and class-validator take such members for their own or for known. */

@@ -7,6 +7,7 @@ import { type BookState, scaleOf } from './book';
 import type { Decision } from './decision';
 import { type ErrorDetails, LedgerError, Refusals } from './errors';
 import { fromMinor, toMinor, totalFits } from './money';
+import { codeProblem } from './text';
 
 export type Side = 'debit' | 'credit';
 export const accountTypes = ['asset', 'liability', 'equity', 'income', 'expense', 'memorandum'] as const;
@@ -218,11 +219,12 @@ export type ChangeAccount =
 
 /**
  * @param id the new account's id (UUIDv7)
- * @throws LedgerError malformed | account_exists | parent_invalid | currency_unknown | scale_exceeded
+ * @throws LedgerError malformed | text_invalid | account_exists | parent_invalid | currency_unknown | scale_exceeded
  */
 export function openAccount(decision: Decision, command: OpenAccount, id: string): void {
   const book = decision.book();
   const refusals = new Refusals();
+  checkCode(command.code, refusals);
   checkRestrictions(command, refusals);
   checkCurrencies(book, command, refusals);
   if (decision.accountIdByCode(command.code) !== undefined) {
@@ -266,6 +268,11 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
       metadata,
     },
   });
+}
+
+function checkCode(code: string, refusals: Refusals): void {
+  const problem = codeProblem(code);
+  if (problem !== undefined) refusals.note('text_invalid', () => `code ${problem}`, { member: 'code' });
 }
 
 const codeTaken = (code: string): string => `account code ${code} is or was in use; a code is never given to another account`;
@@ -319,7 +326,7 @@ export const unknownCurrency = (currency: string): string =>
 /**
  * Renames, recodes, freezes, unfreezes or closes an account. Freezing a frozen account and the like is refused, so that the
  * log holds no event that changed nothing.
- * @throws LedgerError account_unknown (not_found) | account_exists | account_closed | account_frozen | account_not_frozen | account_not_empty
+ * @throws LedgerError account_unknown (not_found) | text_invalid | account_exists | account_closed | account_frozen | account_not_frozen | account_not_empty
  */
 export function changeAccount(decision: Decision, command: ChangeAccount): void {
   decision.book();
@@ -339,6 +346,7 @@ function changeOf(decision: Decision, account: AccountState, command: ChangeAcco
     case 'RenameAccount':
       return { type: 'AccountRenamed', data: { name: command.name } };
     case 'ChangeAccountCode': {
+      checkCode(command.code, refusals);
       const owner = decision.accountIdByCode(command.code);
       if (owner !== undefined && (owner !== account.id || command.code === account.code))
         refusals.note('account_exists', () => codeTaken(command.code), { account: command.code });

@@ -7,3 +7,4 @@ export * from './errors';
 export * from './iso-4217';
 export * from './journal';
 export * from './money';
+export * from './text';
