@@ -8,6 +8,7 @@ import 'reflect-metadata';
 import { parseArgs } from 'node:util';
 import { EmptyServer, LoadGenerator } from './http';
 import { serveRole } from './processes';
+import { Meter } from './rates';
 import { printReport } from './report';
 import { guard, measure } from './run';
 import { Writer, type WriterOptions } from './writer';
@@ -16,6 +17,7 @@ const roles: Readonly<Record<string, (...given: never[]) => Promise<object>>> = 
   writer: async (options: WriterOptions) => new Writer(options),
   'load-generator': async () => new LoadGenerator(),
   'empty-server': () => EmptyServer.start(),
+  meter: (url: string, directory: string) => Meter.open(url, directory),
 };
 
 async function main(): Promise<void> {

@@ -248,7 +248,8 @@ export function lastCommitted(): { readonly file: string; readonly result: Resul
   return usable.find(({ result }) => result.kind === 'full') ?? usable[0];
 }
 
-export const git = (...args: string[]): string => execFileSync('git', args, { cwd: repository(), encoding: 'utf8' }).trim();
+export const git = (...args: string[]): string =>
+  execFileSync('git', ['--no-optional-locks', ...args], { cwd: repository(), encoding: 'utf8' }).trim();
 const repository = (): string => process.cwd();
 
 // --- Tables ---

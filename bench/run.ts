@@ -4,9 +4,11 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
+import { runAsOf, runBalances } from './as-of';
 import { runBaseline } from './baseline';
 import { commitFloor } from './floors';
 import { HttpTargets, httpCases } from './http';
+import { runImport, runLogRates } from './rates';
 import {
   compareRatios,
   type Group,
@@ -45,7 +47,8 @@ interface Case {
 }
 
 /** Every case in the order in which a round takes them: what is compared stands near what it is compared with. */
-function casesOf(server: BenchServer, http: () => HttpTargets, { seconds }: RunOptions): Case[] {
+function casesOf(server: BenchServer, http: () => HttpTargets, { quick, rounds, seconds, lines }: RunOptions): Case[] {
+  const entries = quick ? 10_000 : 50_000;
   const baseline = (['uniform', 'hot'] as const).flatMap((pick) =>
     [8, 32].map(
       (callers): Case => ({
@@ -73,6 +76,11 @@ function casesOf(server: BenchServer, http: () => HttpTargets, { seconds }: RunO
     ...httpCases.map(
       (wanted): Case => ({ ...{ name: wanted.name, group: 'http', quick: wanted.quick }, run: () => http().run(wanted, seconds) }),
     ),
+    { name: 'as-of', group: 'as-of', quick: true, once: true, run: () => runAsOf(server, lines, rounds) },
+    { name: 'balances', group: 'as-of', once: true, run: () => runBalances(server, 5) },
+    { name: 'rates-uniform', group: 'rates', quick: true, once: true, run: () => runLogRates(server, 'uniform', entries) },
+    { name: 'rates-hot', group: 'rates', once: true, run: () => runLogRates(server, 'hot', entries) },
+    { name: 'import', group: 'rates', once: true, run: () => runImport(server, entries / 2) },
   ];
 }
 

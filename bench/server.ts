@@ -97,15 +97,12 @@ export class BenchServer {
   async database(template: string, fill: (database: BenchDatabase) => Promise<void>): Promise<BenchDatabase> {
     const source = `bench_${template.replaceAll('-', '_')}`;
     if (!this.templates.has(source)) {
-      await this.admin.query(`DROP DATABASE IF EXISTS ${source} WITH (FORCE)`);
-      await this.admin.query(`CREATE DATABASE ${source}`);
-      await migrate(this.urlOf(source));
-      await this.admin.query(`GRANT book_keeper_app TO ${login}`);
-      const empty = await this.opened(source);
+      const empty = await this.empty(source);
+      this.templates.add(source);
       await fill(empty);
       await empty.admin.query('VACUUM ANALYZE');
       await empty.admin.end();
-      this.templates.add(source);
+      this.open.delete(empty);
     }
     const name = `${source}_${++this.clones}`;
     await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
@@ -113,6 +110,15 @@ export class BenchServer {
     const clone = await this.opened(name);
     await clone.admin.query('CHECKPOINT');
     return clone;
+  }
+
+  /** A migrated database without a book. */
+  async empty(name: string): Promise<BenchDatabase> {
+    await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    await this.admin.query(`CREATE DATABASE ${name}`);
+    await migrate(this.urlOf(name));
+    await this.admin.query(`GRANT book_keeper_app TO ${login}`);
+    return this.opened(name);
   }
 
   private async opened(name: string): Promise<BenchDatabase> {

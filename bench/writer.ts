@@ -6,7 +6,7 @@
 import type { Pool } from 'pg';
 import { addDays, type EntryLine, type PostEntry } from '#domain';
 import { EventStore } from '#event-store';
-import { type CommandContext, catalogue, Ledger, Projector } from '#ledger';
+import { type CommandContext, catalogue, Ledger, Projector, readConfig } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { generator, zipf } from './statistics';
 
@@ -60,7 +60,7 @@ const context = (key: string): CommandContext => ({ key, userId: '01930000-0000-
 export const codeOf = (index: number): string => `Assets:${String(index).padStart(7, '0')}`;
 export const firstDay = '2024-01-01';
 /** Every account has one, so that every line is held against it; none is ever reached. */
-export const limits = [{ currency: 'EUR', min: '-99999999999999' }] as const;
+export const limits = [{ currency: 'EUR', min: '-99999999999999.00' }] as const;
 
 export class Writer {
   private readonly pool: Pool;
@@ -78,9 +78,7 @@ export class Writer {
     this.pool = openPool(url, { max: 6 });
     const store = new EventStore(this.pool, catalogue);
     this.projector = new Projector(store, this.pool);
-    const config = {
-      ...{ STATE_CACHE_MB: stateCacheMb, WRITER_CONNECTIONS: 4, QUEUE_PER_BOOK: 10_000, QUEUE_TOTAL: 50_000, QUEUE_MB: 64, COMMAND_DEADLINE_MS: 60_000 },
-    };
+    const config = readConfig({ STATE_CACHE_MB: String(stateCacheMb), COMMAND_DEADLINE_MS: '60000' });
     this.ledger = new Ledger(store, {
       connect: () => connect(url, { pipeline: true }),
       config,

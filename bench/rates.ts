@@ -1,0 +1,164 @@
+/**
+ * Rates of what works through a whole log or file: folding projections, replaying an aggregate, verifying a book, importing.
+ * Each in a process of its own (role `meter`), so that its memory is its own; folding beside a binary COPY of the very rows
+ * that it wrote.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { accountReducer } from '#domain';
+import { accountCodes, createLogger, importFile, importFormats, openService, readConfig, type Service } from '#ledger';
+import { copyFloor, copyRows } from './floors';
+import { startRole } from './processes';
+import type { BenchDatabase, BenchServer } from './server';
+import { generator, median } from './statistics';
+import { booksDatabase, type Figures } from './write-path';
+import { codeOf, Writer } from './writer';
+
+const bookId = 'bench-1';
+const projectionTables = ['running_totals', 'account_lines', 'entries', 'account_versions'];
+
+/** @param entries to post before they are folded, replayed and verified */
+export async function runLogRates(server: BenchServer, pick: 'uniform' | 'hot', entries: number): Promise<[string, Figures][]> {
+  const database = await booksDatabase(server);
+  try {
+    const writer = new Writer({ url: database.url });
+    await writer.start({ books: [bookId], accounts: 10_000, pick, lines: 2, callers: 1_024, entries, tag: 'rates' });
+    await writer.stop('all');
+    await writer.close();
+    const found: [string, Figures][] = [[`fold-${pick}`, await fold(server, database, 3 * entries)]];
+    if (pick === 'hot') {
+      found.push(['replay-from-events', await metered(server, database, (its) => its.replay(false, 3))]);
+      found.push(['replay-from-snapshot', await metered(server, database, (its) => its.replay(true, 200))]);
+    }
+    found.push([`verify-${pick}`, await metered(server, database, (its) => its.verify())]);
+    return found;
+  } finally {
+    await database.drop();
+  }
+}
+
+async function fold(server: BenchServer, database: BenchDatabase, events: number): Promise<Figures> {
+  const { admin } = database;
+  const { rows } = await admin.query<{ position: number }>('SELECT position FROM projections.cursors WHERE book_id = $1', [bookId]);
+  const from = rows[0]?.position ?? 0;
+  const figures = await metered(server, database, (its) => its.fold(events));
+  let copied = 0;
+  for (const table of projectionTables) {
+    // In the order in which they were written.
+    const written = await copyRows(admin, `projections.${table}`, `WHERE book_id = '${bookId}' AND position > ${from} ORDER BY position`);
+    if (written.rows > 0) copied += (await copyFloor(admin, written)).seconds;
+  }
+  return {
+    ...figures,
+    copyOfRowsEventsPerSecond: events / copied,
+    ofCopyOfRows: ((figures.eventsPerSecond ?? Number.NaN) * copied) / events,
+  };
+}
+
+/** A file of entries of two lines, into a book of its own. */
+export async function runImport(server: BenchServer, entries: number): Promise<Figures> {
+  const database = await server.empty('bench_import');
+  try {
+    const file = join(server.directory, 'postings.csv');
+    const random = generator(42);
+    const rows = Array.from({ length: entries }, (_, entry) => {
+      const amount = ((1 + Math.floor(random() * 9_999_999)) / 100).toFixed(2);
+      const day = `2026-${String(1 + Math.floor(random() * 12)).padStart(2, '0')}-15`;
+      const [debit, credit] = [Math.floor(random() * 500), 500 + Math.floor(random() * 500)];
+      return `t${entry},${day},Invoice ${entry},1,${codeOf(debit)},EUR,${amount}\nt${entry},${day},Invoice ${entry},2,${codeOf(credit)},EUR,-${amount}\n`;
+    });
+    writeFileSync(file, `txn,date,description,line,account,commodity,quantity\n${rows.join('')}`);
+    return await metered(server, database, (its) => its.import(file, entries));
+  } finally {
+    await database.drop();
+  }
+}
+
+async function metered(
+  server: BenchServer,
+  { url }: BenchDatabase,
+  measure: (
+    its: { [K in 'fold' | 'replay' | 'verify' | 'import']: (...given: Parameters<Meter[K]>) => Promise<Figures> },
+  ) => Promise<Figures>,
+): Promise<Figures> {
+  const meter = await startRole<Meter>('meter', url, server.directory);
+  try {
+    return await measure(meter.its);
+  } finally {
+    await meter.end();
+  }
+}
+
+// --- In a process of its own ---
+
+export class Meter {
+  private constructor(private readonly service: Service) {}
+
+  static async open(url: string, directory: string): Promise<Meter> {
+    const config = readConfig({
+      DATABASE_URL: url,
+      DATA_DIR: directory,
+      BOOTSTRAP_API_KEY: 'the-key-of-the-bench-itself',
+      LOG_LEVEL: 'error',
+    });
+    return new Meter(await openService(config, { log: createLogger(config), project: false, migrate: false }));
+  }
+
+  /** Folds what is not folded yet. */
+  async fold(events: number): Promise<Figures> {
+    const start = performance.now();
+    const cpu = process.cpuUsage();
+    while ((await this.service.projector.fold(bookId)) !== 'done');
+    const seconds = (performance.now() - start) / 1_000;
+    const used = process.cpuUsage(cpu);
+    await this.service.projector.caughtUp(bookId, (await this.service.store.head(bookId)).position, 1_000);
+    return { eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, ...memory() };
+  }
+
+  /** Loads the busiest account. */
+  async replay(snapshots: boolean, times: number): Promise<Figures> {
+    const { store } = this.service;
+    const id = (await store.streamsByName(bookId, accountCodes, [codeOf(0)])).get(codeOf(0)) ?? '';
+    const durations: number[] = [];
+    let version = 0;
+    for (let n = 0; n < times; n++) {
+      const start = performance.now();
+      version = (await store.load(bookId, id, accountReducer as never, { snapshots }))?.version ?? 0;
+      durations.push(performance.now() - start);
+    }
+    return {
+      p50Ms: median(durations),
+      events: version,
+      ...(snapshots ? {} : { eventsPerSecond: (version / median(durations)) * 1_000 }),
+      ...memory(),
+    };
+  }
+
+  /** Verifies the book, which must be clean. */
+  async verify(): Promise<Figures> {
+    const cpu = process.cpuUsage();
+    const { clean, events, seconds, found, books, installation } = await this.service.verify({ books: [bookId] });
+    const used = process.cpuUsage(cpu);
+    if (!clean)
+      throw new Error(
+        `verify found ${found}: ${JSON.stringify([...installation, ...books.flatMap(({ findings }) => findings)].slice(0, 3))}`,
+      );
+    return { eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, ...memory() };
+  }
+
+  async import(file: string, entries: number): Promise<Figures> {
+    const summary = await importFile(this.service, {
+      ...{ book: bookId, file, source: 'bench', onError: 'stop', dryRun: false, userId: 'bench', zeroLines: 'refuse' },
+      format: importFormats['postings-csv'] as (typeof importFormats)[string],
+      create: { name: 'Bench', baseCurrency: 'EUR', fiscalYearStart: '01-01' },
+    });
+    if (summary.posted !== entries)
+      throw new Error(`${summary.posted} of ${entries} entries were imported: ${JSON.stringify(summary.firstRefusal)}`);
+    return { entriesPerSecond: entries / summary.postingSeconds, ofAllEntriesPerSecond: entries / summary.seconds, ...memory() };
+  }
+}
+
+/** The process at its largest, and what is live in JavaScript now. */
+function memory(): Figures {
+  return { peakRssMb: process.resourceUsage().maxRSS / 1_024, heapMb: process.memoryUsage().heapUsed / 1_048_576 };
+}
