@@ -71,6 +71,13 @@ export const settings = declare({
     meaning:
       'Whose X-Forwarded-For is believed. off: nobody; a number: so many proxies in front of the service; addresses and networks with commas between: these (10.0.0.0/8,::1, or loopback, linklocal, uniquelocal).',
   },
+  BODIES_MB: {
+    default: '64',
+    range: [1, 65_536],
+    meaning:
+      'Size of the request bodies that may be read or wait at one time; a book may take as much as it leaves free, so half of it when alone; beyond that 429 queue_full.',
+  },
+  HTTP_CONNECTIONS: { default: '10000', range: [1, 1_000_000], meaning: 'Connections to the HTTP server; more are closed at once.' },
   PROJECT: { default: 'inline', meaning: 'inline: this process folds projections; off: another one (the worker) does.' },
 });
 

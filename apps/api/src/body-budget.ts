@@ -1,0 +1,56 @@
+/**
+ * How much of what callers send may be in memory at one time. The write queue counts commands, and a command may be sixty
+ * bytes or thirty megabytes; here their bytes are counted, before any of them is read. Guarantees that bodies which are
+ * read, parsed, waiting or under way never exceed the budget, and that a flood for one book leaves as much room for others as
+ * it takes.
+ */
+import { LedgerError } from '#domain';
+
+/** A part of the budget. It is free again once everybody who keeps it has let go. */
+export interface Reservation {
+  keep(): void;
+  letGo(): void;
+}
+
+export class BodyBudget {
+  private taken = 0;
+  private readonly takenByBook = new Map<string, number>();
+
+  /** @param bytes for all bodies together */
+  constructor(private readonly bytes: number) {}
+
+  /**
+   * @param book as the path names it; the same share for all requests without one
+   * @returns kept once
+   * @throws LedgerError queue_full
+   */
+  take(size: number, book = ''): Reservation {
+    const own = this.takenByBook.get(book) ?? 0;
+    const free = this.bytes - this.taken;
+    // As in the write queue: a book takes as much as it leaves free, and what is alone may be of any size.
+    if ((own > 0 && own + size > free) || (this.taken > 0 && size > free)) {
+      throw new LedgerError(
+        'queue_full',
+        `requests of ${this.taken} bytes are under way, ${own} of them for this book; ${this.bytes} are allowed. Repeat with the same key`,
+        { retryAfter: 1 },
+      );
+    }
+    this.add(book, size);
+    let keepers = 1;
+    return {
+      keep: () => {
+        keepers++;
+      },
+      letGo: () => {
+        if (--keepers === 0) this.add(book, -size);
+      },
+    };
+  }
+
+  private add(book: string, size: number): void {
+    this.taken += size;
+    const own = (this.takenByBook.get(book) ?? 0) + size;
+    if (own === 0) this.takenByBook.delete(book);
+    else this.takenByBook.set(book, own);
+  }
+}
