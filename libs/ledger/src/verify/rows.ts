@@ -1,7 +1,8 @@
 /**
  * Rows of a long answer, read ahead. Hides SQL cursors and node-pg's row objects: a statement selects one text per row, and a
  * chunk of them comes as an array of strings while the server makes the next one. All cursors share one connection and its
- * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks.
+ * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes
+ * however large its rows are.
  */
 import type { ClientBase, Connection, DatabaseError, Submittable } from 'pg';
 
@@ -55,14 +56,19 @@ class Fetch implements Submittable {
   }
 }
 
+const rowsMax = 3_000;
+/** Entries may have a megabyte each: the first chunks are small, until it is known how large the rows are. */
+const rowsAtFirst = 50;
+const charactersMax = 2 * 1024 * 1024;
+
 export class RowCursor {
-  private next: Promise<string[]> | undefined;
   private static count = 0;
+  private size = rowsAtFirst;
+  private next: Promise<string[]> | undefined;
 
   private constructor(
     private readonly client: ClientBase,
     private readonly name: string,
-    private readonly size: number,
   ) {
     this.next = this.fetch();
   }
@@ -70,19 +76,23 @@ export class RowCursor {
   /**
    * @param client inside an SQL transaction
    * @param select a SELECT of one text column, without parameters
-   * @param size rows per chunk
    */
-  static async open(client: ClientBase, select: string, size = 3_000): Promise<RowCursor> {
+  static async open(client: ClientBase, select: string): Promise<RowCursor> {
     const name = `verify_${++RowCursor.count}`;
     await client.query(`DECLARE ${name} NO SCROLL CURSOR FOR ${select}`);
-    return new RowCursor(client, name, size);
+    return new RowCursor(client, name);
   }
 
   /** The next rows, in order; an empty array at the end. */
   async chunk(): Promise<string[]> {
     if (this.next === undefined) return [];
     const rows = await this.next;
-    this.next = rows.length < this.size ? undefined : this.fetch();
+    const last = rows.length < this.size;
+    let characters = 0;
+    for (const row of rows) characters += row.length;
+    // At most eight times as many as now, since the next rows may be larger than these.
+    this.size = Math.max(1, Math.min(rowsMax, 8 * this.size, Math.floor((charactersMax * this.size) / Math.max(1, characters))));
+    this.next = last ? undefined : this.fetch();
     return rows;
   }
 

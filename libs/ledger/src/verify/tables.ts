@@ -175,30 +175,24 @@ export async function checkClaims(client: ClientBase, bookId: string, findings: 
 
 /** @returns how many contexts that events refer to were erased */
 export async function checkContexts(client: ClientBase, replay: BookReplay, findings: Findings): Promise<number> {
-  const { bookId } = replay;
-  const { rows } = await client.query<{
-    hash: string;
-    salt: Buffer;
-    ip: string | null;
-    user_agent: string | null;
-    at: string;
-    receipt: boolean;
-  }>(
-    `SELECT encode(c.context_hash, 'hex') AS hash, c.salt, c.ip, c.user_agent, c.first_seen_at::text AS at,
-            EXISTS (SELECT FROM log.receipts r WHERE r.book_id = $1 AND r.recorded_at = c.first_seen_at) AS receipt
-       FROM log.command_contexts c WHERE c.book_id = $1`,
-    [bookId],
-  );
+  const book = literal(client, replay.bookId);
+  const select = `SELECT concat_ws(E'\\t', encode(c.context_hash, 'hex'), encode(c.salt, 'hex'), c.first_seen_at, r.recorded_at IS NOT NULL, json_build_array(c.ip, c.user_agent))
+                    FROM log.command_contexts c
+                    LEFT JOIN (SELECT DISTINCT recorded_at FROM log.receipts WHERE book_id = ${book}) AS r ON r.recorded_at = c.first_seen_at
+                   WHERE c.book_id = ${book}`;
   const there = new Set<string>();
-  for (const { hash, salt, ip, user_agent, at, receipt } of rows) {
+  await eachRow(client, select, (text) => {
+    const [hash = '', salt = '', at = '', receipt, place = ''] = text.split('\t');
     const row = `log.command_contexts ${hash}`;
-    if (!receipt) findings.add('context', `${row}: first_seen_at is ${instantOf(at)}, when no receipt of the book was recorded`, { row });
-    if (ip === null && user_agent === null) continue; // erased in place
+    if (receipt !== 't')
+      findings.add('context', `${row}: first_seen_at is ${instantOf(at)}, when no receipt of the book was recorded`, { row });
+    const [ip, userAgent] = JSON.parse(place) as (string | null)[];
+    if (ip === null && userAgent === null) return; // erased in place
     there.add(hash);
-    const place = canonicalJson({ ip: ip ?? undefined, userAgent: user_agent ?? undefined });
-    const made = createHash('sha256').update(salt).update(place, 'utf8').digest('hex');
+    const hashed = createHash('sha256').update(Buffer.from(salt, 'hex'));
+    const made = hashed.update(canonicalJson({ ip: ip ?? undefined, userAgent: userAgent ?? undefined }), 'utf8').digest('hex');
     if (made !== hash) findings.add('context', `${row}: context_hash is ${hash}, salt, ip and user_agent give ${made}`, { row });
-  }
+  });
   let erased = 0;
   for (const hash of replay.contexts) if (!there.has(hash)) erased++;
   return erased;
