@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { EntryLine, PostEntry } from '#domain';
 import { EventStore } from '#event-store';
-import { type Answer, type Command, catalogue, Projector } from '#ledger';
+import { type Answer, type Command, catalogue, Projector, verifyBooks } from '#ledger';
 import { openPool } from '#postgres';
 import { balanceIn, checkBook, openBookWith, run, startLedger } from './ledgers';
 
@@ -207,8 +207,8 @@ export async function folded(admin: Client, bookId: string, timeoutMs = 60_000):
 }
 
 /**
- * Compares the projected rows of a book that is folded with its log: every line and every entry once, none too many; and with
- * the rows that come out when the book is folded again (I7).
+ * Compares the projected rows of a book that is folded with its log: every line and every entry once, none too many; with what
+ * `verify` derives, which looks at the whole book; and with the rows that come out when the book is folded again (I7).
  * @returns the number of rows compared
  * @throws Error naming table and row
  */
@@ -232,6 +232,9 @@ export async function checkProjections(admin: Client, url: string, bookId: strin
   const pool = openPool(url, { max: 4 });
   const projector = new Projector(new EventStore(pool, catalogue), pool);
   try {
+    const { books, installation } = await verifyBooks(pool, { books: [bookId] });
+    const findings = [...books.flatMap((book) => book.findings), ...installation];
+    if (books.length !== 1 || findings.length > 0) throw new Error(`verify: ${JSON.stringify(findings.slice(0, 5))}`);
     await projector.rebuild(bookId);
     projector.start();
     const { rows: heads } = await admin.query<{ position: number }>('SELECT position FROM log.book_heads WHERE book_id = $1', [bookId]);
