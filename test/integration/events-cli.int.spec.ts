@@ -306,7 +306,12 @@ describe('following', () => {
       waiting,
       async reached(position) {
         while ((found.at(-1)?.event.position ?? 0) < position) {
-          await Promise.race([done.then(() => Promise.reject(new Error(`ended at ${found.at(-1)?.event.position}, before ${position}`))), new Promise<void>((resolve) => { wake = resolve; })]); // biome-ignore format: one thought
+          await Promise.race([
+            done.then(() => Promise.reject(new Error(`ended at ${found.at(-1)?.event.position}, before ${position}`))),
+            new Promise<void>((resolve) => {
+              wake = resolve;
+            }),
+          ]);
         }
       },
       async stop() {
@@ -434,7 +439,10 @@ describe('book-keeper events', () => {
       '--recorded-to',
       log.at(-1)?.recordedAt ?? '',
     );
-    const found = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as EventAnswer); // biome-ignore format: one thought
+    const found = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as EventAnswer);
     expect(found.length).toBeGreaterThan(0);
     expect(found).toEqual(naive(log, { userId: users.bob, from: '2026-02-01', to: '2026-03-31' }).map((position) => log[position - 1]));
   });
@@ -463,7 +471,10 @@ describe('book-keeper events', () => {
     following.process.kill('SIGINT');
     const { code, stdout, stderr } = await following.ended;
     expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
-    const shown = stdout.trimEnd().split('\n').map((line) => (JSON.parse(line) as EventAnswer).position); // biome-ignore format: one thought
+    const shown = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as EventAnswer).position);
     expect(shown).toEqual([position - 1, position, position + 1, position + 2]);
   });
 

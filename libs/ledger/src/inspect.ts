@@ -124,7 +124,7 @@ export type HeadComparison =
   | { readonly kind: 'agrees'; readonly version: number }
   /** `before` of each change is what is stored, `after` what the events say. */
   | { readonly kind: 'differs'; readonly version: number; readonly changes: readonly StateChange[] }
-  /** At another version than the newest, or of another version of the reducer: it is not used. */
+  /** A snapshot at an earlier version, from where the rest is folded; or of another version of the reducer: it is not used. */
   | { readonly kind: 'older'; readonly version: number; readonly reducerVersion: number }
   | { readonly kind: 'missing' };
 
@@ -411,8 +411,8 @@ export class Inspector {
   }
 
   /** The entries of a fiscal year after a position, in order: what gave its numbers. */
-  private async *postedIn(bookId: string, fiscalYear: string, after: number): AsyncGenerator<StoredEvent> {
-    const { position: head } = await this.head(bookId);
+  private async *postedIn(bookId: string, fiscalYear: string, after: number, last?: number): AsyncGenerator<StoredEvent> {
+    const head = last ?? (await this.head(bookId)).position;
     for (let at = after; at < head; ) {
       const upTo = Math.min(head, at + windowMax);
       const { rows } = await this.pool.query<StoredEvent>({
@@ -500,50 +500,44 @@ export class Inspector {
         }
       }
     }
-    const head = at === versions ? compareHead(stored, versions, reducer.version, reducer.toSnapshot(state)) : undefined;
+    const head = at === versions ? compareHead(stored, versions, how, reducer.toSnapshot(state)) : undefined;
     return { versions, before: before === undefined ? undefined : show(before), state: show(state), event, head };
   }
 
   /** The last numbers of a fiscal year: version 1 is its definition, and each entry of the year one more. */
   private async foldNumbers(bookId: string, streamId: string, fiscalYear: string, wanted: number | undefined): Promise<Folded> {
-    const { rows } = await this.pool.query<StoredHead>({
+    // Both in one statement: what is compared must end where the head was stored.
+    const { rows } = await this.pool.query<StoredHead & { position: number }>({
       name: 'inspect-numbers',
-      text: 'SELECT version, reducer_version AS "reducerVersion", state FROM log.heads WHERE book_id = $1 AND stream_id = $2',
+      text: `SELECT b.position, h.version, h.reducer_version AS "reducerVersion", h.state
+               FROM log.book_heads b LEFT JOIN log.heads h ON h.book_id = b.book_id AND h.stream_id = $2 WHERE b.book_id = $1`,
       values: [bookId, streamId],
     });
-    const stored = rows[0];
+    const [stored] = rows;
     const show = (numbers: ReadonlyMap<string, number>): unknown => ({
       fiscalYear,
       last: [...numbers].sort().map(([journalCode, number]) => ({ journalCode, number })),
     });
-    const numbers = new Map<string, number>();
     const all = await this.store.readStream(bookId, bookStreamId(bookId));
     const definition = all.find(({ eventType, data }) => eventType === 'FiscalYearDefined' && data.label === fiscalYear);
     let versions = 1;
-    let before: unknown;
-    let state = wanted === undefined || wanted === 1 ? show(numbers) : undefined;
-    let event: StoredEvent | undefined = state === undefined ? undefined : definition;
-    for await (const posted of this.postedIn(bookId, fiscalYear, 0)) {
+    let before = new Map<string, number>();
+    const at = new Map<string, number>();
+    let event: StoredEvent | undefined = definition;
+    for await (const posted of this.postedIn(bookId, fiscalYear, 0, stored?.position)) {
+      const { journalCode, number } = posted.data as { journalCode: string; number: number };
       versions++;
-      const isIt = wanted === undefined || versions === wanted;
-      if (isIt) before = show(numbers);
-      numbers.set(String(posted.data.journalCode), Number(posted.data.number));
-      if (!isIt) continue;
-      state = show(numbers);
+      if (wanted !== undefined && versions > wanted) continue;
+      before = new Map(at);
+      at.set(journalCode, number);
       event = posted;
     }
-    // An entry may have been posted after the head was read: then the head is compared the next time.
-    const newest = (wanted ?? versions) === versions && (stored === undefined || stored.version === versions);
-    const sorted = stored?.state as { fiscalYear: string; last: [string, number][] } | undefined;
-    const snapshot = { fiscalYear, last: [...numbers].sort() };
-    const comparable = stored && { ...stored, state: { ...sorted, last: [...(sorted?.last ?? [])].sort() } };
-    return {
-      versions,
-      before,
-      state,
-      event,
-      head: newest ? compareHead(comparable, versions, stored?.reducerVersion ?? 1, snapshot) : undefined,
-    };
+    if (wanted !== undefined && wanted > versions) return { versions };
+    const head =
+      (wanted ?? versions) === versions
+        ? compareHead(sortedNumbers(stored), versions, numbersHead, { fiscalYear, last: [...at].sort() })
+        : undefined;
+    return { versions, before: (wanted ?? versions) === 1 ? undefined : show(before), state: show(at), event, head };
   }
 
   // --- Small questions ---
@@ -746,15 +740,25 @@ class Names {
 // --- Aggregates, as states are shown ---
 
 interface Aggregate {
-  readonly reducer: Omit<Reducer<unknown>, 'fromSnapshot'>;
+  readonly reducer: Pick<Reducer<unknown>, 'version' | 'evolve' | 'toSnapshot'>;
+  /** Whether its head is stored with every append, and then read without looking for later events. */
+  readonly headAlways: boolean;
   /** A state as JSON, for people: every member, amounts as decimals. */
   show(state: unknown): unknown;
 }
 
 const aggregates: Readonly<Record<string, Aggregate>> = {
-  Book: { reducer: bookReducer as unknown as Aggregate['reducer'], show: (state) => withoutVersion(state as BookState) },
-  Account: { reducer: accountReducer as unknown as Aggregate['reducer'], show: (state) => showAccount(state as AccountState) },
-  Journal: { reducer: journalReducer as unknown as Aggregate['reducer'], show: (state) => withoutVersion(state as JournalState) },
+  Book: { reducer: bookReducer as unknown as Aggregate['reducer'], headAlways: true, show: (state) => withoutVersion(state as BookState) },
+  Account: {
+    reducer: accountReducer as unknown as Aggregate['reducer'],
+    headAlways: true,
+    show: (state) => showAccount(state as AccountState),
+  },
+  Journal: {
+    reducer: journalReducer as unknown as Aggregate['reducer'],
+    headAlways: false,
+    show: (state) => withoutVersion(state as JournalState),
+  },
 };
 
 function withoutVersion<T extends { readonly version: number }>({ version: _version, ...state }: T): unknown {
@@ -774,13 +778,29 @@ function showAccount({ id: _id, totals, ...state }: AccountState): unknown {
   };
 }
 
-function compareHead(stored: StoredHead | undefined, versions: number, reducerVersion: number, snapshot: unknown): HeadComparison {
+/** How the head of a fiscal year's numbers is kept; the writer has no reducer for it. */
+const numbersHead = { reducer: { version: 1 }, headAlways: true };
+
+/** Day books stand in the order of their first use, which says nothing. */
+function sortedNumbers(stored: StoredHead | undefined): StoredHead | undefined {
+  const last = (stored?.state as { last?: unknown } | null | undefined)?.last;
+  return stored === undefined || !Array.isArray(last)
+    ? stored
+    : { ...stored, state: { ...(stored.state as object), last: [...last].sort() } };
+}
+
+function compareHead(
+  stored: StoredHead | undefined,
+  versions: number,
+  { reducer, headAlways }: { readonly reducer: Pick<Aggregate['reducer'], 'version'>; readonly headAlways: boolean },
+  snapshot: unknown,
+): HeadComparison {
   if (stored === undefined || stored.version === null) return { kind: 'missing' };
-  const { version } = stored;
-  if (version !== versions || stored.reducerVersion !== reducerVersion)
-    return { kind: 'older', version, reducerVersion: stored.reducerVersion };
-  if (canonicalJson(stored.state) === canonicalJson(snapshot)) return { kind: 'agrees', version };
-  return { kind: 'differs', version, changes: differences(stored.state, JSON.parse(canonicalJson(snapshot))) };
+  const { version, reducerVersion } = stored;
+  if (reducerVersion !== reducer.version || (version < versions && !headAlways)) return { kind: 'older', version, reducerVersion };
+  if (version === versions && canonicalJson(stored.state) === canonicalJson(snapshot)) return { kind: 'agrees', version };
+  const place = version === versions ? [] : [{ path: 'version', before: String(version), after: String(versions) }];
+  return { kind: 'differs', version, changes: [...place, ...differences(stored.state, JSON.parse(canonicalJson(snapshot)))] };
 }
 
 /** Members by which the elements of a list are told apart, in this order. */
