@@ -11,9 +11,9 @@ import { EventStore } from '#event-store';
 import { catalogue, Projector, Queries } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type DurableServer, durableServer } from '../support/database';
-import { run, startLedger, transfer } from '../support/ledgers';
+import { run, startLedger, testConfig, transfer } from '../support/ledgers';
 import { LoadProcess, writers } from '../support/load-process';
-import { audit, chance, checkProjections, folded, openWorkload, report, seed, soak, Witness } from '../support/workload';
+import { audit, chance, checkProjections, folded, openWorkload, report, rounds, seed, soak, Witness } from '../support/workload';
 
 const hour = 3_600_000;
 const bookId = 'clocks';
@@ -78,7 +78,7 @@ test(
       return rows[0];
     };
 
-    const steps = soak ? 300 : 6;
+    const steps = rounds(6, 300);
     try {
       for (let step = 0; step < steps; step++) {
         // Nobody is kept from writing by his own clock nor by the other's.
@@ -124,7 +124,7 @@ test(
       await admin.end();
     }
   },
-  soak ? 3_600_000 : 60_000,
+  soak ? 3_600_000 : 120_000,
 );
 
 test('a projection that stands before a bad event is tried again also when the clock was turned back meanwhile', async () => {
@@ -158,3 +158,19 @@ test('a projection that stands before a bad event is tried again also when the c
     await admin.end();
   }
 });
+
+test('a caller is told in time that the database cannot be reached, also when the clock was turned back meanwhile', async () => {
+  const { ledger, close } = startLedger('postgres://nobody@127.0.0.1:1/none', {
+    config: { ...testConfig, COMMAND_DEADLINE_MS: 300 },
+  });
+  const waiting = run(ledger, 'unreachable', transfer('cash', 'bank', '1.00'));
+  waiting.catch(() => {});
+  const machine = Date.now;
+  const clock = jest.spyOn(Date, 'now').mockImplementation(() => machine() - hour);
+  try {
+    await expect(waiting).rejects.toMatchObject({ code: 'database_unavailable' });
+  } finally {
+    clock.mockRestore();
+    await close();
+  }
+}, 20_000);

@@ -26,12 +26,13 @@ import {
   isFinal,
   openWorkload,
   report,
+  rounds,
   seed,
   soak,
   Witness,
 } from '../support/workload';
 
-const rounds = soak ? 40 : 2;
+const kills = rounds(2, 40);
 const writersEach = 12;
 
 let server: DurableServer;
@@ -142,7 +143,7 @@ const faults: Record<string, (scene: Scene) => Promise<void>> = {
     const pid = await backend(scene);
     process.kill(pid, 'SIGSTOP');
     try {
-      await sleep(soak ? 4_000 : 2_000);
+      await sleep(2_000);
     } finally {
       process.kill(pid, 'SIGCONT');
     }
@@ -162,7 +163,7 @@ test.each(Object.keys(faults))(
     const scene: Scene = { witness, victim, other, victimWriters, random };
     victim.go();
     other.go();
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < kills; round++) {
       await Promise.all([scene.victim.answers(10 + random(150)), other.answers(10)]);
       await faults[fault]?.(scene);
     }
@@ -178,7 +179,7 @@ test.each(Object.keys(faults))(
     const { acknowledged, refused, events, lost, doubled, contradictions } = judged;
     report('kills', {
       fault,
-      rounds,
+      kills,
       acknowledged,
       refused,
       replayed: witness.replayed,
@@ -189,10 +190,10 @@ test.each(Object.keys(faults))(
       doubled: doubled.length,
     });
     expect({ lost, doubled, contradictions }).toEqual({ lost: [], doubled: [], contradictions: [] });
-    expect(acknowledged).toBeGreaterThan(20 * rounds);
+    expect(acknowledged).toBeGreaterThan(20 * kills);
     expect(refused).toBeGreaterThan(acknowledged / 10);
   },
-  soak ? 3_600_000 : 60_000,
+  soak ? 3_600_000 : 120_000,
 );
 
 /** A free port: the service comes back where its callers look for it. */
@@ -255,7 +256,7 @@ test(
     try {
       let service = await serve();
       const callers = Array.from({ length: 16 }, (_, name) => caller(name));
-      for (let round = 0; round < rounds; round++) {
+      for (let round = 0; round < kills; round++) {
         await answered(20 + random(150));
         await sleep(random(25));
         service.process.kill('SIGKILL');
@@ -282,7 +283,7 @@ test(
     report('kills', {
       ...{
         fault: 'kill -9 of the HTTP service',
-        rounds: rounds + 1,
+        kills: kills + 1,
         acknowledged,
         refused,
         replayed: witness.replayed,
@@ -295,5 +296,5 @@ test(
     expect({ lost, doubled, contradictions, faulty }).toEqual({ lost: [], doubled: [], contradictions: [], faulty: [] });
     expect(witness.replayed).toBeGreaterThan(acknowledged / 12);
   },
-  soak ? 3_600_000 : 60_000,
+  soak ? 3_600_000 : 120_000,
 );

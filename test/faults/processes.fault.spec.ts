@@ -99,7 +99,7 @@ test.each([2, 3])(
     }
     expect(await deadlocks()).toBe(0);
   },
-  soak ? 1_800_000 : 60_000,
+  soak ? 1_800_000 : 120_000,
 );
 
 describe('one connection that holds an SQL transaction open', () => {
@@ -185,7 +185,14 @@ describe('one connection that holds an SQL transaction open', () => {
 test('a book with a thousand waiting commands of a hundred lines gives way to one with a single caller', async () => {
   // One connection for both: the worst case.
   const { ledger, close } = startLedger(server.appUrl, {
-    config: { STATE_CACHE_MB: 16, WRITER_CONNECTIONS: 1, QUEUE_PER_BOOK: 10_000, QUEUE_TOTAL: 50_000, QUEUE_MB: 64, COMMAND_DEADLINE_MS: 60_000 },
+    config: {
+      STATE_CACHE_MB: 16,
+      WRITER_CONNECTIONS: 1,
+      QUEUE_PER_BOOK: 10_000,
+      QUEUE_TOTAL: 50_000,
+      QUEUE_MB: 64,
+      COMMAND_DEADLINE_MS: 60_000,
+    },
   });
   const admin = await connect(server.adminUrl);
   try {

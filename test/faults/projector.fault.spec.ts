@@ -14,9 +14,9 @@ import { connect, isConnectionLost, openPool } from '#postgres';
 import { type DurableServer, durableServer } from '../support/database';
 import { LoadProcess, writers } from '../support/load-process';
 import { runScript, type Script } from '../support/processes';
-import { audit, chance, checkProjections, folded, openWorkload, report, seed, soak, Witness } from '../support/workload';
+import { audit, chance, checkProjections, folded, openWorkload, report, rounds, seed, soak, Witness } from '../support/workload';
 
-const kills = soak ? 100 : 4;
+const kills = rounds(4, 100);
 const bookIds = ['followed', 'followed-too'];
 
 let server: DurableServer;
@@ -179,5 +179,5 @@ test(
     await pool.end();
     await admin.end();
   },
-  soak ? 3_600_000 : 90_000,
+  soak ? 3_600_000 : 120_000,
 );

@@ -17,7 +17,7 @@ import { type DurableServer, durableServer } from '../support/database';
 import { openBookWith, run, startLedger, type TestLedger, transfer } from '../support/ledgers';
 import { LoadProcess, writers } from '../support/load-process';
 import { type Standby, standbyRuns, synchronousStandby } from '../support/standby';
-import { audit, chance, checkProjections, folded, openWorkload, report, seed, soak, Witness } from '../support/workload';
+import { audit, chance, checkProjections, folded, openWorkload, report, rounds, seed, Witness } from '../support/workload';
 
 const onStandby = standbyRuns ? describe : describe.skip;
 
@@ -146,7 +146,7 @@ onStandby('a synchronous standby [needs: Linux, for /proc]', () => {
     expect(await has(standby.adminUrl, 'hanging')).toBe(false);
   }, 60_000);
 
-  test.each(Array.from({ length: soak ? 20 : 1 }, (_, round) => round))(
+  test.each(Array.from({ length: rounds(1, 20) }, (_, round) => round))(
     `the primary is killed under load and the standby promoted: what was acknowledged is there, and the service goes on by itself (SEED=${seed}, round %i)`,
     async (round) => {
       const witness = new Witness('failover');

@@ -17,6 +17,9 @@ import { balanceIn, checkBook, openBookWith, run, startLedger } from './ledgers'
 /** Whether the long forms run (`npm run test:soak`). */
 export const soak = process.env.SOAK === '1';
 
+/** How often something is done: in the short form, in the long one, or as often as ROUNDS says. */
+export const rounds = (short: number, long: number): number => Number(process.env.ROUNDS ?? (soak ? long : short));
+
 /** Chooses moments and victims, and which commands the keys stand for; printed by each suite that uses it. */
 export const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
