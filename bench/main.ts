@@ -1,7 +1,7 @@
 /**
  * The bench. `npm run bench` measures everything in interleaved rounds against one server and writes JSON to bench/results;
  * `-- quick` the cases behind the goals, one short round; `-- NAME…` only cases whose names begin so (floors come with them);
- * `-- report FILE` prints the tables of a result; `-- guard` compares ratios with the last committed result. Options:
+ * `-- report FILE` prints the tables of a result; `-- guard [FILE]` compares ratios with the last committed one. Options:
  * `--lines 1e7` adds as-of reads at that many lines, `--rounds N`, `--seconds N` per measuring window.
  */
 import 'reflect-metadata';
@@ -28,13 +28,13 @@ async function main(): Promise<void> {
   const [verb = '', ...rest] = positionals;
   if (verb === 'role') return serveRole(roles[rest[0] ?? ''] as () => Promise<object>);
   if (verb === 'report') return printReport(rest[0]);
-  if (verb === 'guard') return guard();
+  if (verb === 'guard') return guard(rest[0]);
   const quick = verb === 'quick';
   await measure({
     quick,
     names: quick ? rest : positionals,
     rounds: Number(values.rounds ?? (quick ? 1 : 3)),
-    seconds: Number(values.seconds ?? (quick ? 2 : 3)),
+    seconds: Number(values.seconds ?? (quick ? 2 : 2.5)),
     lines: Number(values.lines ?? (quick ? 1e5 : 1e6)),
   });
 }

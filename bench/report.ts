@@ -5,7 +5,6 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { median } from './statistics';
 import type { Figures } from './write-path';
 
@@ -42,6 +41,8 @@ export interface Result {
   readonly dirty: boolean;
   readonly settings: object;
   readonly options: object;
+  /** Cases without figures, and why. */
+  readonly failures: readonly string[];
   readonly goals: readonly Goal[];
   /** What the guard compares: by name, with the direction that is better. */
   readonly ratios: Readonly<Record<string, number>>;
@@ -239,18 +240,16 @@ export function compareRatios(
   });
 }
 
-/** The newest committed full result that has ratios, or else the newest quick one; undefined when there is none. */
-export function lastCommitted(): { readonly file: string; readonly result: Result } | undefined {
-  const root = repository();
+/** The result in a file, or else the newest committed full one that has ratios, or else the newest quick one; undefined when there is none. */
+export function resultToCompare(file?: string): { readonly file: string; readonly result: Result } | undefined {
+  if (file !== undefined) return { file, result: JSON.parse(readFileSync(file, 'utf8')) as Result };
   const files = git('ls-files', 'bench/results/*.json').split('\n').filter(Boolean).sort().reverse();
-  const results = files.map((file) => ({ file, result: JSON.parse(readFileSync(join(root, file), 'utf8')) as Result }));
+  const results = files.map((name) => ({ file: name, result: JSON.parse(readFileSync(name, 'utf8')) as Result }));
   const usable = results.filter(({ result }) => result.schema === 1 && Object.keys(result.ratios).length > 0);
   return usable.find(({ result }) => result.kind === 'full') ?? usable[0];
 }
 
-export const git = (...args: string[]): string =>
-  execFileSync('git', ['--no-optional-locks', ...args], { cwd: repository(), encoding: 'utf8' }).trim();
-const repository = (): string => process.cwd();
+export const git = (...args: string[]): string => execFileSync('git', ['--no-optional-locks', ...args], { encoding: 'utf8' }).trim();
 
 // --- Tables ---
 
@@ -275,8 +274,9 @@ const headings: Readonly<Record<string, string>> = {
   lagEventsMedian: 'lag p50',
 };
 
-const shown = (value: number | undefined): string => {
-  if (value === undefined || Number.isNaN(value)) return '';
+/** JSON has null for a figure that could not be had. */
+const shown = (value: number | null | undefined): string => {
+  if (typeof value !== 'number' || Number.isNaN(value)) return '';
   const size = Math.abs(value);
   return size >= 1_000 ? Math.round(value).toLocaleString('en-US') : size >= 100 ? value.toFixed(0) : value.toFixed(size >= 10 ? 1 : 2);
 };
@@ -305,7 +305,7 @@ function markdown(head: readonly string[], rows: readonly (readonly string[])[])
 
 /** The whole result as markdown. */
 export function reportOf(result: Result): string {
-  const { machine, versions, settings, options, commit, dirty, startedAt, minutes, kind, goals } = result;
+  const { machine, versions, settings, options, commit, dirty, startedAt, minutes, kind, goals, failures } = result;
   const flat = (object: object): string =>
     Object.entries(object)
       .map(([name, value]) => `${name} ${value}`)
@@ -313,6 +313,7 @@ export function reportOf(result: Result): string {
   const parts = [
     `${kind} run of ${startedAt}, ${minutes.toFixed(1)} minutes, commit ${commit}${dirty ? ' with changes' : ''}; ${flat(options)}`,
     `${flat(machine)}; ${flat(versions)}; ${flat(settings)}`,
+    ...failures.map((failure) => `FAILED ${failure}`),
     goalsTable(goals),
     ...groups.flatMap((group) => {
       const table = groupTable(result, group);
@@ -324,7 +325,7 @@ export function reportOf(result: Result): string {
 
 /** @param file a JSON of bench/results; the last committed one when absent */
 export function printReport(file?: string): void {
-  const result = file === undefined ? lastCommitted()?.result : (JSON.parse(readFileSync(file, 'utf8')) as Result);
+  const result = resultToCompare(file)?.result;
   if (result === undefined) throw new Error('there is no committed result in bench/results of this form; name a file');
   process.stdout.write(reportOf(result));
 }

@@ -10,21 +10,22 @@ import { commitFloor } from './floors';
 import { HttpTargets, httpCases } from './http';
 import { runImport, runLogRates } from './rates';
 import {
+  type Comparison,
   compareRatios,
   type Group,
   git,
   goalsOf,
   guardBound,
   guardCases,
-  lastCommitted,
   mediansOf,
   type Result,
   ratiosOf,
   reportOf,
+  resultToCompare,
   type Sample,
 } from './report';
 import { BenchServer } from './server';
-import { booksDatabase, type Figures, runWriteCase, writeCases } from './write-path';
+import { booksDatabase, type Figures, runWriteCase, warmUpWriting, writeCases } from './write-path';
 
 export interface RunOptions {
   readonly quick: boolean;
@@ -84,33 +85,48 @@ function casesOf(server: BenchServer, http: () => HttpTargets, { quick, rounds, 
   ];
 }
 
-async function samplesOf(
+interface Measured {
+  readonly samples: readonly Sample[];
+  /** Cases that failed their checks or could not run, with the reason; they have no figures in that round. */
+  readonly failures: readonly string[];
+  readonly server: Pick<BenchServer, 'version' | 'settings'>;
+}
+
+/** @param enough told what there is after each round; true ends the run */
+async function measured(
   options: RunOptions,
   wanted: (name: string, quick: boolean) => boolean,
-): Promise<{ samples: Sample[]; server: Pick<BenchServer, 'version' | 'settings'> }> {
+  enough: (samples: readonly Sample[]) => boolean = () => false,
+): Promise<Measured> {
   const server = await BenchServer.start();
   const samples: Sample[] = [];
+  const failures: string[] = [];
   let http: HttpTargets | undefined;
   try {
-    const cases = casesOf(server, () => (http ??= new HttpTargets(server)), options).filter(({ name, quick = false }) =>
-      wanted(name, quick),
-    );
-    if (cases.length === 0) throw new Error('no case has such a name');
+    const all = casesOf(server, () => (http ??= new HttpTargets(server)), options);
+    const cases = all.filter(({ name, quick = false }) => wanted(name, quick));
+    if (cases.length === 0) throw new Error(`no case has such a name; there are ${all.map(({ name }) => name).join(', ')}`);
+    if (cases.some(({ group }) => group === 'write path')) await warmUpWriting(server);
     for (let round = 1; round <= options.rounds; round++) {
       for (const { name, group, once = false, run } of cases) {
         if (once && round > 1) continue;
         const started = performance.now();
-        const found = await run();
-        const named = Array.isArray(found) ? (found as [string, Figures][]) : [[name, found as Figures] as const];
-        for (const [sampleName, figures] of named) samples.push({ name: sampleName, group, round, figures });
-        console.error(
-          `round ${round}, ${name} (${((performance.now() - started) / 1_000).toFixed(1)} s): ${named.map(([, figures]) => inShort(figures)).join(' · ')}`,
-        );
+        try {
+          const found = await run();
+          const named = Array.isArray(found) ? (found as [string, Figures][]) : [[name, found as Figures] as const];
+          for (const [sampleName, figures] of named) samples.push({ name: sampleName, group, round, figures });
+          const seconds = ((performance.now() - started) / 1_000).toFixed(1);
+          console.error(`round ${round}, ${name} (${seconds} s): ${named.map(([, figures]) => inShort(figures)).join(' · ')}`);
+        } catch (error) {
+          console.error(`round ${round}, ${name}:`, error);
+          failures.push(`${name}, round ${round}: ${(error as Error).message}`);
+        }
       }
       await http?.close();
       http = undefined;
+      if (enough(samples)) break;
     }
-    return { samples, server: { version: server.version, settings: server.settings } };
+    return { samples, failures, server: { version: server.version, settings: server.settings } };
   } finally {
     await http?.close();
     await server.stop();
@@ -127,7 +143,9 @@ export async function measure(options: RunOptions): Promise<void> {
   const { quick, names } = options;
   const startedAt = new Date();
   const [loadBefore] = loadavg();
-  const { samples, server } = await samplesOf(options, (name, inQuick) => (names.length === 0 ? !quick || inQuick : isNamed(name, names)));
+  const { samples, failures, server } = await measured(options, (name, inQuick) =>
+    names.length === 0 ? !quick || inQuick : isNamed(name, names),
+  );
   const dependencies = (JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: Record<string, string> }).dependencies;
   const result: Result = {
     schema: 1,
@@ -151,6 +169,7 @@ export async function measure(options: RunOptions): Promise<void> {
     dirty: git('status', '--porcelain', '--', 'apps', 'libs', 'migrations', 'bench/*.ts', 'package.json') !== '',
     settings: server.settings,
     options: { rounds: options.rounds, 'seconds per window': options.seconds, 'lines on one account': options.lines },
+    failures,
     goals: goalsOf(samples),
     ratios: ratiosOf(samples),
     medians: mediansOf(samples),
@@ -161,6 +180,7 @@ export async function measure(options: RunOptions): Promise<void> {
   const file = `bench/results/${startedAt.toISOString().replaceAll(':', '-').slice(0, 19)}.json`;
   writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
   console.log(file);
+  if (failures.length > 0) process.exitCode = 1;
 }
 
 /** `uniform-1` is one case, `uniform` all whose names begin so. */
@@ -172,30 +192,38 @@ const exactNames: ReadonlySet<string> = new Set([...writeCases, ...httpCases].ma
 /** How often the guard measures before it believes that something has become worse. */
 const attemptsMax = 3;
 
-/** Compares ratios with the last committed result; a nonzero exit status when one is much worse in every attempt. */
-export async function guard(): Promise<void> {
-  const last = lastCommitted();
+/**
+ * Compares ratios with a recorded result; a nonzero exit status when one is much worse in every attempt.
+ * @param recorded a JSON of bench/results; the last committed one when absent
+ */
+export async function guard(recorded?: string): Promise<void> {
+  const last = resultToCompare(recorded);
   if (last === undefined) {
     console.log('bench/results has no committed result to compare with');
     return;
   }
-  console.log(`against ${last.file}; a ratio may fall to ${guardBound} of what is recorded`);
-  const attempts: Record<string, number>[] = [];
-  for (;;) {
-    const { samples } = await samplesOf({ quick: true, names: [], rounds: 1, seconds: 1, lines: 0 }, (name) => guardCases.includes(name));
-    attempts.push(ratiosOf(samples));
-    const compared = compareRatios(last.result.ratios, attempts);
-    const worse = compared.filter(({ share }) => share < guardBound);
-    for (const { name, recorded, now, share } of compared)
-      console.log(
-        `${share < guardBound ? 'WORSE' : 'holds'}  ${name}: ${now.toFixed(2)}, recorded ${recorded.toFixed(2)} (${share.toFixed(2)})`,
-      );
-    if (compared.length === 0) throw new Error('no ratio of the recorded result could be measured');
-    if (worse.length === 0) return;
-    if (attempts.length === attemptsMax) {
-      process.exitCode = 1;
-      return;
-    }
-    console.log('once more');
+  const { file, result } = last;
+  console.log(`against ${file}: a ratio may fall to ${guardBound} of what is recorded`);
+  const compare = (samples: readonly Sample[]): Comparison[] =>
+    compareRatios(
+      result.ratios,
+      [...new Set(samples.map(({ round }) => round))].map((round) => ratiosOf(samples.filter((sample) => sample.round === round))),
+    );
+  const isWorse = ({ share }: Comparison): boolean => share < guardBound;
+  const options = { quick: true, names: [], rounds: attemptsMax, seconds: 1, lines: 0 };
+  const { samples, failures } = await measured(
+    options,
+    (name) => guardCases.includes(name),
+    (sofar) => !compare(sofar).some(isWorse),
+  );
+  const compared = compare(samples);
+  for (const comparison of compared) {
+    const { name, recorded: before, now, share } = comparison;
+    console.log(
+      `${isWorse(comparison) ? 'WORSE' : 'holds'}  ${name}: ${now.toFixed(2)}, recorded ${before.toFixed(2)} (${share.toFixed(2)})`,
+    );
   }
+  const missing = Object.keys(result.ratios).filter((name) => !compared.some((comparison) => comparison.name === name));
+  for (const problem of [...failures, ...missing.map((name) => `not measured: ${name}`)]) console.log(`FAILED ${problem}`);
+  if (compared.some(isWorse) || failures.length + missing.length > 0) process.exitCode = 1;
 }
