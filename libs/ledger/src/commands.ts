@@ -3,7 +3,7 @@
  * their own. Guarantees one fingerprint for everything that means the same (I6): amounts in their shortest form, members in
  * canonical order, server defaults not yet filled in.
  */
-import { createHash } from 'node:crypto';
+import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type ChangeAccount,
@@ -110,5 +110,4 @@ export function memberFingerprints(command: Command): Record<string, string> {
   return fingerprints;
 }
 
-const shortHash = (value: unknown): string => sha256(canonicalJson(value)).toString('hex', 0, 8);
-const sha256 = (text: string): Buffer => createHash('sha256').update(text, 'utf8').digest();
+const shortHash = (value: unknown): string => crypto.hash('sha256', canonicalJson(value), 'hex').slice(0, 16);
