@@ -1,7 +1,7 @@
 /**
  * The bench. `npm run bench` measures everything in interleaved rounds against one server and writes JSON to bench/results;
  * `-- quick` the cases behind the goals, one short round; `-- NAME…` only cases whose names begin so (floors come with them);
- * `-- report FILE` prints the tables of a result; `-- guard [FILE]` compares ratios with the last committed one. Options:
+ * `-- report [FILE]` prints the tables of a result, `-- readme [FILE]` puts them into README.md; `-- guard [FILE]` compares ratios with the last committed one. Options:
  * `--lines 1e7` adds as-of reads at that many lines, `--rounds N`, `--seconds N` per measuring window.
  */
 import 'reflect-metadata';
@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { EmptyServer, LoadGenerator } from './http';
 import { serveRole } from './processes';
 import { Meter } from './rates';
-import { printReport } from './report';
+import { printReport, writeReadme } from './report';
 import { guard, measure } from './run';
 import { Writer, type WriterOptions } from './writer';
 
@@ -28,6 +28,7 @@ async function main(): Promise<void> {
   const [verb = '', ...rest] = positionals;
   if (verb === 'role') return serveRole(roles[rest[0] ?? ''] as () => Promise<object>);
   if (verb === 'report') return printReport(rest[0]);
+  if (verb === 'readme') return writeReadme(rest[0]);
   if (verb === 'guard') return guard(rest[0]);
   const quick = verb === 'quick';
   await measure({

@@ -203,13 +203,16 @@ export async function guard(recorded?: string): Promise<void> {
     return;
   }
   const { file, result } = last;
-  console.log(`against ${file}: a ratio may fall to ${guardBound} of what is recorded`);
+  const bound = guardBound();
+  console.log(
+    `against ${file}: a ratio may fall to ${bound} of what is recorded (load ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores)`,
+  );
   const compare = (samples: readonly Sample[]): Comparison[] =>
     compareRatios(
       result.ratios,
       [...new Set(samples.map(({ round }) => round))].map((round) => ratiosOf(samples.filter((sample) => sample.round === round))),
     );
-  const isWorse = ({ share }: Comparison): boolean => share < guardBound;
+  const isWorse = ({ share }: Comparison): boolean => share < bound;
   const options = { quick: true, names: [], rounds: attemptsMax, seconds: 1, lines: 0 };
   const { samples, failures } = await measured(
     options,
