@@ -60,7 +60,11 @@ export class OpenAccountBody {
   @Token({ optional: true, description: 'Kind of the subsidiary ledger whose total this account is.', example: 'receivables' })
   subledger?: string;
 
-  @Listed(() => AccountLimit, 100, { optional: true, description: 'Balances that it may not leave, per currency, over all dates.' })
+  @Listed(() => AccountLimit, 100, {
+    optional: true,
+    description: 'Balances that it may not leave, one limit per currency, over all dates.',
+    example: [{ currency: 'EUR', min: '0', max: '5000.00' }],
+  })
   limits?: readonly AccountLimit[];
 
   @Token({ optional: true, description: 'Part of the cash flow statement that it belongs to.', example: 'operating' })

@@ -6,7 +6,7 @@
  */
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty } from '@nestjs/swagger';
-import { ValidateBy, ValidateNested, type ValidationError, validateSync } from 'class-validator';
+import { getMetadataStorage, ValidateBy, ValidateNested, type ValidationError, validateSync } from 'class-validator';
 import {
   accountTypes,
   bookIdForm,
@@ -406,6 +406,22 @@ export function validate(type: Class, value: object, refusals: Refusals): void {
   noteErrors(errors, '', refusals);
 }
 
+const namesByClass = new Map<Class, ReadonlySet<string>>();
+
+/** Members that a class declares, inherited ones too. */
+function namesOf(type: Class): ReadonlySet<string> {
+  let names = namesByClass.get(type);
+  if (names === undefined) {
+    names = new Set(
+      getMetadataStorage()
+        .getTargetValidationMetadatas(type, '', false, false)
+        .map(({ propertyName }) => propertyName),
+    );
+    namesByClass.set(type, names);
+  }
+  return names;
+}
+
 const membersByClass = new Map<Class, ReadonlyMap<string, Class>>();
 
 /** Members of a class, inherited ones too, that have a class of their own. */
@@ -427,7 +443,16 @@ function membersOf(type: Class): ReadonlyMap<string, Class> {
  * left as it is; class-transformer would look into it (and stumble over a member called constructor), at three times the cost.
  */
 function instanceOf(type: Class, value: object): object {
-  const instance = Object.assign(new type(), value);
+  const instance = new type() as Record<string, unknown>;
+  const known = namesOf(type);
+  const given = value as Readonly<Record<string, unknown>>;
+  for (const name of known) if (Object.hasOwn(given, name)) instance[name] = given[name];
+  // One member that is not known is enough to be refused by; a million of them would be seconds of work.
+  for (const name in given) {
+    if (known.has(name)) continue;
+    instance[name] = given[name];
+    break;
+  }
   // No body has such a member, and class-validator finds its rules by it.
   if (Object.hasOwn(instance, 'constructor')) Reflect.deleteProperty(instance, 'constructor');
   for (const [name, nested] of membersOf(type)) {

@@ -91,15 +91,21 @@ export function outline(text: string): { readonly members: number; readonly dept
       case 55:
       case 56:
       case 57: {
-        const end = endOfNumber(text, at);
-        if (rounded === undefined && isRounded(text.slice(at, end))) rounded = at;
-        at = end - 1;
+        // Up to 15 digits and nothing else, which is nearly always so, is exact.
+        const start = at;
+        for (let next = text.charCodeAt(at + 1); next >= 48 && next <= 57; next = text.charCodeAt(at + 1)) at++;
+        if (at - start < 15 && !mayGoOn(text.charCodeAt(at + 1))) break;
+        at = endOfNumber(text, start) - 1;
+        if (rounded === undefined && isRounded(text.slice(start, at + 1))) rounded = start;
         break;
       }
     }
   }
   return { members, depth: deepest, ...(rounded === undefined ? {} : { rounded }) };
 }
+
+/** Whether a character behind digits belongs to their number: point, e, E. */
+const mayGoOn = (code: number): boolean => code === 46 || code === 101 || code === 69;
 
 /** The place behind the number that begins at `start`. */
 function endOfNumber(text: string, start: number): number {

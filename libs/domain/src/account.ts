@@ -295,7 +295,8 @@ function checkRestrictions({ currencies, limits }: OpenAccount, refusals: Refusa
     if (min === undefined && max === undefined) wrong(`limits.${index}`, 'has neither min nor max, and would limit nothing');
     if (limits.findIndex((limit) => limit.currency === currency) < index)
       wrong(`limits.${index}.currency`, `is ${currency}, which another limit is for; give min and max together`);
-    if (currencies?.includes(currency) === false) wrong(`limits.${index}.currency`, `is ${currency}, which the account does not take`);
+    if (currencies?.includes(currency) === false)
+      wrong(`limits.${index}.currency`, `is ${currency}; the account takes ${currencies.join(', ')} only`);
     const [least, most] = [min, max].map((bound) => (bound === undefined ? undefined : signedMinor(bound, limitDigits)));
     if (least !== undefined && most !== undefined && least > most) wrong(`limits.${index}.min`, `is ${min}, above max ${max}`);
   });
