@@ -18,7 +18,7 @@ export interface RunningCommand {
 
 const root = join(__dirname, '..', '..');
 /** What node is given to run the command, for scripts that run it themselves. */
-export const commandArguments: readonly string[] = [
+const commandArguments: readonly string[] = [
   '--conditions=source',
   '--require',
   join(root, 'test', 'support', 'typescript.cjs'),

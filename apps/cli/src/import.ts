@@ -76,7 +76,7 @@ export function importEntries(): Command {
     .action(run);
 }
 
-/** Collects `--currency SYMBOL=CODE`. @throws InvalidArgumentError */
+/** Collects `--currency SYMBOL=CODE`; the form of a code as in the domain, which is not loaded yet. @throws InvalidArgumentError */
 function currencyOption(text: string, known: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
   const at = text.lastIndexOf('=');
   if (at < 0 || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,23}$/.test(text.slice(at + 1))) {

@@ -33,7 +33,7 @@ import { readPostingsCsv } from './import/postings-csv';
 import type { Service } from './service';
 
 export { accountTypeOf, type ImportRefusal, readAccountTypes } from './import/entries';
-export { type Dialect, journalFormat } from './import/journal';
+export { journalFormat } from './import/journal';
 export { importKey } from './import/posting';
 
 /** Formats by the name that `--format` knows them by. */

@@ -257,7 +257,17 @@ export class Inspector {
     return { ...filter, bookId, streamId: ref?.aggregateId, accountId, until, upTo: ended, after: Math.max(filter.after ?? 0, before) };
   }
 
-  private source({ bookId, streamId, accountId, types, from, to, after = 0, upTo: most = Number.MAX_SAFE_INTEGER }: Search): Source {
+  private source({
+    bookId,
+    streamId,
+    accountId,
+    types,
+    userId,
+    from,
+    to,
+    after = 0,
+    upTo: most = Number.MAX_SAFE_INTEGER,
+  }: Search): Source {
     if (streamId === undefined && accountId === undefined) {
       return {
         start: after,
@@ -265,11 +275,22 @@ export class Inspector {
         page: async (begin, upTo) => {
           const { rows } = await this.pool.query<StoredEvent>({
             name: 'inspect-log',
-            text: `SELECT ${columns} FROM log.events
+            text: `SELECT ${columns} FROM log.events t
                     WHERE book_id = $1 AND position > $2 AND position <= $3 AND ($4::text[] IS NULL OR event_type = ANY ($4::text[]))
                       AND ($5::text IS NULL OR data ->> 'effectiveDate' >= $5 COLLATE "C") AND ($6::text IS NULL OR data ->> 'effectiveDate' <= $6 COLLATE "C")
+                      AND ($8::text IS NULL OR metadata ->> 'userId' = $8 OR (event_type IN ('AccountDebited', 'AccountCredited')
+                           AND (SELECT e.metadata ->> 'userId' FROM log.events e WHERE e.book_id = $1 AND e.position = (t.data ->> 'entryPosition')::int8) = $8))
                     ORDER BY position LIMIT $7`,
-            values: [bookId, begin, upTo, types === undefined ? null : textArray(types), from ?? null, to ?? null, pageRows],
+            values: [
+              bookId,
+              begin,
+              upTo,
+              types === undefined ? null : textArray(types),
+              from ?? null,
+              to ?? null,
+              pageRows,
+              userId ?? null,
+            ],
           });
           return { events: rows, reached: rows.length < pageRows ? upTo : (rows.at(-1)?.position ?? upTo) };
         },

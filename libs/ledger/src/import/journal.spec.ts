@@ -437,6 +437,8 @@ describe('a balance assertion', () => {
   it('alone, without an amount to post, is verified and leaves no entry', async () => {
     const start = '2024-01-01\n  A  1 EUR\n  B\n\n';
     expect(await read(`${start}2024-01-31 check\n  A  0 EUR = 1 EUR\n`)).toHaveLength(2);
+    expect(await read(`${start}2024-01-31 check\n  A  0 = 1 EUR\n`)).toHaveLength(2);
+    expect((await read(`${start}2024-01-31 check\n  A  0 = 2 EUR\n`))[2]).toMatch(/^6: balance assertion: "A" should be 2 EUR, is 1/);
     expect((await read(`${start}2024-01-31 check\n  A  0 EUR = 2 EUR\n`))[2]).toMatch(/^6: balance assertion: "A" should be 2 EUR, is 1/);
   });
 

@@ -24,8 +24,6 @@ import {
   readAmount,
 } from './journal-amount';
 
-export type { Dialect } from './journal-amount';
-
 /** Symbols that mean one currency; `¥` and `kr` do not. */
 const symbols: Readonly<Record<string, string>> = { $: 'USD', '€': 'EUR', '£': 'GBP' };
 
@@ -495,31 +493,37 @@ class JournalReader {
       );
     }
     if (rest.startsWith('(')) throw new EntryFault(at, `${quote(rest)} is an expression: write the amount out`);
-    const first = this.amount(rest, 0, at, forms);
+    const first = this.written(rest, 0, at, forms);
     let { end: next } = first;
     let assertion: Posting['assertion'];
     const sign = /^\s*(={1,2}\*?)\s*/.exec(rest.slice(next));
     if (sign !== null) {
-      const asserted = this.amount(rest, next + sign[0].length, at, forms);
-      assertion = { kind: sign[1] ?? '=', amount: asserted.amount };
+      const asserted = this.written(rest, next + sign[0].length, at, forms);
+      assertion = { kind: sign[1] ?? '=', amount: this.inCurrency(asserted.amount, at) };
       next = asserted.end;
     }
+    // `0 = 100 EUR` is how people assert without posting.
+    const { commodity, quantity } = first.amount;
+    const asAsserted =
+      commodity === '' && !/[1-9]/.test(quantity) && assertion !== undefined ? { ...assertion.amount, quantity } : undefined;
+    const amount = asAsserted ?? this.inCurrency(first.amount, at);
     const tail = rest.slice(next).trim();
     if (tail !== '' && !tail.startsWith(';')) throw new EntryFault(at, unread(tail));
-    return { at, account, amount: first.amount, assertion, comments: this.comment(tail, date, at) };
+    return { at, account, amount, assertion, comments: this.comment(tail, date, at) };
   }
 
-  private amount(text: string, from: number, at: number, forms: NumberForms): { amount: Quantity; end: number } {
-    let read: { amount: JournalAmount; end: number };
+  private written(text: string, from: number, at: number, forms: NumberForms): { amount: JournalAmount; end: number } {
     try {
-      read = readAmount(text, from, forms);
+      return readAmount(text, from, forms);
     } catch (error) {
       if (!(error instanceof AmountFault)) throw error;
       throw new EntryFault(at, error.message, 'amount_format');
     }
-    const { commodity, quantity } = read.amount;
+  }
+
+  private inCurrency({ commodity, quantity }: JournalAmount, at: number): Quantity {
     const currency = this.currencies.get(commodity) ?? (Object.hasOwn(symbols, commodity) ? symbols[commodity] : undefined) ?? commodity;
-    if (currencyForm.test(currency)) return { amount: { currency, quantity }, end: read.end };
+    if (currencyForm.test(currency)) return { currency, quantity };
     const option = `--currency ${/[\s$&;"]/.test(commodity) ? `'${commodity}=CODE'` : `${commodity}=CODE`}`;
     const says =
       commodity === ''
