@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Client, Pool } from 'pg';
 import { LedgerError } from '#domain';
 import { EventStore } from '#event-store';
-import { type Answer, type Command, catalogue, Ledger, Projector, Queries } from '#ledger';
+import { type Answer, type Command, catalogue, Ledger, Projector, Queries, verifyBooks } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type Random, random } from './histories';
 import { checkBook, contextOf } from './ledgers';
@@ -123,6 +123,8 @@ const types = { A: 'asset', L: 'liability', I: 'income', E: 'expense', H: 'asset
 export class Simulation {
   readonly figures: SimulationFigures;
   private readonly chance: Random;
+  /** For looking on, behind no proxy. */
+  private readonly pool: Pool;
   private readonly bookId: string;
   private processes: Process[] = [];
   private model!: Model;
@@ -138,6 +140,7 @@ export class Simulation {
     private readonly admin: Client,
   ) {
     this.figures = { seed, commands: 0, accepted: 0, refused: 0, repeats: 0, questions: 0, faults: {}, events: 0 };
+    this.pool = openPool(url, { max: 2 });
     this.chance = random(seed);
     this.bookId = `sim-${seed}-${Date.now().toString(36)}`;
   }
@@ -159,6 +162,7 @@ export class Simulation {
     } finally {
       this.ended.push(...this.processes.map((process) => process.stop()));
       await Promise.all(this.ended);
+      await this.pool.end();
     }
   }
 
@@ -705,6 +709,9 @@ export class Simulation {
         .sort((a, b) => (a.currency < b.currency ? -1 : 1));
       compare(`totals of ${code}`, totals, this.model.totals(account));
     }
+    const { books, installation } = await verifyBooks(this.pool, { books: [this.bookId] });
+    const findings = [...installation, ...books.flatMap((book) => book.findings)].map(({ message }) => message);
+    compare('what verify finds', findings, []);
     await this.askAll(4);
   }
 }
