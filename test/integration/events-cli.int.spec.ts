@@ -250,6 +250,27 @@ describe('the events of a book', () => {
     }
   });
 
+  it('of an account with several lines in an entry hold that entry once, wherever reading was divided', async () => {
+    await execute(service, 'split', { type: 'OpenBook', id: 'split', name: 'Split', baseCurrency: 'EUR', fiscalYearStart: '01-01' });
+    for (const code of ['a', 'b']) await execute(service, 'split', { type: 'OpenAccount', code, name: code, accountType: 'asset' });
+    const line = (account: string, side: 'debit' | 'credit', amount: string) => ({ account, side, amount, currency: 'EUR' });
+    const lines = [line('a', 'debit', '1'), line('b', 'credit', '3'), line('a', 'debit', '1'), line('a', 'debit', '1')];
+    for (let n = 0; n < 100; n++) await execute(service, 'split', transfer('a', 'b', '1', { lines }));
+    const all = await wholeLog('split');
+    for (const last of [1, 2, 3, 4, 150, 151, 152, 250, 399, 1_000]) {
+      const filter = { account: 'a', last };
+      expect({ last, found: positions(await inspected('split', filter)) }).toEqual({ last, found: naive(all, filter) });
+    }
+    for (const last of [34, 35, 60, 67, 100]) {
+      const filter = { account: 'a', types: ['JournalEntryPosted'], last };
+      expect({ last, found: positions(await inspected('split', filter)) }).toEqual({ last, found: naive(all, filter) });
+    }
+    for (const after of [7, 8, 9, 10, 11, 12]) {
+      const filter = { account: 'a', after, limit: 7 };
+      expect({ after, found: positions(await inspected('split', filter)) }).toEqual({ after, found: naive(all, filter) });
+    }
+  });
+
   it('of a type that this release does not know are shown as they are stored', async () => {
     const { pool } = service.inspector as unknown as { pool: never };
     // A release that lacks one type, reading the log of one that has it.

@@ -297,7 +297,6 @@ export class Inspector {
       };
     }
     const id = streamId ?? accountId ?? '';
-    let shownEntry = 0;
     return {
       start: 0,
       end: () => this.versions(bookId, id),
@@ -310,21 +309,13 @@ export class Inspector {
         });
         const reached = rows.length < pageRows ? upTo : (rows.at(-1)?.version ?? upTo);
         if (streamId !== undefined) return { events: rows, reached };
-        // Lines stand behind their entry in the log, with nothing of this account between.
-        const positions = rows
-          .map(entryPositionOf)
-          .filter((position) => position !== undefined && position > after && position !== shownEntry);
+        // An entry is shown before its first line on this account, which its own list of lines tells, wherever a page begins.
+        const positions = rows.map(entryPositionOf).filter((position) => position !== undefined && position > after);
         const entries = new Map((await this.at(bookId, positions as number[])).map((entry) => [entry.position, entry]));
-        const events: StoredEvent[] = [];
-        for (const row of rows) {
-          const position = entryPositionOf(row);
-          const entry = position === undefined || position === shownEntry ? undefined : entries.get(position);
-          if (entry !== undefined) {
-            events.push(entry);
-            shownEntry = entry.position;
-          }
-          events.push(row);
-        }
+        const events = rows.flatMap((row) => {
+          const entry = entries.get(entryPositionOf(row) ?? 0);
+          return entry !== undefined && row.data.line === firstLineOn(entry.data, id) ? [entry, row] : [row];
+        });
         return { events, reached };
       },
     };
@@ -644,6 +635,11 @@ function entryPositionOf({ eventType, data }: StoredEvent): number | undefined {
 
 function touches(data: StoredEvent['data'], accountId: string): boolean {
   return Array.isArray(data.lines) && data.lines.some((line: { accountId?: unknown } | null) => line?.accountId === accountId);
+}
+
+function firstLineOn(data: StoredEvent['data'], accountId: string): unknown {
+  const lines = (Array.isArray(data.lines) ? data.lines : []) as ({ line?: unknown; accountId?: unknown } | null)[];
+  return lines.find((line) => line?.accountId === accountId)?.line;
 }
 
 function numberOf({ journalCode, fiscalYear, number }: StoredEvent['data']): string | undefined {

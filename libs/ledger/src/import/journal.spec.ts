@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import type { PostingRow, SourceRow } from './entries';
-import { type Dialect, journalFormat } from './journal';
-import { AmountFault, type DecimalMark, readAmount } from './journal-amount';
+import { journalFormat } from './journal';
+import { AmountFault, type DecimalMark, type Dialect, readAmount } from './journal-amount';
 
 let directory: string;
 
