@@ -7,14 +7,14 @@
  * The parts: verify/rows (reading), replay (events), receipts, tables (heads, names, projections), installation (grants, triggers).
  */
 import { randomInt } from 'node:crypto';
-import type { ClientBase, Pool } from 'pg';
+import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
 import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
 import { Digests, type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
 import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } from './verify/replay';
-import { RowCursor } from './verify/rows';
+import { type RowCursor, Snapshot } from './verify/rows';
 import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
 
 export type { Check, Finding } from './verify/findings';
@@ -93,16 +93,17 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
     await client.query(
       "SET LOCAL work_mem = '64MB'; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL jit = off",
     );
+    const snapshot = new Snapshot(client);
     const installation = new Findings();
-    await checkInstallation(client, installation);
-    const known = await knownBooks(client, installation);
+    await checkInstallation(snapshot, installation);
+    const known = await knownBooks(snapshot, installation);
     const wanted = options.books ?? [...known].sort();
     for (const bookId of wanted)
       if (!known.has(bookId)) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
     const books: BookVerification[] = [];
     const notChecked = [...neverChecked];
     for (const bookId of wanted) {
-      const { notes, ...book } = await verifyBook(client, bookId, options);
+      const { notes, ...book } = await verifyBook(snapshot, bookId, options);
       books.push(book);
       notChecked.push(...notes);
     }
@@ -132,13 +133,13 @@ const tablesWithBooks = [
 const systemScope = '~system';
 
 /** The books of the directory, and whatever other ids the tables hold, which is a finding. */
-async function knownBooks(client: ClientBase, findings: Findings): Promise<Set<string>> {
-  const registered = await client.query<{ book_id: string }>('SELECT book_id FROM log.books');
+async function knownBooks(snapshot: Snapshot, findings: Findings): Promise<Set<string>> {
+  const registered = await snapshot.query<{ book_id: string }>('SELECT book_id FROM log.books');
   const books = new Set(registered.rows.map(({ book_id }) => book_id));
   const strangers = new Set<string>();
   for (const table of tablesWithBooks) {
     // From id to id by the primary key, which begins with it.
-    const { rows } = await client.query<{ book_id: string }>(
+    const { rows } = await snapshot.query<{ book_id: string }>(
       `WITH RECURSIVE ids AS (
          (SELECT book_id FROM ${table} ORDER BY book_id LIMIT 1)
          UNION ALL SELECT (SELECT t.book_id FROM ${table} t WHERE t.book_id > ids.book_id ORDER BY t.book_id LIMIT 1) FROM ids WHERE ids.book_id IS NOT NULL
@@ -154,11 +155,11 @@ async function knownBooks(client: ClientBase, findings: Findings): Promise<Set<s
   return new Set([...books, ...strangers]);
 }
 
-async function verifyBook(client: ClientBase, bookId: string, options: VerifyOptions): Promise<BookVerification & { notes: string[] }> {
+async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOptions): Promise<BookVerification & { notes: string[] }> {
   const started = performance.now();
   const since = (): number => (performance.now() - started) / 1_000;
   const findings = new Findings(bookId);
-  const { head, cursors } = await positions(client, bookId, findings);
+  const { head, cursors } = await positions(snapshot, bookId, findings);
   const seed = [randomInt(1, 2 ** 31), randomInt(1, 2 ** 31)] as const;
   const tables = Object.keys(projectedTables) as ProjectedTable[];
   const expected = new Map(tables.map((table) => [table, new Digests(seed, head)]));
@@ -174,7 +175,7 @@ async function verifyBook(client: ClientBase, bookId: string, options: VerifyOpt
   const receipts = new Receipts(bookId, findings);
   const batches = new BatchRows();
   const replay = new BookReplay(bookId, findings, batches, receipts, rows);
-  await replayEvents(client, replay, batches, receipts, findings, (done) => report('events', done));
+  await replayEvents(snapshot, replay, batches, receipts, findings, (done) => report('events', done));
   for (const [projection, cursor] of cursors) {
     if (cursor === 0 || batches.ends.has(cursor)) continue;
     findings.add('cursor', `projections.cursors ${projection}: position is ${cursor}, where no batch ends`, {
@@ -186,22 +187,22 @@ async function verifyBook(client: ClientBase, bookId: string, options: VerifyOpt
 
   report('heads', replay.events);
   const lastRecordedAt = receipts.lastRecordedAt > replay.lastRecordedAt ? receipts.lastRecordedAt : replay.lastRecordedAt;
-  await checkBookHead(client, bookId, findings, { position: replay.lastPosition, recordedAt: lastRecordedAt });
-  const heads = await checkHeads(client, replay, findings);
-  await checkNames(client, replay, findings);
-  await checkClaims(client, bookId, findings);
-  const erased = await checkContexts(client, replay, findings);
+  await checkBookHead(snapshot, bookId, findings, { position: replay.lastPosition, recordedAt: lastRecordedAt });
+  const heads = await checkHeads(snapshot, replay, findings);
+  await checkNames(snapshot, replay, findings);
+  await checkClaims(snapshot, bookId, findings);
+  const erased = await checkContexts(snapshot, replay, findings);
   const headSeconds = since() - eventSeconds;
 
   let rowCount = 0;
   for (const table of tables) {
     const actual = new Digests(seed, head);
-    await digestRows(client, table, bookId, actual);
+    await digestRows(snapshot, table, bookId, actual);
     rowCount += actual.rows;
     report('projections', rowCount);
     const made = expected.get(table) as Digests;
     const ranges = actual.differing(made);
-    if (ranges.length > 0) await compareRanges(client, table, bookId, limits.get(table) as number, ranges, findings);
+    if (ranges.length > 0) await compareRanges(snapshot, table, bookId, limits.get(table) as number, ranges, findings);
   }
   const behind = [...cursors].filter(([, cursor]) => cursor < head);
   return {
@@ -228,13 +229,13 @@ async function verifyBook(client: ClientBase, bookId: string, options: VerifyOpt
 /** Names of the projections there are. */
 const projectionNames = new Set(Object.values(projectedTables).map(({ projection }) => projection));
 
-async function positions(client: ClientBase, bookId: string, findings: Findings): Promise<{ head: number; cursors: Map<string, number> }> {
-  const heads = await client.query<{ position: string }>(
+async function positions(snapshot: Snapshot, bookId: string, findings: Findings): Promise<{ head: number; cursors: Map<string, number> }> {
+  const heads = await snapshot.query<{ position: string }>(
     `SELECT greatest((SELECT max(position) FROM log.events WHERE book_id = $1), (SELECT position FROM log.book_heads WHERE book_id = $1), 0)::text AS position`,
     [bookId],
   );
   const head = Number(heads.rows[0]?.position ?? 0);
-  const { rows } = await client.query<{ projection: string; position: string }>(
+  const { rows } = await snapshot.query<{ projection: string; position: string }>(
     'SELECT projection, position::text FROM projections.cursors WHERE book_id = $1 ORDER BY projection',
     [bookId],
   );
@@ -250,23 +251,19 @@ async function positions(client: ClientBase, bookId: string, findings: Findings)
 }
 
 async function replayEvents(
-  client: ClientBase,
+  snapshot: Snapshot,
   replay: BookReplay,
   batches: BatchRows,
   receipts: Receipts,
   findings: Findings,
   report: (done: number) => void,
 ): Promise<void> {
-  const book = client.escapeLiteral(replay.bookId);
-  const batchRows = await RowCursor.open(
-    client,
+  const book = snapshot.literal(replay.bookId);
+  const batchRows = await snapshot.rows(
     `SELECT concat_ws(E'\\t', last_position, recorded_at) FROM log.batches WHERE book_id = ${book} ORDER BY last_position`,
   );
-  const receiptRows = await RowCursor.open(
-    client,
-    `SELECT ${receiptText} FROM log.receipts WHERE book_id = ${book} ORDER BY position NULLS LAST`,
-  );
-  const events = await RowCursor.open(client, `SELECT ${eventText} FROM log.events WHERE book_id = ${book} ORDER BY position`);
+  const receiptRows = await snapshot.rows(`SELECT ${receiptText} FROM log.receipts WHERE book_id = ${book} ORDER BY position NULLS LAST`);
+  const events = await snapshot.rows(`SELECT ${eventText} FROM log.events WHERE book_id = ${book} ORDER BY position`);
   const feed = async (
     cursor: RowCursor,
     to: { readonly fedUpTo: number; feed(rows: readonly string[]): void },
@@ -283,20 +280,20 @@ async function replayEvents(
     await feed(batchRows, batches, last);
     await feed(receiptRows, receipts, last);
     for (const row of rows) replay.take(readEvent(row));
-    await lookUpReversals(client, replay, findings);
+    await lookUpReversals(snapshot, replay, findings);
     report(replay.events);
   }
   await feed(batchRows, batches, Number.POSITIVE_INFINITY);
   await feed(receiptRows, receipts, Number.POSITIVE_INFINITY);
   replay.finish();
-  await lookUpReversals(client, replay, findings);
+  await lookUpReversals(snapshot, replay, findings);
 }
 
 /** A reversal mirrors its original line by line; the originals are read here, because they may lie anywhere before. */
-async function lookUpReversals(client: ClientBase, replay: BookReplay, findings: Findings): Promise<void> {
+async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings: Findings): Promise<void> {
   const pending = replay.pendingReversals.splice(0);
   if (pending.length === 0) return;
-  const { rows } = await client.query<{ stream_id: string; position: string; data: Readonly<Record<string, unknown>> }>(
+  const { rows } = await snapshot.query<{ stream_id: string; position: string; data: Readonly<Record<string, unknown>> }>(
     `SELECT e.stream_id, e.position::text, e.data FROM unnest($2::uuid[]) AS wanted (id),
        LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id AND t.version = 1 OFFSET 0) AS e`,
     [replay.bookId, pending.map(({ originalId }) => originalId)],

@@ -4,9 +4,9 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ClientBase } from 'pg';
 import { migrationsDirectory } from '#postgres';
 import type { Findings } from './findings';
+import type { Snapshot } from './rows';
 
 /** As migration 0004 makes them; pg_get_triggerdef writes them the same way in PostgreSQL 15 to 18. */
 const changes = ['events', 'batches', 'stream_names', 'books'].map(
@@ -38,12 +38,12 @@ const constraints = [
   'command_contexts_pkey',
 ];
 
-export async function checkInstallation(client: ClientBase, findings: Findings): Promise<void> {
+export async function checkInstallation(snapshot: Snapshot, findings: Findings): Promise<void> {
   const wrong = (message: string, row?: string): void => findings.add('append-only', `${message} (I3)`, { row });
   // Distributed tables take no triggers; there the grants alone hold (migration 0004).
-  const citus = await client.query("SELECT FROM pg_extension WHERE extname = 'citus'");
+  const citus = await snapshot.query("SELECT FROM pg_extension WHERE extname = 'citus'");
   if (citus.rows.length === 0) {
-    const { rows } = await client.query<{ name: string; enabled: string; definition: string }>(
+    const { rows } = await snapshot.query<{ name: string; enabled: string; definition: string }>(
       `SELECT tgname AS name, tgenabled AS enabled, pg_get_triggerdef(t.oid) AS definition
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'log'::regnamespace AND NOT t.tgisinternal`,
     );
@@ -57,7 +57,7 @@ export async function checkInstallation(client: ClientBase, findings: Findings):
     }
   }
 
-  const grants = await client.query<{ table: string; grantee: string; privileges: string }>(
+  const grants = await snapshot.query<{ table: string; grantee: string; privileges: string }>(
     `SELECT c.relname AS table, coalesce(r.rolname, 'PUBLIC') AS grantee, string_agg(DISTINCT a.privilege_type, ', ') AS privileges
        FROM pg_class c
        LEFT JOIN pg_attribute col ON col.attrelid = c.oid AND col.attnum > 0 AND col.attacl IS NOT NULL
@@ -69,7 +69,7 @@ export async function checkInstallation(client: ClientBase, findings: Findings):
   );
   for (const { table, grantee, privileges } of grants.rows) wrong(`${grantee} may ${privileges} on log.${table}`, `log.${table}`);
 
-  const owners = await client.query<{ table: string; owner: string }>(
+  const owners = await snapshot.query<{ table: string; owner: string }>(
     `SELECT c.relname AS table, r.rolname AS owner FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
       WHERE c.relnamespace = 'log'::regnamespace AND c.relkind IN ('r', 'p') AND r.rolname <> 'book_keeper_owner'`,
   );
@@ -80,7 +80,7 @@ export async function checkInstallation(client: ClientBase, findings: Findings):
     .filter((name) => name.endsWith('.sql'))
     .map((name) => readFileSync(join(directory, name), 'utf8'))
     .join('\n');
-  const functions = await client.query<{ name: string; body: string; definer: boolean; owner: string; anyone: boolean }>(
+  const functions = await snapshot.query<{ name: string; body: string; definer: boolean; owner: string; anyone: boolean }>(
     `SELECT p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, r.rolname AS owner,
             EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0) AS anyone
        FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner WHERE p.pronamespace = 'log'::regnamespace`,
@@ -96,14 +96,14 @@ export async function checkInstallation(client: ClientBase, findings: Findings):
     if (anyone) wrong(`function log.${name} may be executed by PUBLIC`, `log.${name}`);
   }
 
-  const valid = await client.query<{ name: string }>(
+  const valid = await snapshot.query<{ name: string }>(
     `SELECT x.conname AS name FROM pg_constraint x JOIN pg_index i ON i.indexrelid = x.conindid
       WHERE x.connamespace = 'log'::regnamespace AND x.contype IN ('p', 'u') AND i.indisvalid AND i.indisunique`,
   );
   for (const name of constraints)
     if (!valid.rows.some((known) => known.name === name)) wrong(`constraint ${name} is missing or not valid`, `constraint ${name}`);
 
-  const replica = await client.query<{ setting: string }>(
+  const replica = await snapshot.query<{ setting: string }>(
     "SELECT s AS setting FROM pg_db_role_setting, unnest(setconfig) AS s WHERE s LIKE 'session_replication_role=%' AND s NOT LIKE '%=origin'",
   );
   for (const { setting } of replica.rows) wrong(`a database or role has the setting ${setting}, which switches triggers off`);

@@ -49,6 +49,7 @@ export interface ProjectedLine {
   readonly scale: number;
 }
 
+/** What one account has received in one currency on one date, in the batch at hand. */
 interface Sum {
   readonly accountId: string;
   readonly currency: string;
@@ -56,16 +57,12 @@ interface Sum {
   readonly scale: number;
   debit: bigint;
   credit: bigint;
-}
-
-interface Added {
-  readonly scale: number;
-  debit: bigint;
-  credit: bigint;
+  /** Other dates of the same account and currency; seldom any. */
+  others: Sum[] | undefined;
 }
 
 export class ProjectionRows {
-  /** Of the batch at hand, by account, currency and date. */
+  /** Of the batch at hand, by account and currency. */
   private readonly sums = new Map<string, Sum>();
 
   constructor(private readonly emit: Emit) {}
@@ -79,11 +76,19 @@ export class ProjectionRows {
     for (const { line, accountId, side, currency, amount, minor, scale } of lines) {
       const debit = side === 'debit';
       this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`);
-      const address = accountId + currency + date;
+      const address = accountId + currency;
       let sum = this.sums.get(address);
       if (sum === undefined) {
-        sum = { accountId, currency, date, scale, debit: 0n, credit: 0n };
+        sum = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
         this.sums.set(address, sum);
+      } else if (sum.date !== date) {
+        sum.others ??= [];
+        let other = sum.others.find((known) => known.date === date);
+        if (other === undefined) {
+          other = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
+          sum.others.push(other);
+        }
+        sum = other;
       }
       if (debit) sum.debit += minor;
       else sum.credit += minor;
@@ -98,28 +103,37 @@ export class ProjectionRows {
   /** The batch that ends at `last`: one row per account, currency and year, month and day that it touched. */
   batchEnd(last: number): void {
     if (this.sums.size === 0) return;
-    const added = new Map<string, Added>();
-    const add = (key: string, { scale, debit, credit }: Sum): void => {
-      const known = added.get(key);
-      if (known === undefined) added.set(key, { scale, debit, credit });
-      else {
-        known.debit += debit;
-        known.credit += credit;
-      }
-    };
     for (const sum of this.sums.values()) {
-      const { accountId, currency, date } = sum;
-      const account = `${last}\t${accountId}\t${currency}\t`;
-      add(`${account}Y\t${date.slice(0, 4)}-01-01`, sum);
-      add(`${account}M\t${date.slice(0, 7)}-01`, sum);
-      add(`${account}D\t${date}`, sum);
+      const { accountId, currency, scale, others } = sum;
+      const row = `${last}\t${accountId}\t${currency}\t`;
+      for (const [length, rest, bucket] of buckets) {
+        if (others === undefined) {
+          this.total(last, `${row}${bucket}\t${sum.date.slice(0, length)}${rest}`, scale, sum.debit, sum.credit);
+          continue;
+        }
+        const starts = new Map<string, { debit: bigint; credit: bigint }>();
+        for (const { date, debit, credit } of [sum, ...others]) {
+          const start = date.slice(0, length);
+          const known = starts.get(start);
+          starts.set(start, { debit: debit + (known?.debit ?? 0n), credit: credit + (known?.credit ?? 0n) });
+        }
+        for (const [start, { debit, credit }] of starts) this.total(last, `${row}${bucket}\t${start}${rest}`, scale, debit, credit);
+      }
     }
     this.sums.clear();
-    for (const [key, { scale, debit, credit }] of added) {
-      this.emit('running_totals', last, `${key}\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`);
-    }
+  }
+
+  private total(last: number, row: string, scale: number, debit: bigint, credit: bigint): void {
+    this.emit('running_totals', last, `${row}\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`);
   }
 }
+
+/** How much of a date is left of it in its year, month and day, what makes it a date again, and the bucket's name. */
+const buckets = [
+  [4, '-01-01', 'Y'],
+  [7, '-01', 'M'],
+  [10, '', 'D'],
+] as const;
 
 /** Positions whose rows share one digest. */
 export const rangeSize = 8_192;

@@ -4,7 +4,7 @@
  * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes
  * however large its rows are.
  */
-import type { ClientBase, Connection, DatabaseError, Submittable } from 'pg';
+import type { ClientBase, Connection, DatabaseError, QueryResult, QueryResultRow, Submittable } from 'pg';
 
 /** Node-pg's messages, as far as a fetch looks at them. */
 interface DataRow {
@@ -61,26 +61,54 @@ const rowsMax = 3_000;
 const rowsAtFirst = 50;
 const charactersMax = 2 * 1024 * 1024;
 
+/** One connection inside an SQL transaction: queries go down one after the other, however they are asked for. */
+export class Snapshot {
+  private underWay = 0;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly client: ClientBase) {}
+
+  query<T extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<QueryResult<T>> {
+    return this.inTurn(() => this.client.query<T>(text, values as unknown[]));
+  }
+
+  /** The rows of a SELECT of one text column, without parameters. */
+  async rows(select: string): Promise<RowCursor> {
+    const name = `verify_${++cursors}`;
+    await this.query(`DECLARE ${name} NO SCROLL CURSOR FOR ${select}`);
+    return new RowCursor((size) => this.inTurn(() => this.client.query(new Fetch(`FETCH ${size} FROM ${name}`)).done));
+  }
+
+  async eachRow(select: string, use: (row: string) => void): Promise<void> {
+    const cursor = await this.rows(select);
+    for (let rows = await cursor.chunk(); rows.length > 0; rows = await cursor.chunk()) for (const row of rows) use(row);
+  }
+
+  literal(text: string): string {
+    return this.client.escapeLiteral(text);
+  }
+
+  /** Sends at once when nothing is under way, so that the server works while Node does. */
+  private inTurn<T>(send: () => Promise<T>): Promise<T> {
+    const answer = this.underWay === 0 ? send() : this.last.then(send);
+    this.underWay++;
+    const ended = (): void => {
+      this.underWay--;
+    };
+    this.last = answer.then(ended, ended);
+    answer.catch(() => {}); // a fetch ahead that nobody asks for any more may fail silently; who awaits it hears of it
+    return answer;
+  }
+}
+
+let cursors = 0;
+
 export class RowCursor {
-  private static count = 0;
   private size = rowsAtFirst;
   private next: Promise<string[]> | undefined;
 
-  private constructor(
-    private readonly client: ClientBase,
-    private readonly name: string,
-  ) {
-    this.next = this.fetch();
-  }
-
-  /**
-   * @param client inside an SQL transaction
-   * @param select a SELECT of one text column, without parameters
-   */
-  static async open(client: ClientBase, select: string): Promise<RowCursor> {
-    const name = `verify_${++RowCursor.count}`;
-    await client.query(`DECLARE ${name} NO SCROLL CURSOR FOR ${select}`);
-    return new RowCursor(client, name);
+  constructor(private readonly fetch: (size: number) => Promise<string[]>) {
+    this.next = fetch(this.size);
   }
 
   /** The next rows, in order; an empty array at the end. */
@@ -92,11 +120,7 @@ export class RowCursor {
     for (const row of rows) characters += row.length;
     // At most eight times as many as now, since the next rows may be larger than these.
     this.size = Math.max(1, Math.min(rowsMax, 8 * this.size, Math.floor((charactersMax * this.size) / Math.max(1, characters))));
-    this.next = last ? undefined : this.fetch();
+    this.next = last ? undefined : this.fetch(this.size);
     return rows;
-  }
-
-  private fetch(): Promise<string[]> {
-    return this.client.query(new Fetch(`FETCH ${this.size} FROM ${this.name}`)).done;
   }
 }

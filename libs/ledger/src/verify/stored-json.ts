@@ -68,11 +68,13 @@ function canonicalLine(given: Json): Json | undefined {
 
 /** Canonical text of an event's metadata without userId. */
 export function canonicalMetadata(metadata: Json): string {
-  const { commandHash, commandKey, contextHash, correlationId, onBehalfOf, reason, release, source, userId } = metadata;
-  let known = 0;
-  for (const member of [commandHash, commandKey, contextHash, correlationId, onBehalfOf, reason, release, source, userId]) {
-    if (member !== undefined) known++;
-  }
+  const { commandHash, commandKey, contextHash, correlationId, onBehalfOf, reason, release, source } = metadata;
+  // Five that are always there, userId with them.
+  let known = 5;
+  if (contextHash !== undefined) known++;
+  if (correlationId !== undefined) known++;
+  if (onBehalfOf !== undefined) known++;
+  if (reason !== undefined) known++;
   for (const _ in metadata) known--;
   if (known === 0) return JSON.stringify({ commandHash, commandKey, contextHash, correlationId, onBehalfOf, reason, release, source });
   const { userId: _user, ...rest } = metadata;

@@ -3,33 +3,24 @@
  * streams, its names, its command contexts, and row for row every projection up to its cursor.
  */
 import { createHash } from 'node:crypto';
-import type { ClientBase } from 'pg';
 import { accountReducer, bookReducer, isPlainDecimal, toMinor } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type Digests, type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables, rangeSize } from './projection-rows';
 import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
-import { RowCursor } from './rows';
+import type { Snapshot } from './rows';
 import { jsonbText } from './stored-json';
-
-/** Reads every row of a statement of one text column. */
-async function eachRow(client: ClientBase, select: string, use: (row: string) => void): Promise<void> {
-  const cursor = await RowCursor.open(client, select);
-  for (let rows = await cursor.chunk(); rows.length > 0; rows = await cursor.chunk()) for (const row of rows) use(row);
-}
-
-const literal = (client: ClientBase, text: string): string => client.escapeLiteral(text);
 
 // --- Book head ---
 
 export async function checkBookHead(
-  client: ClientBase,
+  snapshot: Snapshot,
   bookId: string,
   findings: Findings,
   told: { readonly position: number; readonly recordedAt: string },
 ): Promise<void> {
-  const { rows } = await client.query<{ position: string; tail: string; recorded_at: string; recorded_floor: string }>(
+  const { rows } = await snapshot.query<{ position: string; tail: string; recorded_at: string; recorded_floor: string }>(
     'SELECT position::text, tail::text, recorded_at::text, recorded_floor::text FROM log.book_heads WHERE book_id = $1',
     [bookId],
   );
@@ -99,12 +90,12 @@ function accountState({ id, version, code, type, normalSide, postable, status, c
   return accountReducer.toSnapshot({ id, version, code, type, normalSide, postable, status, currencies, limits, totals });
 }
 
-export async function checkHeads(client: ClientBase, replay: BookReplay, findings: Findings): Promise<number> {
+export async function checkHeads(snapshot: Snapshot, replay: BookReplay, findings: Findings): Promise<number> {
   const expected = expectedHeads(replay);
   const seen = new Set<string>();
   const select = `SELECT concat_ws(E'\\t', stream_id, version, coalesce(version_before::text, '-'), reducer_version, state)
-                    FROM log.heads WHERE book_id = ${literal(client, replay.bookId)}`;
-  await eachRow(client, select, (text) => {
+                    FROM log.heads WHERE book_id = ${snapshot.literal(replay.bookId)}`;
+  await snapshot.eachRow(select, (text) => {
     const [stream = '', version, before, reducer, ...state] = text.split('\t');
     const row = `log.heads ${stream}`;
     const head = expected(stream);
@@ -137,10 +128,10 @@ export async function checkHeads(client: ClientBase, replay: BookReplay, finding
 
 // --- Names ---
 
-export async function checkNames(client: ClientBase, replay: BookReplay, findings: Findings): Promise<void> {
+export async function checkNames(snapshot: Snapshot, replay: BookReplay, findings: Findings): Promise<void> {
   const seen = new Set<string>();
-  const select = `SELECT concat_ws(E'\\t', stream_id, category, name) FROM log.stream_names WHERE book_id = ${literal(client, replay.bookId)}`;
-  await eachRow(client, select, (text) => {
+  const select = `SELECT concat_ws(E'\\t', stream_id, category, name) FROM log.stream_names WHERE book_id = ${snapshot.literal(replay.bookId)}`;
+  await snapshot.eachRow(select, (text) => {
     const [stream, category, ...rest] = text.split('\t');
     const name = rest.join('\t');
     const row = `log.stream_names ${category} ${JSON.stringify(name)}`;
@@ -159,11 +150,11 @@ export async function checkNames(client: ClientBase, replay: BookReplay, finding
 // --- Claims and contexts ---
 
 /** Entries of a batch call hang on the claim of their key. */
-export async function checkClaims(client: ClientBase, bookId: string, findings: Findings): Promise<void> {
+export async function checkClaims(snapshot: Snapshot, bookId: string, findings: Findings): Promise<void> {
   const select = `SELECT concat_ws(E'\\t', r.item, coalesce(r.position::text, ''), r.key) FROM log.receipts r
-                   WHERE r.book_id = ${literal(client, bookId)} AND r.item > 0
+                   WHERE r.book_id = ${snapshot.literal(bookId)} AND r.item > 0
                      AND NOT EXISTS (SELECT FROM log.receipts c WHERE c.book_id = r.book_id AND c.key = r.key AND c.item = 0 AND c.command = 'PostEntries' AND c.answer = '')`;
-  await eachRow(client, select, (text) => {
+  await snapshot.eachRow(select, (text) => {
     const [item, position, ...key] = text.split('\t');
     const row = `log.receipts key ${JSON.stringify(key.join('\t'))} item ${item}`;
     findings.add('receipt', `${row}: item is ${item}, but no batch call has claimed the key`, {
@@ -174,14 +165,14 @@ export async function checkClaims(client: ClientBase, bookId: string, findings: 
 }
 
 /** @returns how many contexts that events refer to were erased */
-export async function checkContexts(client: ClientBase, replay: BookReplay, findings: Findings): Promise<number> {
-  const book = literal(client, replay.bookId);
+export async function checkContexts(snapshot: Snapshot, replay: BookReplay, findings: Findings): Promise<number> {
+  const book = snapshot.literal(replay.bookId);
   const select = `SELECT concat_ws(E'\\t', encode(c.context_hash, 'hex'), encode(c.salt, 'hex'), c.first_seen_at, r.recorded_at IS NOT NULL, json_build_array(c.ip, c.user_agent))
                     FROM log.command_contexts c
                     LEFT JOIN (SELECT DISTINCT recorded_at FROM log.receipts WHERE book_id = ${book}) AS r ON r.recorded_at = c.first_seen_at
                    WHERE c.book_id = ${book}`;
   const there = new Set<string>();
-  await eachRow(client, select, (text) => {
+  await snapshot.eachRow(select, (text) => {
     const [hash = '', salt = '', at = '', receipt, place = ''] = text.split('\t');
     const row = `log.command_contexts ${hash}`;
     if (receipt !== 't')
@@ -210,20 +201,20 @@ const checkOf: Readonly<Record<ProjectedTable, Check>> = {
 /** Rows told by the table's own key: how many leading columns of the text are the key. */
 const keyColumns: Readonly<Record<ProjectedTable, number>> = { entries: 1, account_lines: 2, running_totals: 5, account_versions: 2 };
 
-const selectRows = (client: ClientBase, table: ProjectedTable, bookId: string): string => {
+const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): string => {
   const { columns, from } = projectedTables[table];
-  return `SELECT concat_ws(E'\\t', ${columns}) AS row_text, position FROM ${from}`.replaceAll('$book', literal(client, bookId));
+  return `SELECT concat_ws(E'\\t', ${columns}) AS row_text, position FROM ${from}`.replaceAll('$book', snapshot.literal(bookId));
 };
 
 /** Adds up the rows that are there. */
-export async function digestRows(client: ClientBase, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
-  const select = `SELECT row_text FROM (${selectRows(client, table, bookId)}) AS r`;
-  await eachRow(client, select, (row) => digests.add(Number(row.slice(0, row.indexOf('\t'))), row));
+export async function digestRows(snapshot: Snapshot, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
+  const select = `SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r`;
+  await snapshot.eachRow(select, (row) => digests.add(Number(row.slice(0, row.indexOf('\t'))), row));
 }
 
 /** Names the rows that differ, in ranges of positions whose digests differ. */
 export async function compareRanges(
-  client: ClientBase,
+  snapshot: Snapshot,
   table: ProjectedTable,
   bookId: string,
   cursor: number,
@@ -232,9 +223,9 @@ export async function compareRanges(
 ): Promise<void> {
   const wanted = new Set(ranges);
   const inRange = (position: number): boolean => wanted.has(Math.floor(position / rangeSize));
-  const expected = await expectedRows(client, table, bookId, cursor, ranges, inRange);
+  const expected = await expectedRows(snapshot, table, bookId, cursor, ranges, inRange);
   const actual = new Map<string, string>();
-  await eachRow(client, `SELECT row_text FROM (${selectRows(client, table, bookId)}) AS r ORDER BY position, row_text`, (text) => {
+  await snapshot.eachRow(`SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r ORDER BY position, row_text`, (text) => {
     const position = Number(text.slice(0, text.indexOf('\t')));
     if (inRange(position) || position > cursor || position < 1) actual.set(keyOf(table, text), text);
   });
@@ -257,7 +248,7 @@ export async function compareRanges(
 
 /** Makes the rows of some ranges again; only this time they are kept. */
 async function expectedRows(
-  client: ClientBase,
+  snapshot: Snapshot,
   table: ProjectedTable,
   bookId: string,
   cursor: number,
@@ -268,19 +259,19 @@ async function expectedRows(
   const rows = new ProjectionRows((of, position, text) => {
     if (of === table && inRange(position)) expected.set(keyOf(table, text), text);
   });
-  const book = literal(client, bookId);
+  const book = snapshot.literal(bookId);
   if (table === 'account_versions') {
     const views = new Map<string, Readonly<Record<string, unknown>>>();
     const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position <= ${cursor} AND event_type LIKE 'Account%'
                        AND event_type NOT IN ('AccountDebited', 'AccountCredited') ORDER BY position`;
-    await eachEvent(client, select, (event) => {
+    await eachEvent(snapshot, select, (event) => {
       const view = { ...views.get(event.streamId), ...viewPatch(event, currentData(bookId, event)) };
       views.set(event.streamId, view);
       rows.account(event.position, event.streamId, String((view as { code?: unknown }).code), jsonbText(view));
     });
     return expected;
   }
-  const batches = await client.query<{ last_text: string }>(
+  const batches = await snapshot.query<{ last_text: string }>(
     'SELECT last_position::text AS last_text FROM log.batches WHERE book_id = $1 ORDER BY last_position',
     [bookId],
   );
@@ -291,7 +282,7 @@ async function expectedRows(
     const to = Math.min(cursor, (range + 1) * rangeSize - 1);
     let batch = ends.findIndex((end) => end > from);
     const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position > ${from} AND position <= ${to} AND event_type = 'JournalEntryPosted' ORDER BY position`;
-    await eachEvent(client, select, (event) => {
+    await eachEvent(snapshot, select, (event) => {
       while (batch >= 0 && batch < ends.length && event.position > (ends[batch] as number)) rows.batchEnd(ends[batch++] as number);
       const posted = currentData(bookId, event);
       rows.entry(event.position, event.streamId, posted, linesOf(posted));
@@ -304,8 +295,8 @@ async function expectedRows(
 }
 
 /** An event that cannot be read was told by the replay, and makes no rows. */
-function eachEvent(client: ClientBase, select: string, use: (event: ReadEvent) => void): Promise<void> {
-  return eachRow(client, select, (row) => {
+function eachEvent(snapshot: Snapshot, select: string, use: (event: ReadEvent) => void): Promise<void> {
+  return snapshot.eachRow(select, (row) => {
     try {
       use(readEvent(row));
     } catch {
