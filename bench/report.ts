@@ -287,14 +287,14 @@ const shown = (value: number | null | undefined): string => {
 };
 
 /** A markdown table of the medians of one group; columns in the order in which figures appear. */
-export function groupTable({ medians, samples }: Pick<Result, 'medians' | 'samples'>, group: Group): string {
+function groupTable({ medians, samples }: Pick<Result, 'medians' | 'samples'>, group: Group): string {
   const names = [...new Set(samples.filter((sample) => sample.group === group).map(({ name }) => name))];
   const members = [...new Set(names.flatMap((name) => Object.keys(medians[name] ?? {})))];
   const rows = names.map((name) => [name, ...members.map((member) => shown(medians[name]?.[member]))]);
   return names.length === 0 ? '' : markdown(['case', ...members.map((member) => headings[member] ?? member)], rows);
 }
 
-export function goalsTable(goals: readonly Goal[]): string {
+function goalsTable(goals: readonly Goal[]): string {
   const verdict = ({ ratio, held, aimReached }: Goal): string =>
     ratio === undefined ? 'not measured' : held !== true ? '**missed**' : aimReached ? 'aim reached' : 'held';
   return markdown(

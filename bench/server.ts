@@ -40,6 +40,7 @@ export class BenchServer {
   private readonly templates = new Set<string>();
   private readonly open = new Set<BenchDatabase>();
   private clones = 0;
+  private stopping: Promise<void> | undefined;
 
   private constructor(
     private readonly url: string,
@@ -72,7 +73,10 @@ export class BenchServer {
       if (off.length > 0) throw new Error(`a bench on a server with ${off.join(', ')} off tells nothing; turn it on`);
       await admin.query(`DO $$ BEGIN CREATE ROLE ${login} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`);
       await admin.query(`ALTER ROLE ${login} PASSWORD '${login}'`);
-      return new BenchServer(url, admin, version, settings, embedded, directory);
+      const server = new BenchServer(url, admin, version, settings, embedded, directory);
+      // A server of ours must not outlive a run that was broken off; a second signal ends at once.
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop().finally(() => process.exit(130)));
+      return server;
     } catch (error) {
       await embedded?.stop();
       rmSync(directory, { recursive: true, force: true });
@@ -81,7 +85,12 @@ export class BenchServer {
   }
 
   /** Ends what is still open, drops every database of the run and stops the embedded server. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.stopping ??= this.end();
+    return this.stopping;
+  }
+
+  private async end(): Promise<void> {
     for (const database of this.open) await database.drop();
     if (this.embedded === undefined)
       for (const name of this.templates) await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
