@@ -32,7 +32,7 @@ import {
   Witness,
 } from '../support/workload';
 
-const kills = rounds(2, 40);
+const kills = rounds(1, 40);
 const writersEach = 12;
 
 let server: DurableServer;

@@ -7,8 +7,12 @@ import { seed, type Witness } from './workload';
 /** Writers that live on when their process is killed: the next process goes on with the commands that were not answered. */
 export interface Writer {
   readonly name: string;
+  /** Number of the first command that was never answered. */
   next: number;
 }
+
+/** Commands that a writer repeats although they were answered, when it goes on in another process. */
+const repeatedOnes = 3;
 
 export function writers(prefix: string, count: number): Writer[] {
   return Array.from({ length: count }, (_, index) => ({ name: `${prefix}${index}`, next: 0 }));
@@ -44,7 +48,7 @@ export class LoadProcess {
     own: readonly Writer[],
     clock = 0,
   ): Promise<LoadProcess> {
-    const load: Load = { books: witnesses.map(({ bookId }) => bookId), writers: own, clock };
+    const load: Load = { books: witnesses.map(({ bookId }) => bookId), writers: own.map(({ name }) => name), clock };
     const script = runScript('test/support/load.ts', [JSON.stringify(load)], { ...environment, SEED: String(seed) });
     const line = await script.nextLine();
     if (line !== '["ready"]') throw new Error(`load.ts said ${line}`);
@@ -55,8 +59,9 @@ export class LoadProcess {
     return this.script.process.pid ?? 0;
   }
 
+  /** Lets the writers begin, where the process before them was killed: what it was answered is known by now. */
   go(): void {
-    this.send('go');
+    this.send(`go ${JSON.stringify(this.own.map(({ next }) => [Math.max(0, next - repeatedOnes), next]))}`);
   }
 
   /** Turns the process's clock this far from the machine's. */
@@ -127,7 +132,8 @@ export class LoadProcess {
       }
       if (line[0] === 'answer') {
         const [, writer, key, status, body, replayed] = line;
-        (this.own[writer] as Writer).next = Number(key.slice(key.lastIndexOf('-') + 1)) + 1;
+        const own = this.own[writer] as Writer;
+        own.next = Math.max(own.next, Number(key.slice(key.lastIndexOf('-') + 1)) + 1);
         this.witnesses[writer % this.witnesses.length]?.tell(key, { status, body, replayed });
         this.answered++;
       } else if (line[0] === 'again') this.again.set(line[2], (this.again.get(line[2]) ?? 0) + 1);

@@ -2,8 +2,9 @@
  * A service process under load: `load.ts` with a JSON of {@link Load} as its argument opens the service as the API does (own
  * ledger, own projector), runs that many writers, each of which sends one command after the other and repeats it with the
  * same key until it is answered, and prints every answer before it goes on. Made to be killed: what is printed was
- * acknowledged. Understands on its standard input, one per line: `go`, `rest` (every writer has its answer and sends no
- * more; the projector goes on), `stop`, `clock MILLISECONDS` (turns this process's clock that far from the machine's).
+ * acknowledged. Understands on its standard input, one per line: `go NUMBERS` (for each writer the number of its
+ * first command, and of the last one that it must send before it may rest), `rest` (every writer has its answer and sends no more;
+ * the projector goes on), `stop`, `clock MILLISECONDS` (turns this process's clock that far from the machine's).
  */
 import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -14,8 +15,8 @@ import { commandOf, isFinal } from './workload';
 export interface Load {
   /** Writer n works on book n modulo their number. */
   readonly books: readonly string[];
-  /** Each writer's name, which begins its keys, and the number of its next command. */
-  readonly writers: readonly { readonly name: string; readonly next: number }[];
+  /** Each writer's name, which begins its keys. */
+  readonly writers: readonly string[];
   /** Milliseconds by which the clock is wrong at the start. */
   readonly clock?: number;
 }
@@ -30,6 +31,8 @@ export type LoadLine =
   | readonly ['fault', writer: number, key: string, message: string]
   | readonly ['rested']
   | readonly ['stopped'];
+
+type Span = readonly [from: number, upTo: number];
 
 const user = '01930000-0000-7000-8000-0000000000aa';
 const machineClock = Date.now;
@@ -49,8 +52,8 @@ const say = (line: LoadLine): void => {
   }
 };
 
-async function write({ ledger }: Service, bookId: string, writer: number, name: string, next: number): Promise<void> {
-  for (let number = next; !resting; number++) {
+async function write({ ledger }: Service, bookId: string, writer: number, name: string, [from, upTo]: Span): Promise<void> {
+  for (let number = from; !resting || number <= upTo; number++) {
     const key = `${name}-${number}`;
     const command = commandOf(key);
     for (;;) {
@@ -85,8 +88,9 @@ async function main(): Promise<void> {
     const [verb, value] = line.split(' ');
     if (verb === 'clock') offset = Number(value);
     if (verb === 'go') {
+      const spans = JSON.parse(value ?? '[]') as Span[];
       working = Promise.all(
-        writers.map(({ name, next }, writer) => write(service, books[writer % books.length] as string, writer, name, next)),
+        writers.map((name, writer) => write(service, books[writer % books.length] as string, writer, name, spans[writer] ?? [0, 0])),
       );
     }
     if (verb === 'rest' || verb === 'stop') {
