@@ -235,10 +235,20 @@ async function underWrites<T>(
     await writer.its.start({ ...load, rate });
     await sleep(500);
     await writer.its.mark();
+    const lags = new LagWatch(database.admin, load.books);
+    lags.bound([], Number.POSITIVE_INFINITY);
     const results = await measure();
+    const lag = lags.stop();
     const window = await writer.its.read();
     await writer.its.stop();
-    return { results, written: { meanwhileEntriesPerSecond: window.entries / window.seconds, wantedPerSecond: rate } };
+    return {
+      results,
+      written: {
+        meanwhileEntriesPerSecond: window.entries / window.seconds,
+        wantedPerSecond: rate,
+        lagEventsMedian: lag?.median ?? Number.NaN,
+      },
+    };
   } finally {
     watch.stop();
     await worker.end();

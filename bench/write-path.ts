@@ -278,7 +278,7 @@ export class LagWatch {
     return rows[0]?.folded ?? 0;
   }
 
-  /** Holds the writers' callers while the lag is above `most`, until stop. */
+  /** Looks at the lag until stop, and holds the writers' callers while it is above `most`. */
   bound(writers: readonly OpenWriter[], most: number): void {
     const run = async (): Promise<void> => {
       while (!this.stopped) {
@@ -293,7 +293,7 @@ export class LagWatch {
     this.running.catch(() => {});
   }
 
-  /** @returns what was seen, undefined when nobody was held */
+  /** @returns what was seen, undefined when nobody looked */
   stop(): { readonly max: number; readonly median: number } | undefined {
     this.stopped = true;
     return this.running === undefined ? undefined : { max: Math.max(...this.seen), median: percentile(this.seen, 0.5) };
