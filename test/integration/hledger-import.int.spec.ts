@@ -241,6 +241,25 @@ describe('an entry of a journal', () => {
     expect(balances.map(({ currency, net }) => `${net} ${currency}`).sort()).toEqual(['1200.50 USD', '3 VT2', '5.00 SEK']);
   });
 
+  it('opens accounts with the types that the journal declares', async () => {
+    const file = write(
+      'types.journal',
+      'account aktiva  ; type:A',
+      'account passiva  ; type:L',
+      '',
+      '2024-01-01',
+      '  aktiva:bank  1 EUR',
+      '  passiva:kredit',
+      '',
+    );
+    expect(await run('types', file)).toMatchObject({ posted: 1, accountsOpened: 2 });
+    const { accounts } = await service.queries.accounts('types');
+    expect(accounts.map(({ code, type }) => [code, type])).toEqual([
+      ['aktiva:bank', 'asset'],
+      ['passiva:kredit', 'liability'],
+    ]);
+  });
+
   it('may lose lines of zero, when that is wished', async () => {
     const file = write('zero.journal', '2024-01-01', '  Assets:A  1 EUR', '  Assets:B  0 EUR', '  Equity:E', '');
     const refused = await run('zero', file);

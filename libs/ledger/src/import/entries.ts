@@ -39,6 +39,8 @@ export interface PostingRow {
   readonly date: string;
   readonly description: string;
   readonly account: string;
+  /** As the source declares it, before the row; what the first row of an account says counts. */
+  readonly accountType?: AccountType;
   readonly currency: string;
   /** Plain decimal, debit positive, credit negative. */
   readonly quantity: string;
@@ -199,6 +201,8 @@ class RowFault extends Error {
 export class EntryReader {
   /** By code as it stands in the file. */
   private readonly codes = new Map<string, { readonly code: string; readonly fault?: Fault }>();
+  /** Types that the source declares. */
+  private readonly declared = new Map<string, AccountType>();
   /** Codes that say nothing of their type, and whether the book has them. */
   private readonly untyped = new Map<string, boolean>();
 
@@ -219,7 +223,7 @@ export class EntryReader {
 
   /** Type of an account to be opened; undefined when nothing tells it. */
   typeOf(code: string): AccountType | undefined {
-    return this.options.accountTypes?.get(code) ?? typeByCode(code) ?? this.options.defaultType;
+    return this.options.accountTypes?.get(code) ?? this.declared.get(code) ?? typeByCode(code) ?? this.options.defaultType;
   }
 
   /** An account whose type nothing tells may exist already. */
@@ -231,6 +235,7 @@ export class EntryReader {
         const code = row.account.normalize('NFC');
         const fault = codeFault(code);
         this.codes.set(row.account, { code, fault });
+        if (row.accountType !== undefined && !this.declared.has(code)) this.declared.set(code, row.accountType);
         // What is no code is refused without asking, and may hold what the database takes for no text.
         if (fault === undefined && this.typeOf(code) === undefined && !this.untyped.has(code)) unknown.add(code);
       }

@@ -254,6 +254,26 @@ describe('an entry', () => {
     expect((await read(`${written} x\n  A:B  1 EUR\n  A:C\n`))[0]).toMatch(says);
   });
 
+  it('has the types of accounts that are declared before it, for those below too', async () => {
+    const content = [
+      'account aktiva                ; type:A',
+      'account aktiva:kasse  ; Bargeld, type: Cash',
+      'account erträge',
+      '  ; type:R',
+      'account privat ; type:E',
+      '2024-01-01',
+      '  aktiva:bank:giro  1 EUR',
+      '  aktiva:kasse      1 EUR',
+      '  erträge:zinsen   -2 EUR',
+      '  privat            0 EUR',
+    ].join('\n');
+    const typesOf = async (dialect: Dialect) =>
+      (await rowsOf(content, { dialect })).map((row) => ('problem' in row ? row.problem : row.accountType));
+    expect(await typesOf('hledger')).toEqual(['asset', 'asset', 'income', undefined]);
+    expect(await typesOf('ledger')).toEqual([undefined, undefined, undefined, undefined]);
+    expect(await whole('account a  ; type:Z\n')).toMatch(/^main\.journal:1: type:"Z" is none of A, L, E, R, X, C, V/);
+  });
+
   it('is named by date, code and place among its like, so that entries can be added behind', async () => {
     const entry = (head: string): string => `${head}\n  A:B  1 EUR\n  A:C\n\n`;
     const heads = ['2024-01-01 x', '2024-01-01 y', '2024-01-01 (7) z', '2024-01-02 x', '2024-01-01 (7) again', '2024-01-01 (7) #2'];

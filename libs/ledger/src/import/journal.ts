@@ -11,7 +11,7 @@
 import { createReadStream } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { currencyForm, type ErrorCode, fromMinor, isDate, LedgerError, scaleMax, toMinor } from '#domain';
+import { type AccountType, currencyForm, type ErrorCode, fromMinor, isDate, LedgerError, scaleMax, toMinor } from '#domain';
 import type { BrokenRow, ImportFormat, PostingRow, SourceRow } from './entries';
 import {
   AmountFault,
@@ -204,6 +204,24 @@ const refusedDirectives: Readonly<Record<string, string>> = {
   h: 'time clock entries are not imported: remove them',
 };
 
+/** Values of hledger's `type:` tag; cash is an asset, and conversion equity. */
+const declaredTypes: Readonly<Record<string, AccountType | undefined>> = Object.assign(Object.create(null) as object, {
+  a: 'asset',
+  asset: 'asset',
+  c: 'asset',
+  cash: 'asset',
+  l: 'liability',
+  liability: 'liability',
+  e: 'equity',
+  equity: 'equity',
+  v: 'equity',
+  conversion: 'equity',
+  r: 'income',
+  revenue: 'income',
+  x: 'expense',
+  expense: 'expense',
+} satisfies Record<string, AccountType>);
+
 /** What says nothing of entries: prices, and names that may be used. */
 const passedOver = new Set(['P', 'N', 'tag', 'payee', 'assert', 'check']);
 
@@ -211,6 +229,7 @@ class JournalReader {
   private readonly faults: string[] = [];
   private readonly files = new Set<string>();
   private readonly places = new Map<string, number>();
+  private readonly types = new Map<string, AccountType>();
   private readonly assertions: Assertions;
   private broken = 0;
   private folder = '';
@@ -298,7 +317,7 @@ class JournalReader {
       if (value !== '.' && value !== ',') throw new FileFault(at, `${quote(text)} names neither . nor ,`);
       scope.mark = value;
     } else if (word === 'D' || word === 'commodity') this.commodity(word, value, at, body, scope);
-    else if (word === 'account') this.account(body);
+    else if (word === 'account') this.account(rest, body, at);
     else if (refused !== undefined) throw new FileFault(at, `${quote(text)}: ${refused}`);
     else if (!passedOver.has(word)) {
       throw new FileFault(
@@ -332,13 +351,30 @@ class JournalReader {
     if (word === 'D') scope.defaultCommodity = commodity;
   }
 
-  private account(body: readonly Line[]): void {
+  private account(rest: string, body: readonly Line[], at: number): void {
     const bad = body.find(({ text }) => !/^\s+(;|\d|note\b|assert\b|check\b)/.test(text));
     if (bad !== undefined) {
       throw new FileFault(
         bad.at,
         `${quote(bad.text)} changes postings on the account: print the journal (hledger print, ledger print) and import that`,
       );
+    }
+    if (this.dialect !== 'hledger') return;
+    const name = rest.replace(/(?: {2,}|\t)\s*;.*$/, '').trim();
+    const comments = [rest.slice(name.length), ...body.map(({ text }) => text)].filter((text) => /^\s*;/.test(text));
+    const [, letter] = /(?:^|[\s,;])type:\s*([^\s,]+)/.exec(comments.join(' ')) ?? [];
+    if (letter === undefined) return;
+    const type = declaredTypes[letter.toLowerCase()];
+    if (type === undefined) throw new FileFault(at, `type:${quote(letter)} is none of A, L, E, R, X, C, V, nor their names`);
+    this.types.set(name, type);
+  }
+
+  /** As declared for the account or for the nearest one above it. */
+  private typeOf(account: string): AccountType | undefined {
+    if (this.types.size === 0) return undefined;
+    for (let name = account; ; name = name.slice(0, name.lastIndexOf(':'))) {
+      const type = this.types.get(name);
+      if (type !== undefined || !name.includes(':')) return type;
     }
   }
 
@@ -391,6 +427,7 @@ class JournalReader {
           date: head.date,
           description: head.description,
           account,
+          accountType: this.typeOf(account),
           currency,
           quantity,
           text: own.length === 0 ? undefined : own.join('\n'),
