@@ -124,6 +124,7 @@ const commands: readonly CommandRow[] = [
       },
       framework: 'hgb',
       baseCurrency: 'EUR',
+      baseCurrencyScale: 3,
       fx: 'tracked',
       rounding: 'half_away_from_zero',
       timeZone: 'Europe/Berlin',
@@ -478,10 +479,10 @@ const circumstances: readonly Circumstance[] = [
         ({ text }) => Promise.reject(new Error(`the answer came through: ${text}`)),
         () => {},
       );
-      await until('the command is committed', async () => (await answered(key)) !== undefined);
+      await until('the command is committed', async () => (await answered(key, body)) !== undefined);
       toService.cut();
       await lost;
-      const answer = await answered(key);
+      const answer = await answered(key, body);
       if (answer === undefined) throw new Error('nothing was committed');
       // The caller does not know it; the log does.
       return answer;
@@ -513,16 +514,15 @@ const circumstances: readonly Circumstance[] = [
 ];
 
 /** The whole answer of a command as its receipts hold it; undefined while it is not complete. */
-async function answered(key: string): Promise<HttpReply | undefined> {
+async function answered(key: string, { atomic, entries: items }: Body): Promise<HttpReply | undefined> {
   const { rows } = await admin.query<{ item: number; status: number; answer: string; command: string }>(
     `SELECT item, status, answer, command FROM log.receipts WHERE key = $1 AND NOT (book_id = '~system') ORDER BY item`,
     [key],
   );
-  const [receipt, ...items] = rows;
-  if (receipt === undefined) return undefined;
-  const alone = receipt.answer !== '';
-  if (!alone && items.length === 0) return undefined;
-  const results = items.map(({ status, answer }) => (status < 400 ? answer : `{"problem":${answer}}`));
+  const [receipt, ...others] = rows;
+  const alone = atomic !== false;
+  if (receipt === undefined || (!alone && others.length < (items as readonly Json[]).length)) return undefined;
+  const results = others.map(({ status, answer }) => (status < 400 ? answer : `{"problem":${answer}}`));
   const text = alone ? receipt.answer : `{"results":[${results.join(',')}]}`;
   return { status: receipt.status, text, body: JSON.parse(text), headers: new Headers() };
 }
