@@ -12,6 +12,8 @@ const first = Number(process.env.SEED ?? (soak ? 1 : Math.floor(Math.random() * 
 const count = Number(process.env.SEEDS ?? (process.env.SEED !== undefined ? 1 : soak ? 100 : 3));
 const steps = Number(process.env.STEPS ?? (soak ? 60 : 25));
 
+jest.setTimeout(120_000);
+
 let server: DurableServer;
 let admin: Client;
 const all: SimulationFigures[] = [];
