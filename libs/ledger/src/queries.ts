@@ -784,13 +784,15 @@ const notYet = (position: number, head: number): LedgerError =>
 
 /**
  * The position that knownAt names, undefined when it is something else.
- * @throws LedgerError malformed below 0
+ * @throws LedgerError malformed below 0 | date_invalid beyond every position that there can be (2^53)
  */
 function positionIn(knownAt: KnownAt): number | undefined {
   const text = String(knownAt);
   if (!/^-?\d{1,16}$/.test(text)) return undefined;
   const position = Number(text);
   if (position < 0) throw malformed('knownAt', `knownAt ${text} is below 0; positions count from 1, and 0 is before the first event`);
+  if (!Number.isSafeInteger(position))
+    throw dateInvalid('knownAt', `knownAt ${text} has not come yet, and never will: positions are below 2^53`);
   return position;
 }
 
