@@ -309,6 +309,8 @@ describe('an entry', () => {
     ['A:B  (2 * 3 EUR)', /^2: "\(2 \* 3 EUR\)" is an expression/],
     ['A:B  1 EUR ; date:2024-02-01', /^2: the posting has a date of its own, 2024-02-01: split the entry/],
     ['A:B  1 EUR ; [2/1]', /^2: the posting has a date of its own, 2\/1/],
+    ['A:B -$5', /^2: "A:B -\$5" seems to end with an amount/],
+    ['A:B 1,234.50', /^2: "A:B 1,234\.50" seems to end with an amount/],
     ['A:B 1 EUR', /^2: "A:B 1 EUR" seems to end with an amount: put two blanks/],
     ['A:B ; note', /^2: "A:B ; note" holds a semicolon: put two blanks/],
     ['A:B  1 EUR\n  A:D', /^4: a second posting without an amount, after that in line 3/],
@@ -320,6 +322,13 @@ describe('an entry', () => {
   it('that exchanges currencies without saying how is refused with the arithmetic', async () => {
     expect(await read('2024-01-01 x\n  A:B  100.00 EUR\n  A:C  -110.5 USD\n')).toEqual([
       '1: 100.00 EUR against -110.5 USD: an exchange has no price here, each currency balances: add both amounts on an account like Equity:Conversion',
+    ]);
+  });
+
+  it('may have an account whose name ends with a number', async () => {
+    expect(await read('2024-01-01\n  Assets:Depot 1  5 EUR\n  Assets:Depot 2\n')).toEqual([
+      '2024-01-01 #1: Assets:Depot 1 5 EUR',
+      '2024-01-01 #1: Assets:Depot 2 -5 EUR',
     ]);
   });
 

@@ -518,7 +518,7 @@ class JournalReader {
     if (/^[[(<]/.test(account)) throw new EntryFault(at, `${quote(account)} is not the name of an account`);
     if (account.includes(';')) throw new EntryFault(at, `${quote(account)} holds a semicolon: put two blanks before a comment`);
     if (rest === '' || rest.startsWith(';')) {
-      if (end < 0 && / [-+]?[^\s\w:]?\d[\d.,]*$| [-+]?\d[\d.,]* ?[A-Z]{3}$/.test(account)) {
+      if (end < 0 && / [-+]?[^\s\w:+-]\d[\d.,]*$| [-+]?\d[\d.,]*[.,]\d+$| [-+]?\d[\d.,]* ?[A-Z]{3}$/.test(account)) {
         throw new EntryFault(at, `${quote(account)} seems to end with an amount: put two blanks between account and amount`);
       }
       return { at, account, comments: this.comment(rest, date, at) };
