@@ -110,7 +110,9 @@ test(
     });
     let takenBack = 0;
     const rollingBack = (async () => {
-      const client = await connect(server.appUrl.replace(/$/, '?application_name=rollback'));
+      const own = new URL(server.appUrl);
+      own.searchParams.set('application_name', 'rollback');
+      const client = await connect(own.href);
       while (working) {
         if (await appendAndRollBack(store, client, bookIds[takenBack % bookIds.length] as string)) takenBack++;
         await sleep(5);

@@ -69,14 +69,18 @@ export class LoadProcess {
     this.send(`clock ${ms}`);
   }
 
-  /** Waits until this many more commands are answered. @throws Error when that takes a minute, or the process ended */
+  /** Waits until this many more commands are answered. @throws Error when none is for a minute, or the process ended */
   async answers(more: number): Promise<void> {
     const wanted = this.answered + more;
-    const deadline = Date.now() + 60_000;
+    let before = this.answered;
+    let deadline = performance.now() + 60_000;
     while (this.answered < wanted) {
+      if (this.answered > before) deadline = performance.now() + 60_000;
+      before = this.answered;
       if (this.faults.length > 0) throw new Error(this.faults[0]);
       if (this.stopped) throw new Error('the process ended');
-      if (Date.now() > deadline) throw new Error(`${this.answered} of ${wanted} commands are answered; told to repeat: ${this.told}`);
+      if (performance.now() > deadline)
+        throw new Error(`${this.answered} of ${wanted} commands are answered; told to repeat: ${this.told}`);
       await sleep(2);
     }
   }
