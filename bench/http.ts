@@ -85,7 +85,8 @@ export class HttpTargets {
     await sleep(warmUpMs);
     const [micros, written] = [processMicros(program.pid), database && (await serverWork(database.admin))];
     await its.mark();
-    await sleep(seconds * 1_000);
+    // Twice as long for the open loop: one request in a thousand must be some.
+    await sleep((rate === undefined ? 1 : 2) * seconds * 1_000);
     const { requests, seconds: measured, latencies } = await its.read();
     const used = processMicros(program.pid) - micros;
     const now = database && (await serverWork(database.admin));
