@@ -215,7 +215,7 @@ function changed(text: string, type: string): string[] {
         ),
       );
   }
-  if (type === 'bigint' || type === 'integer' || type === 'smallint') candidates.push(`${text}7`, `${Number(text) + 1}`);
+  if (type === 'bigint' || type === 'integer' || type === 'smallint') candidates.push(`${text}7`, `${text}701`, `${Number(text) + 1}`);
   return candidates;
 }
 
@@ -251,7 +251,7 @@ function nameOf(table: string, row: Readonly<Record<string, unknown>>): string {
   }
 }
 
-describe('as superuser', () => {
+describe(`as superuser (SEED=${seed})`, () => {
   const chance = random(seed + 1);
   let columns: Column[];
 

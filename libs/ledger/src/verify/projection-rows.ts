@@ -47,6 +47,8 @@ export interface ProjectedLine {
   readonly amount: string;
   readonly minor: bigint;
   readonly scale: number;
+  /** The account itself where it is at hand: found again without reading its id. */
+  readonly account?: object | undefined;
 }
 
 /** What one account has received in one currency on one date, in the batch at hand. */
@@ -57,13 +59,13 @@ interface Sum {
   readonly scale: number;
   debit: bigint;
   credit: bigint;
-  /** Other dates of the same account and currency; seldom any. */
+  /** Of the same account on other dates or in other currencies; seldom any. */
   others: Sum[] | undefined;
 }
 
 export class ProjectionRows {
-  /** Of the batch at hand, by account and currency. */
-  private readonly sums = new Map<string, Sum>();
+  /** Of the batch at hand, by account. */
+  private readonly sums = new Map<object | string, Sum>();
 
   constructor(private readonly emit: Emit) {}
 
@@ -73,17 +75,16 @@ export class ProjectionRows {
     const date = String(effectiveDate);
     const row = `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${fiscalYear}\t${entryType}`;
     this.emit('entries', position, reference === undefined ? row : `${row}\t${reference}`);
-    for (const { line, accountId, side, currency, amount, minor, scale } of lines) {
+    for (const { line, accountId, side, currency, amount, minor, scale, account = accountId } of lines) {
       const debit = side === 'debit';
       this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`);
-      const address = accountId + currency;
-      let sum = this.sums.get(address);
+      let sum = this.sums.get(account);
       if (sum === undefined) {
         sum = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
-        this.sums.set(address, sum);
-      } else if (sum.date !== date) {
+        this.sums.set(account, sum);
+      } else if (sum.date !== date || sum.currency !== currency) {
         sum.others ??= [];
-        let other = sum.others.find((known) => known.date === date);
+        let other = sum.others.find((known) => known.date === date && known.currency === currency);
         if (other === undefined) {
           other = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
           sum.others.push(other);
@@ -104,26 +105,25 @@ export class ProjectionRows {
   batchEnd(last: number): void {
     if (this.sums.size === 0) return;
     for (const sum of this.sums.values()) {
-      const { accountId, currency, scale, others } = sum;
-      const row = `${last}\t${accountId}\t${currency}\t`;
+      const row = `${last}\t${sum.accountId}\t`;
       for (const [length, rest, bucket] of buckets) {
-        if (others === undefined) {
-          this.total(last, `${row}${bucket}\t${sum.date.slice(0, length)}${rest}`, scale, sum.debit, sum.credit);
+        if (sum.others === undefined) {
+          this.total(last, `${row}${sum.currency}\t${bucket}\t${sum.date.slice(0, length)}${rest}`, sum);
           continue;
         }
-        const starts = new Map<string, { debit: bigint; credit: bigint }>();
-        for (const { date, debit, credit } of [sum, ...others]) {
-          const start = date.slice(0, length);
+        const starts = new Map<string, Pick<Sum, 'scale' | 'debit' | 'credit'>>();
+        for (const { currency, date, scale, debit, credit } of [sum, ...sum.others]) {
+          const start = `${currency}\t${bucket}\t${date.slice(0, length)}`;
           const known = starts.get(start);
-          starts.set(start, { debit: debit + (known?.debit ?? 0n), credit: credit + (known?.credit ?? 0n) });
+          starts.set(start, { scale, debit: debit + (known?.debit ?? 0n), credit: credit + (known?.credit ?? 0n) });
         }
-        for (const [start, { debit, credit }] of starts) this.total(last, `${row}${bucket}\t${start}${rest}`, scale, debit, credit);
+        for (const [start, total] of starts) this.total(last, `${row}${start}${rest}`, total);
       }
     }
     this.sums.clear();
   }
 
-  private total(last: number, row: string, scale: number, debit: bigint, credit: bigint): void {
+  private total(last: number, row: string, { scale, debit, credit }: Pick<Sum, 'scale' | 'debit' | 'credit'>): void {
     this.emit('running_totals', last, `${row}\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`);
   }
 }
@@ -163,8 +163,14 @@ export class Digests {
   add(position: number, text: string): void {
     const range = position >= 0 ? Math.min(rangeOf(position), this.first.length - 1) : 0;
     let [one, two] = this.seed as [number, number];
-    for (let index = 0; index < text.length; index++) {
-      const unit = text.charCodeAt(index);
+    const even = text.length & ~1;
+    for (let index = 0; index < even; index += 2) {
+      const units = text.charCodeAt(index) | (text.charCodeAt(index + 1) << 16);
+      one = Math.imul(one ^ units, 0x9e3779b1);
+      two = Math.imul(two ^ units, 0x85ebca6b);
+    }
+    if (even < text.length) {
+      const unit = text.charCodeAt(even) | 0x10000;
       one = Math.imul(one ^ unit, 0x9e3779b1);
       two = Math.imul(two ^ unit, 0x85ebca6b);
     }
