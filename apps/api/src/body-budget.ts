@@ -6,9 +6,13 @@
  */
 import { LedgerError } from '#domain';
 
-/** A part of the budget. It is free again once everybody who keeps it has let go. */
+/** A part of the budget. */
 export interface Reservation {
-  keep(): void;
+  /** Its command begins: whatever becomes of the connection, the room is needed until `end`. */
+  begin(): void;
+  /** The command has its outcome. */
+  end(): void;
+  /** The connection has no use for it any more; may be said several times. */
   letGo(): void;
 }
 
@@ -21,7 +25,6 @@ export class BodyBudget {
 
   /**
    * @param book as the path names it; the same share for all requests without one
-   * @returns kept once
    * @throws LedgerError queue_full
    */
   take(size: number, book = ''): Reservation {
@@ -36,13 +39,20 @@ export class BodyBudget {
       );
     }
     this.add(book, size);
-    let keepers = 1;
+    let holds = true;
+    let begun = false;
+    const hold = (wanted: boolean): void => {
+      if (holds !== wanted) this.add(book, wanted ? size : -size);
+      holds = wanted;
+    };
     return {
-      keep: () => {
-        keepers++;
+      begin: () => {
+        begun = true;
+        hold(true); // also for a caller who hung up a moment ago: the command is carried out all the same
       },
+      end: () => hold(false),
       letGo: () => {
-        if (--keepers === 0) this.add(book, -size);
+        if (!begun) hold(false);
       },
     };
   }

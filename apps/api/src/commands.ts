@@ -86,11 +86,11 @@ export class Commands {
    */
   async run<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     // Whoever hangs up leaves a command behind that is still in memory.
-    request.room?.keep();
+    request.room?.begin();
     try {
       await this.carryOut(route, request, reply);
     } finally {
-      request.room?.letGo();
+      request.room?.end();
     }
   }
 

@@ -108,7 +108,8 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
   // After the one above: strangers get no room.
   fastify.addHook('onRequest', (request, reply, done) => {
     const size = announced(request);
-    if (size === 0) return done();
+    // Whoever hung up while the key was looked up closes nothing any more.
+    if (size === 0 || request.raw.destroyed || request.raw.socket.destroyed) return done();
     try {
       const { book } = request.params as { readonly book?: string };
       const room = budget.take(size, book);
@@ -118,6 +119,11 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
     } catch (error) {
       done(error as Error);
     }
+  });
+  // A reply that stands behind another one on its connection never closes when that is cut.
+  fastify.addHook('onSend', (request, _reply, _payload, done) => {
+    request.room?.letGo();
+    done();
   });
 
   // A connection that was busy when the server closed stays open after its answer, and the server would wait for it; one
