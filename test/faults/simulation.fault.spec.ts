@@ -1,6 +1,12 @@
 /**
  * A seeded simulation: two processes on one book, random commands, faults, restarts and questions, held against a small model
- * that shares no code with the service; all invariants every few steps. SEED=… repeats one seed, SOAK=1 runs SEEDS (100).
+ * that shares no code with the service; all invariants and `verify` every ten steps. SEED=… repeats one seed (commands, faults and
+ * questions; which caller is faster is up to the machine), SOAK=1 runs SEEDS (100).
+ *
+ * 2026-11-22, 2 cores under a load of 8 to 16, embedded PostgreSQL 18.4, seeds 1000–1099 of 40 steps: 21,835 commands, 10,894
+ * accepted, 12,268 refused (entries of batch calls count), 5,394 repeats, 31,520 events, 10,000 questions, 199 kills, 219 restarts,
+ * 195 cuts, 199 lost answers, 198 terminated backends, 201 turned clocks, 192 stopped projectors, 191 emptied projections: none failed.
+ * `verify` joined afterwards: seeds 5000–5019, none failed.
  */
 import type { Client } from 'pg';
 import { connect } from '#postgres';

@@ -467,7 +467,7 @@ export class Simulation {
         throw new Error(`${key} was accepted, the model refuses it: ${expected.refused}; ${JSON.stringify([command, body])}`);
       const newest = model.written.at(-1)?.recordedAt ?? '';
       if (recordedAt < newest) throw new Error(`I10: ${key} was recorded at ${recordedAt}, after ${newest}`);
-      compare(`${key} ${JSON.stringify(command)}`, told(body, expected), wanted(expected, command));
+      compare(`${key} ${JSON.stringify(command)}`, told(body, expected), wanted(expected));
       expected.apply(idsOf(body), recordedAt);
       this.figures.accepted++;
       settle();
@@ -769,7 +769,7 @@ const told = (body: Body, expected: Expected): unknown =>
   'entries' in expected && expected.entries.length > 0
     ? entriesOf(body).map(({ position, number }) => ({ position, number }))
     : body.position;
-const wanted = (expected: Expected, _command: Command): unknown =>
+const wanted = (expected: Expected): unknown =>
   'entries' in expected
     ? expected.entries.length > 0
       ? expected.entries.map(({ position, number }) => ({ position, number }))
