@@ -125,6 +125,7 @@ async function history(): Promise<void> {
   await done({ type: 'PostEntries', atomic: false, entries: [entry('1'), entry('1'), entry('2')] });
   await done({ type: 'PostEntries', atomic: true, entries: [entry('3'), entry('4')] });
   await done({ type: 'DefineFiscalYear', label: 'FY-far', from: await lastDay(1), to: await lastDay(200) });
+  await done({ type: 'PostEntry', ...entry('9') });
   const refused = await ledger.execute(bookId, { type: 'PostEntry', ...entry('1'), lines: entry('1').lines.slice(0, 1) }, context());
   expect(refused.status).toBe(422);
   await folded();
@@ -180,6 +181,8 @@ const rowsToChange: Readonly<Record<string, string>> = {
   'log.events.data': "data <> '{}'",
   'log.heads.version_before': 'version_before > 0',
   'projections.entries.reference': 'reference IS NOT NULL',
+  // Between two batch ends with nothing to fold the chart's cursor may stand anywhere.
+  'projections.cursors.position': "projection = 'register'",
 };
 
 const tables = [
@@ -333,6 +336,7 @@ describe(`as superuser (SEED=${seed})`, () => {
         nameOf(table, row),
         nameOf(table, { ...row, [column]: type === 'bytea' ? Buffer.from(applied.slice(2), 'hex') : applied }),
       ];
+      if (table === 'projections.cursors') names.push(`the cursor stands at ${applied}`);
       const told = messages.some(
         (message) => names.some((known) => message.includes(known)) || (column === 'book_id' && message.includes(table)),
       );

@@ -17,7 +17,7 @@ import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } 
 import { type RowCursor, Snapshot } from './verify/rows';
 import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
 
-export type { Check, Finding } from './verify/findings';
+export type { Finding } from './verify/findings';
 
 export interface VerifyOptions {
   /** Ids of the books to look at; all of them when absent. */

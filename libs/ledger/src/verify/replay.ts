@@ -8,12 +8,9 @@ import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type AccountState,
-  accountTypes,
   type BookEvent,
   type BookState,
   bookReducer,
-  entryMethods,
-  entryTypes,
   fromMinor,
   isDate,
   isPlainDecimal,
@@ -26,6 +23,7 @@ import { bookStreamId, catalogue } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type ProjectedLine, ProjectionRows } from './projection-rows';
 import type { Receipts } from './receipts';
+import { bookProblem, entryProblem, metadataProblem, shapeProblem } from './shapes';
 import { canonicalEntry, canonicalMetadata, hasPlainNumbers, jsonbText } from './stored-json';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -882,7 +880,7 @@ export function linesText(lines: unknown): string {
   return canonicalJson((lines as readonly Json[]).map(({ code: _code, ...line }) => line));
 }
 
-export const describe = ({ position, eventType, streamId, version }: ReadEvent): string =>
+const describe = ({ position, eventType, streamId, version }: ReadEvent): string =>
   `event ${position} (${eventType}, stream ${streamId}, version ${version})`;
 
 /** One more than the entries posted in the year. */
@@ -931,160 +929,4 @@ function readAmount(text: unknown, scale: number): bigint | undefined {
   if ((point < 0 ? 0 : text.length - point - 1) !== scale) return undefined;
   const minor = BigInt(point < 0 ? text : text.slice(0, point) + text.slice(point + 1));
   return text.length <= 30 || minor < ceiling ? minor : undefined;
-}
-
-// --- Shapes ---
-
-/** What each member must be; `?` may be absent. */
-const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  BookOpened: {
-    name: 'text',
-    entity: 'object?',
-    framework: 'text?',
-    baseCurrency: 'text',
-    fx: 'text',
-    rounding: 'text',
-    timeZone: 'text',
-    startsOn: 'date?',
-    fiscalYearStart: 'text',
-    metadata: 'object?',
-  },
-  FiscalYearDefined: { label: 'text', from: 'date', to: 'date', periods: 'array', given: 'true?' },
-  JournalDefined: { journalCode: 'text', name: 'text', type: 'text' },
-  CurrencyEnabled: { code: 'text', scale: 'integer' },
-  PeriodClosed: { fiscalYear: 'text', period: 'integer' },
-  AccountOpened: {
-    code: 'text',
-    name: 'text',
-    type: 'text',
-    subtype: 'text?',
-    normalSide: 'text',
-    postable: 'boolean',
-    parentId: 'text?',
-    currencies: 'array?',
-    subledger: 'text?',
-    limits: 'array?',
-    cashFlow: 'text?',
-    mappings: 'array?',
-    metadata: 'object?',
-  },
-  AccountCodeChanged: { code: 'text' },
-  AccountRenamed: { name: 'text' },
-  AccountFrozen: {},
-  AccountUnfrozen: {},
-  AccountClosed: {},
-  JournalEntryPosted: {
-    journalCode: 'text',
-    fiscalYear: 'text',
-    period: 'integer',
-    number: 'integer',
-    entryType: 'text',
-    entryMethod: 'text',
-    effectiveDate: 'text',
-    requestedDate: 'text?',
-    description: 'text',
-    reference: 'text?',
-    document: 'object?',
-    source: 'object?',
-    links: 'array?',
-    lines: 'array',
-    metadata: 'object?',
-  },
-};
-
-const isKind: Readonly<Record<string, (value: unknown) => boolean>> = {
-  text: (value) => typeof value === 'string',
-  integer: (value) => Number.isSafeInteger(value),
-  boolean: (value) => typeof value === 'boolean',
-  true: (value) => value === true,
-  array: Array.isArray,
-  object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  date: isDate,
-};
-
-/** The shapes, ready to be asked. */
-const members = new Map(
-  Object.entries(shapes).map(([eventType, shape]) => [
-    eventType,
-    Object.entries(shape).map(([member, kind]) => ({ member, kind, optional: kind.endsWith('?'), is: isKind[kind.replace('?', '')] })),
-  ]),
-);
-
-function shapeProblem(eventType: string, data: Json): string | undefined {
-  const shape = members.get(eventType);
-  if (shape === undefined) return undefined;
-  let known = 0;
-  for (let index = 0; index < shape.length; index++) {
-    const { member, kind, optional, is } = shape[index] as (typeof shape)[number];
-    const value = data[member];
-    if (value === undefined ? !optional : !is?.(value)) return `its ${member} is ${JSON.stringify(value)}, expected ${kind}`;
-    if (value !== undefined) known++;
-  }
-  for (const _ in data) known--;
-  if (known !== 0) {
-    const more = Object.keys(data).filter((member) => !Object.hasOwn(shapes[eventType] ?? {}, member));
-    return `has members that ${eventType} has not: ${more.join(', ')}`;
-  }
-  if (eventType === 'AccountOpened') {
-    if (!accountTypes.includes(data.type as never)) return `its type is ${JSON.stringify(data.type)}`;
-    if (data.normalSide !== 'debit' && data.normalSide !== 'credit') return `its normalSide is ${JSON.stringify(data.normalSide)}`;
-  }
-  return undefined;
-}
-
-function entryProblem(data: Json): string | undefined {
-  const { entryType, entryMethod, lines } = data;
-  const problem = shapeProblem('JournalEntryPosted', data);
-  if (problem !== undefined) return problem;
-  if (!entryTypes.includes(entryType as never)) return `its entryType is ${JSON.stringify(entryType)}`;
-  if (!entryMethods.includes(entryMethod as never)) return `its entryMethod is ${JSON.stringify(entryMethod)}`;
-  for (const line of lines as readonly unknown[]) if (typeof line !== 'object' || line === null) return 'one of its lines is no object';
-  return undefined;
-}
-
-/** What speaks against a Book event on the Book as it was. */
-function bookProblem(book: BookState | undefined, eventType: string, data: Json): string | undefined {
-  if (book === undefined) return undefined;
-  switch (eventType) {
-    case 'FiscalYearDefined': {
-      const { label, from, to } = data as { label: string; from: string; to: string };
-      if (book.fiscalYears.some((year) => year.label === label)) return `fiscal year ${label} is defined already`;
-      const first = book.fiscalYears[0];
-      const last = book.fiscalYears.at(-1);
-      if (first !== undefined && last !== undefined && dayAfter(last.to) !== from && dayAfter(to) !== first.from)
-        return `fiscal year ${label} (${from} … ${to}) does not adjoin the calendar ${first.from} … ${last.to}`;
-      return undefined;
-    }
-    case 'JournalDefined':
-      return book.journals.some(({ journalCode }) => journalCode === data.journalCode)
-        ? `journal ${String(data.journalCode)} is defined already`
-        : undefined;
-    case 'CurrencyEnabled':
-      return Object.hasOwn(book.currencies, String(data.code)) ? `currency ${String(data.code)} is enabled already` : undefined;
-    case 'PeriodClosed':
-      return book.closedPeriods.includes(`${String(data.fiscalYear)}/${String(data.period)}`)
-        ? 'closes a period that is closed already'
-        : undefined;
-    default:
-      return undefined;
-  }
-}
-
-const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
-
-const sources = new Set<unknown>(['REST', 'GraphQL', 'CLI', 'job']);
-const hash64 = /^[0-9a-f]{64}$/;
-
-const optionalMetadata = ['contextHash', 'correlationId', 'onBehalfOf', 'reason'] as const;
-
-function metadataProblem(metadata: Json): string | undefined {
-  const { commandKey, commandHash, userId, source, release } = metadata;
-  if (typeof userId !== 'string') return 'its metadata names no userId';
-  if (typeof commandKey !== 'string' || typeof commandHash !== 'string' || !hash64.test(commandHash))
-    return 'its metadata names no command';
-  if (typeof release !== 'string') return 'its metadata names no release';
-  if (!sources.has(source)) return `its metadata has the source ${JSON.stringify(source)}`;
-  for (const member of optionalMetadata)
-    if (metadata[member] !== undefined && typeof metadata[member] !== 'string') return `${member} in its metadata is no text`;
-  return undefined;
 }
