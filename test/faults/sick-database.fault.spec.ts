@@ -256,13 +256,18 @@ const fullDisks: readonly Trouble[] = [
   {
     name: 'the disk that holds the write-ahead log is full (PANIC)',
     async make() {
+      await set('wal_keep_size', "'1GB'"); // or old segments would be used again for ever
       logDisk?.fill();
       // What is left is used up at once; the server falls over one of these, or under the load.
-      for (let left = 20; left > 0; left--) if ((await admin.query('SELECT pg_switch_wal()').catch(() => undefined)) === undefined) return;
+      for (let left = 60; left > 0; left--) {
+        const moved = admin.query("SELECT pg_logical_emit_message(true, 'fill', 'x')").then(() => admin.query('SELECT pg_switch_wal()'));
+        if ((await moved.catch(() => undefined)) === undefined) return;
+      }
     },
     async heal() {
       logDisk?.clear();
       await startAgain();
+      await set('wal_keep_size', undefined);
     },
   },
 ];
@@ -270,7 +275,11 @@ const fullDisks: readonly Trouble[] = [
 /** Puts tables with their indexes on a disk of their own, for as long as the work takes. */
 async function onSmallDisk(tables: readonly string[], work: () => Promise<void>): Promise<void> {
   const { uid, gid } = statSync(server.server.dataDirectory);
-  disk = smallDisk(32, { uid, gid });
+  const { rows: sizes } = await admin.query<{ megabytes: number }>(
+    'SELECT ceil(sum(pg_total_relation_size(name::regclass)) / 1048576)::int AS megabytes FROM unnest($1::text[]) AS name',
+    [tables],
+  );
+  disk = smallDisk(24 + (sizes[0]?.megabytes ?? 0), { uid, gid });
   const move = async (space: string): Promise<void> => {
     for (const table of tables) {
       const { rows } = await admin.query<{ name: string }>(
