@@ -2,7 +2,7 @@
  * Every endpoint of the OpenAPI document, asked everything that it does not expect. Whatever comes in, the service answers
  * without a fault of its own, says what is wrong by a code of the error table under the status of its kind, and writes nothing
  * for what it refused but the remembered refusal. Endpoints are found in the document, so a new one is asked too.
- * SEED=… repeats a run; SOAK=1 asks eight times as much.
+ * SEED=… repeats a run; SOAK=1 asks ten times as much.
  */
 import { connect as connectTo } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -35,7 +35,7 @@ const soak = process.env.SOAK === '1';
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const chance = random(seed);
 /** Odd values per place of a body or query. */
-const perPlace = soak ? 40 : 5;
+const perPlace = soak ? 40 : 4;
 jest.setTimeout(soak ? 1_800_000 : 120_000);
 
 let server: DurableServer;
@@ -218,7 +218,8 @@ describe('bodies', () => {
     'odd values in every place are refused by name, or taken',
     perOperation(hasBody, async (operation) => {
       const url = urlOf(operation, await bookFor());
-      for (const body of operation.bodies ?? []) {
+      // The full body has every place that the least one has.
+      for (const body of operation.bodies?.slice(soak ? 0 : 1) ?? []) {
         for (const path of placesIn(body)) {
           for (const odd of someOf(oddTexts, perPlace, chance)) {
             const reply = await ask(`${odd} for ${text(path)}`, operation.method, url, replaced(body, path, odd), {}, operation);
