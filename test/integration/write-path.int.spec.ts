@@ -438,6 +438,54 @@ describe('rule 7: memory and queues are bounded, books share connections', () =>
     expect((await run(ledger, 'beside', transfer('cash', 'bank', '1', { description: 'x'.repeat(1_100_000) }))).status).toBe(201);
   });
 
+  test('take a batch that is larger than they are when nothing is in its way', async () => {
+    const { ledger } = start(undefined, { config: { ...testConfig, QUEUE_PER_BOOK: 10, QUEUE_TOTAL: 10 } });
+    await openBookWith(ledger, 'alone', ['bank', 'cash']);
+    const entries = Array.from({ length: 30 }, () => transfer('cash', 'bank', '1'));
+    const { results } = JSON.parse((await run(ledger, 'alone', { type: 'PostEntries', atomic: false, entries })).body);
+    expect(results.map(({ number }: { number: number }) => number)).toEqual(entries.map((_, index) => index + 1));
+  });
+
+  test('say of a batch as a whole that none of its entries could be looked at, and take it later', async () => {
+    let whenAppended: (() => void) | undefined;
+    const { ledger } = start(undefined, { config: { ...testConfig, QUEUE_PER_BOOK: 10 }, onAppended: () => whenAppended?.() });
+    await openBookWith(ledger, 'crowded', ['bank', 'cash']);
+    const single = () => run(ledger, 'crowded', transfer('cash', 'bank', '1'));
+    const batch = { type: 'PostEntries', atomic: false, entries: Array.from({ length: 8 }, () => transfer('cash', 'bank', '1')) } as const;
+    const crowd: Promise<unknown>[] = [];
+    // Half of those who wait go into the first append: one entry and the claim of the batch, whose entries then find others there.
+    whenAppended = () => {
+      whenAppended = undefined;
+      crowd.push(...Array.from({ length: 8 }, single));
+    };
+    crowd.push(single());
+    const refused = expect(run(ledger, 'crowded', batch, 'crowded')).rejects.toMatchObject({
+      code: 'queue_full',
+      details: { retryAfter: 1 },
+    });
+    crowd.push(single(), single());
+    await refused;
+    await Promise.all(crowd);
+    const { results } = JSON.parse((await run(ledger, 'crowded', batch, 'crowded')).body);
+    expect(results.map(({ number }: { number: number }) => number)).toEqual([12, 13, 14, 15, 16, 17, 18, 19]);
+  });
+
+  test('tell callers in time that no connection becomes free, when books that have one get no answer', async () => {
+    const { ledger } = start(undefined, { config: { ...testConfig, WRITER_CONNECTIONS: 1, COMMAND_DEADLINE_MS: 1_000 } });
+    await openBookWith(ledger, 'stuck', ['bank', 'cash']);
+    await openBookWith(ledger, 'last-in-line', ['bank', 'cash']);
+    const holder = await holdHead('stuck');
+    const outcomes = await Promise.allSettled([
+      run(ledger, 'stuck', transfer('cash', 'bank', '1'), 'stuck'),
+      run(ledger, 'last-in-line', transfer('cash', 'bank', '1'), 'late'),
+    ]);
+    await holder.query('ROLLBACK');
+    await holder.end();
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'database_unavailable' } });
+    expect((await run(ledger, 'last-in-line', transfer('cash', 'bank', '1'), 'late')).status).toBe(201);
+    expect((await run(ledger, 'stuck', transfer('cash', 'bank', '1'), 'stuck')).status).toBe(201);
+  });
+
   test('of books at rest are let go, the longest idle first, and come back as they were', async () => {
     const { ledger } = start(undefined, { idleBooksMax: 3 });
     const books = Array.from({ length: 8 }, (_, index) => `resting-${index}`);
@@ -490,6 +538,26 @@ describe('rule 9: batches of entries', () => {
     const { accounts } = await checkBook(admin, 'each');
     expect(balanceIn(accounts, 'cash')).toBe(600n);
   });
+
+  test.each([true, false])(
+    'a key used for another batch (atomic: %s) is refused with the member of the entry that differs',
+    async (atomic) => {
+      const { ledger } = start();
+      const book = `differs-${atomic}`;
+      await openBookWith(ledger, book, ['bank', 'cash', 'till']);
+      const batch = (...list: Omit<PostEntry, 'type'>[]) => ({ type: 'PostEntries', atomic, entries: list }) as const;
+      const [first, second, third] = entries(3) as [PostEntry, PostEntry, PostEntry];
+      await run(ledger, book, batch(first, second, third), 'key');
+      const other = batch(first, { ...second, reference: 'R1' }, { ...third, lines: transfer('till', 'bank', '3').lines });
+      for (const by of [ledger, start().ledger]) {
+        await expect(run(by, book, other, 'key')).rejects.toMatchObject({
+          code: 'idempotency_key_reused',
+          message: expect.stringContaining('which was carried out; it differs in entries.1.reference, entries.2.lines.0.account'),
+          details: { members: ['entries.1.reference', 'entries.2.lines.0.account'] },
+        });
+      }
+    },
+  );
 
   test('a repeat resumes what is missing', async () => {
     const { ledger } = start();

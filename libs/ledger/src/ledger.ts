@@ -55,8 +55,12 @@ const systemScope = '~system';
 const openingItem = -1;
 /** Per generation; two generations are kept. */
 const acknowledgedMax = 10_000;
-/** A longer answer (a batch's) is not kept in memory: ten thousand of them would be a gigabyte. */
-const rememberedAnswerMax = 2_048;
+/** Members that a message names; the details hold all. */
+const namedMax = 20;
+/** What takes more (a batch's answer, the fingerprints of its entries) is not kept in memory: ten thousand of them would be gigabytes. */
+const rememberedBytesMax = 2_048;
+/** Bytes of a member's fingerprint with its name, as V8 holds them. */
+const memberBytes = 160;
 
 export class Ledger {
   private readonly queue: WriteQueue;
@@ -132,6 +136,10 @@ export class Ledger {
       command.entries.map((entry) => ({ ...entry, type: 'PostEntry' as const })),
       context,
     );
+    // That no entry could even be looked at is said of the call: its sender waits as Retry-After says and repeats it.
+    const [first] = outcomes;
+    if (first?.status === 'rejected' && outcomes.every((outcome) => outcome.status === 'rejected' && mayPass(outcome.reason)))
+      throw asLedgerError(first.reason);
     const results = outcomes.map((outcome) => {
       if (outcome.status === 'rejected') return `{"problem":${JSON.stringify(problemOf(asLedgerError(outcome.reason)))}}`;
       return outcome.value.status < 400 ? outcome.value.body : `{"problem":${outcome.value.body}}`;
@@ -193,7 +201,8 @@ export class Ledger {
 
   /** Called by units: the commit of this outcome was acknowledged to this very process. */
   remember(unit: CommandUnit, receipt: Receipt): void {
-    if (receipt.answer.length > rememberedAnswerMax) return;
+    const members = receipt.members === undefined ? 0 : Object.keys(receipt.members).length;
+    if (receipt.answer.length + members * memberBytes > rememberedBytesMax) return;
     if (this.acknowledged.size >= acknowledgedMax) {
       this.acknowledgedBefore = this.acknowledged;
       this.acknowledged = new Map();
@@ -208,9 +217,11 @@ export class Ledger {
   async repeat(unit: CommandUnit, receipt: Receipt, durable: boolean, replayed: boolean): Promise<Answer> {
     if (receipt.fingerprint !== unit.fingerprint) {
       const members = await this.differing(unit.bookId, unit.source, receipt);
+      const named = members.length > namedMax ? [...members.slice(0, namedMax), `${members.length - namedMax} more`] : members;
+      const first = receipt.status < 400 ? 'was carried out' : 'was refused';
       throw new LedgerError(
         'idempotency_key_reused',
-        `the key "${unit.key}" was used for another ${receipt.command}; it differs in ${members.join(', ')}. Use a new key for a new command`,
+        `the key "${unit.key}" was used for another ${receipt.command}, which ${first}; it differs in ${named.join(', ')}. Use a new key for a new command`,
         { members },
       );
     }
@@ -240,12 +251,47 @@ export class Ledger {
     if (receipt.members !== undefined) {
       const now = memberFingerprints(command);
       const members = new Set([...Object.keys(now), ...Object.keys(receipt.members)]);
-      return [...members].filter((member) => now[member] !== receipt.members?.[member]).sort();
+      const names = [...members].filter((member) => now[member] !== receipt.members?.[member]).sort();
+      return command.type === 'PostEntries' ? this.differingEntries(bookId, command, receipt, names) : names;
     }
     if (command.type !== 'PostEntry') return ['body'];
-    const events = await this.store.readAll(bookId, (receipt.position ?? 1) - 1, 1_000);
-    const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
-    if (posted === undefined) return ['body'];
+    return (await this.differingFromPosted(bookId, command, receipt.position ?? 1, 0)) ?? ['body'];
+  }
+
+  /** Of a batch, what differs within an entry that both have and that was posted; else the entry's name. */
+  private async differingEntries(bookId: string, command: PostEntries, receipt: Receipt, names: readonly string[]): Promise<string[]> {
+    const indexOf = (name: string): number => Number(/^entries\.(\d+)$/.exec(name)?.[1] ?? Number.NaN);
+    const items = names.slice(0, namedMax).flatMap((name) => (command.entries[indexOf(name)] === undefined ? [] : [indexOf(name) + 1]));
+    const own = command.atomic
+      ? []
+      : await this.store.receipts(
+          bookId,
+          items.map((item) => ({ key: receipt.key, item })),
+        );
+    const positions = new Map(own.map(({ item, position }) => [item, position]));
+    const named: string[] = [];
+    for (const name of names) {
+      const index = indexOf(name);
+      const entry = items.includes(index + 1) ? command.entries[index] : undefined;
+      const position = command.atomic ? receipt.position : positions.get(index + 1);
+      const within =
+        entry &&
+        position &&
+        (await this.differingFromPosted(bookId, { ...entry, type: 'PostEntry' }, position, command.atomic ? index : 0));
+      named.push(...(within ? within.map((member) => `${name}.${member}`) : [name]));
+    }
+    return named;
+  }
+
+  /**
+   * Members in which an entry differs from the one that was posted at or after a position.
+   * @param skip entries in between, of the same append
+   */
+  private async differingFromPosted(bookId: string, command: PostEntry, position: number, skip: number): Promise<string[] | undefined> {
+    // An entry of two lines takes three positions, but one may have more: a thousand events hold what names are given for.
+    const events = await this.store.readAll(bookId, position - 1, 1_000);
+    const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted')[skip];
+    if (posted === undefined) return undefined;
     const codes = await this.store.streamsByName(
       bookId,
       accountCodes,
@@ -341,6 +387,9 @@ function asLedgerError(error: unknown): LedgerError {
     { cause: error },
   );
 }
+
+/** Whether the same command may be taken a moment later. */
+const mayPass = (error: unknown): boolean => error instanceof LedgerError && ['limited', 'unavailable'].includes(error.kind);
 
 /** What must be in memory to decide a command. */
 function needsOf(command: Command): Needs {

@@ -143,7 +143,7 @@ export class WriteQueue {
     readonly options: WriteQueueOptions,
   ) {
     this.budget = new StateBudget(options.stateCacheBytes);
-    this.connections = new Connections(options.connect, options.writerConnections);
+    this.connections = new Connections(options.connect, options.writerConnections, options.appendTimeoutMs);
   }
 
   /** Commands that wait or are under way. */
@@ -155,16 +155,19 @@ export class WriteQueue {
   push(bookId: string, units: readonly Unit[]): void {
     if (this.closing)
       throw new LedgerError('database_unavailable', 'the service is shutting down; repeat with the same key', { retryAfter: 1 });
-    let book = this.books.get(bookId);
-    if (book === undefined) {
-      book = new BookWriter(this, bookId, new BookMemory(bookId, this.store, this.budget), this.connections);
-      this.books.set(bookId, book);
-    }
+    const known = this.books.get(bookId);
+    const book = known ?? { length: 0, bytes: 0 };
     const { queuePerBook, queueTotal, queueBytes } = this.options;
     const bytes = units.reduce((sum, unit) => sum + unit.bytes, 0);
-    // As much as is left free, so that one book never takes what others need; what is alone may be of any size.
-    const tooLarge = book.bytes > 0 && book.bytes + bytes > queueBytes - this.waitingBytes;
-    if (book.length + units.length > queuePerBook || this.waiting + units.length > queueTotal || tooLarge) {
+    // What finds nothing in its way may be of any size. Of bytes a book takes as much as it leaves free, so that one book never
+    // takes what others need.
+    const free = queueBytes - this.waitingBytes;
+    const tooMany =
+      (book.length > 0 && book.length + units.length > queuePerBook) ||
+      (this.waiting > 0 && this.waiting + units.length > queueTotal) ||
+      (book.bytes > 0 && book.bytes + bytes > free) ||
+      (this.waitingBytes > 0 && bytes > free);
+    if (tooMany) {
       throw new LedgerError(
         'queue_full',
         `${book.length} commands (${book.bytes} bytes) wait for book ${bookId}, ${this.waiting} (${this.waitingBytes} bytes) in all; repeat with the same key`,
@@ -173,7 +176,14 @@ export class WriteQueue {
     }
     this.waiting += units.length;
     this.waitingBytes += bytes;
-    book.push(units);
+    (known ?? this.newBook(bookId)).push(units);
+  }
+
+  /** Only for commands that are taken: a book that never had work would never come to rest, and would stay for ever. */
+  private newBook(bookId: string): BookWriter {
+    const book = new BookWriter(this, bookId, new BookMemory(bookId, this.store, this.budget), this.connections);
+    this.books.set(bookId, book);
+    return book;
   }
 
   /** Waits until every command has its outcome, then closes the connections. */
@@ -227,6 +237,7 @@ class Connections {
   constructor(
     private readonly connect: () => Promise<Client>,
     private readonly max: number,
+    private readonly patienceMs: number,
   ) {}
 
   /** Books that are ready and have no connection. */
@@ -234,10 +245,10 @@ class Connections {
     return this.queue.length;
   }
 
+  /** @throws Error like the server's own for too many connections (SQLSTATE 53300) when none became free in time */
   async take(): Promise<Client> {
     let client = this.free.pop();
-    if (client === undefined && this.open >= this.max)
-      client = await new Promise<Client | undefined>((resolve) => this.queue.push(resolve));
+    if (client === undefined && this.open >= this.max) client = await this.wait();
     else if (client === undefined) this.open++;
     if (client !== undefined) return client;
     try {
@@ -246,6 +257,21 @@ class Connections {
       this.vacate();
       throw error;
     }
+  }
+
+  /** With a server that is silent, books whose turn never comes must still tell their callers so. */
+  private wait(): Promise<Client | undefined> {
+    return new Promise((resolve, reject) => {
+      const given = (client: Client | undefined): void => {
+        clearTimeout(patience);
+        resolve(client);
+      };
+      const patience = setTimeout(() => {
+        this.queue.splice(this.queue.indexOf(given), 1);
+        reject(Object.assign(new Error(`none of ${this.max} connections for appends became free`), { code: '53300' }));
+      }, this.patienceMs);
+      this.queue.push(given);
+    });
   }
 
   /**
@@ -618,7 +644,7 @@ class BookWriter {
   /** An error that no outcome stands for: a lost connection, a busy server, or something about one command. */
   private async recoverFrom(error: unknown, batch?: Batch, requeued: readonly Queued[] = []): Promise<void> {
     this.memory.drop();
-    if (isConnectionLost(error) || isTransient(error) || isOutOfResources(error)) {
+    if (isConnectionLost(error) || isTransient(error)) {
       for (const queued of requeued) queued.sent = true;
       this.release(false);
       return this.backOff(error);
@@ -683,12 +709,6 @@ function receiptOf(
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Class 53: disk full, out of memory, too many connections; 58: system error. Mended from outside, so worth a repeat. */
-function isOutOfResources(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && (code.startsWith('53') || code.startsWith('58'));
-}
 
 function namesOf(changes: BatchChanges): { category: string; name: string; streamId: string }[] {
   return [...changes.newCodes].map(([name, streamId]) => ({ category: accountCodes, name, streamId }));
