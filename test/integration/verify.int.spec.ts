@@ -196,6 +196,8 @@ function changed(text: string, type: string): string[] {
   if (type === '"char"') return ['C', 'D', 'Y', 'M'].filter((letter) => letter !== text);
   const at = (place: number, instead: string): string => text.slice(0, place) + instead + text.slice(place + 1);
   const candidates: string[] = [];
+  // By less than the clock can tell apart, so that it is the instant of nothing else.
+  if (type.startsWith('timestamp')) candidates.push(text.replace(/(\.\d{1,5})?\+/, (_, fraction = '.000') => `${fraction}1+`));
   for (let place = text.length - 1; place >= 0; place--) {
     const unit = text[place] as string;
     if (type.startsWith('timestamp') && place >= text.length - 3) continue; // the zone

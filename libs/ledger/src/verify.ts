@@ -70,12 +70,12 @@ const neverChecked: readonly string[] = [
   'log.books.registered_at, and a book of the directory without events: registering comes before the first event, and a crash may lie between',
   'log.receipts.replays: counted up each time a remembered answer is given again; log.receipts.item among the entries of one batch call; members (its form is checked)',
   'receipts of refused commands and claims beyond their form: no event tells what such a command said, when it was refused, and what it was answered',
-  'log.command_contexts that no event refers to any more, or that were erased: they may be erased at any time',
+  'log.command_contexts that were erased (they may be, at any time), and first_seen_at where it is the instant of another receipt',
   'the sign of log.heads.version_before: it says that a dropped head was made again',
   'projections.cursors where nothing was to be folded between its position and another batch end',
   'that no two events have one event_id (each is an UUIDv7 and part of its leaf hash)',
   'access.api_keys and public.book_keeper_migrations: not part of any book',
-  'a log that was rewritten as a whole by somebody who could make every hash, head and receipt again: signed checkpoints come with a later release',
+  'what one event alone says, such as a description, a reference, a reason or a user, where its leaf hash was made anew; and a log that was rewritten as a whole with every hash, head and receipt: signed checkpoints come with a later release',
 ];
 
 /**
@@ -95,13 +95,13 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
     );
     const snapshot = new Snapshot(client);
     const installation = new Findings();
-    await checkInstallation(snapshot, installation);
+    const members = await checkInstallation(snapshot, installation);
     const known = await knownBooks(snapshot, installation);
     const wanted = options.books ?? [...known].sort();
     for (const bookId of wanted)
       if (!known.has(bookId)) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
     const books: BookVerification[] = [];
-    const notChecked = [...neverChecked];
+    const notChecked = [...neverChecked, ...members];
     for (const bookId of wanted) {
       const { notes, ...book } = await verifyBook(snapshot, bookId, options);
       books.push(book);

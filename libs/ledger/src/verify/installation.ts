@@ -1,6 +1,7 @@
 /**
- * What keeps the log append-only (I3), looked up in the catalogue: grants, the triggers that refuse changes and the functions
- * that are the only doors. A superuser can switch any of it off; here that is found, also when nothing was changed meanwhile.
+ * What keeps the log append-only (I3), looked up in the catalogue: grants and memberships, the triggers that refuse changes, the
+ * functions that are the only doors, and that nothing else stands between a statement and the rows (rules, row level security,
+ * further triggers, tables that inherit). A superuser can change any of it; here that is found, also when no row was changed.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -38,11 +39,24 @@ const constraints = [
   'command_contexts_pkey',
 ];
 
-export async function checkInstallation(snapshot: Snapshot, findings: Findings): Promise<void> {
+/** A function as the migrations leave it. */
+interface Door {
+  readonly body: string;
+  readonly definer: boolean;
+  /** Its settings, as `proconfig` holds them. */
+  readonly settings: string;
+}
+
+/** Roles of the migrations that must never be able to act as the owner of the log. */
+const bound = ['book_keeper_app', 'book_keeper_projector', 'book_keeper_auditor', 'book_keeper_archiver'];
+
+/** @returns what was seen and is nobody's fault, but weakens what verify says */
+export async function checkInstallation(snapshot: Snapshot, findings: Findings): Promise<string[]> {
   const wrong = (message: string, row?: string): void => findings.add('append-only', `${message} (I3)`, { row });
   // Distributed tables take no triggers; there the grants alone hold (migration 0004).
   const citus = await snapshot.query("SELECT FROM pg_extension WHERE extname = 'citus'");
-  if (citus.rows.length === 0) {
+  const plain = citus.rows.length === 0;
+  if (plain) {
     const { rows } = await snapshot.query<{ name: string; enabled: string; definition: string }>(
       `SELECT tgname AS name, tgenabled AS enabled, pg_get_triggerdef(t.oid) AS definition
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'log'::regnamespace AND NOT t.tgisinternal`,
@@ -55,6 +69,10 @@ export async function checkInstallation(snapshot: Snapshot, findings: Findings):
         wrong(`trigger ${name} is disabled: what is recorded could be changed`, `trigger ${name}`);
       else if (found.definition !== expected) wrong(`trigger ${name} is "${found.definition}", expected "${expected}"`, `trigger ${name}`);
     }
+    const names = triggers.map((trigger) => trigger.split(' ')[2]);
+    for (const { name, definition } of rows)
+      if (!names.includes(name)) wrong(`trigger ${name} was made by no migration: "${definition}"`, `trigger ${name}`);
+    await checkBetween(snapshot, wrong);
   }
 
   const grants = await snapshot.query<{ table: string; grantee: string; privileges: string }>(
@@ -75,26 +93,16 @@ export async function checkInstallation(snapshot: Snapshot, findings: Findings):
   );
   for (const { table, owner } of owners.rows) wrong(`log.${table} belongs to ${owner}, not to book_keeper_owner`, `log.${table}`);
 
-  const directory = migrationsDirectory();
-  const migrations = readdirSync(directory)
-    .filter((name) => name.endsWith('.sql'))
-    .map((name) => readFileSync(join(directory, name), 'utf8'))
-    .join('\n');
-  const functions = await snapshot.query<{ name: string; body: string; definer: boolean; owner: string; anyone: boolean }>(
-    `SELECT p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, r.rolname AS owner,
-            EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0) AS anyone
-       FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner WHERE p.pronamespace = 'log'::regnamespace`,
+  await checkFunctions(snapshot, wrong, plain);
+
+  const schema = await snapshot.query<{ owner: string; grantee: string; creates: boolean }>(
+    `SELECT n.nspowner::regrole::text AS owner, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee,
+            a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AS creates
+       FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a WHERE n.nspname = 'log'`,
   );
-  for (const name of ['append', 'touch_receipt', 'raise_floor', 'hold_head', 'register_book', 'refuse_change']) {
-    const found = functions.rows.find((known) => known.name === name);
-    if (found === undefined && (name !== 'refuse_change' || citus.rows.length === 0))
-      wrong(`function log.${name} is missing`, `log.${name}`);
-  }
-  for (const { name, body, definer, owner, anyone } of functions.rows) {
-    if (!migrations.includes(body)) wrong(`function log.${name} is not the one that a migration made`, `log.${name}`);
-    if (definer && owner !== 'book_keeper_owner') wrong(`function log.${name} runs with the rights of ${owner}`, `log.${name}`);
-    if (anyone) wrong(`function log.${name} may be executed by PUBLIC`, `log.${name}`);
-  }
+  const schemaOwner = schema.rows[0]?.owner;
+  if (schemaOwner !== 'book_keeper_owner') wrong(`schema log belongs to ${schemaOwner}, not to book_keeper_owner`, 'schema log');
+  for (const { grantee, creates } of schema.rows) if (creates) wrong(`${grantee} may CREATE in schema log`, 'schema log');
 
   const valid = await snapshot.query<{ name: string }>(
     `SELECT x.conname AS name FROM pg_constraint x JOIN pg_index i ON i.indexrelid = x.conindid
@@ -107,4 +115,84 @@ export async function checkInstallation(snapshot: Snapshot, findings: Findings):
     "SELECT s AS setting FROM pg_db_role_setting, unnest(setconfig) AS s WHERE s LIKE 'session_replication_role=%' AND s NOT LIKE '%=origin'",
   );
   for (const { setting } of replica.rows) wrong(`a database or role has the setting ${setting}, which switches triggers off`);
+
+  // An administrator who is no superuser and runs the migrations is a member too, and has to be.
+  const members = await snapshot.query<{ member: string }>(
+    `SELECT r.rolname AS member FROM pg_roles r
+      WHERE NOT r.rolsuper AND r.rolname <> 'book_keeper_owner' AND pg_has_role(r.oid, 'book_keeper_owner', 'MEMBER') ORDER BY 1`,
+  );
+  const names = members.rows.map(({ member }) => member);
+  for (const name of names.filter((member) => bound.includes(member)))
+    wrong(`${name} is a member of book_keeper_owner and could switch triggers off`, `role ${name}`);
+  const others = names.filter((member) => !bound.includes(member));
+  return others.length === 0 ? [] : [`what members of book_keeper_owner may do: ${others.join(', ')}`];
+}
+
+type Wrong = (message: string, row?: string) => void;
+
+/** What could show a reader other rows than those that are stored, or keep a writer's row from being stored as it was given. */
+async function checkBetween(snapshot: Snapshot, wrong: Wrong): Promise<void> {
+  const { rows } = await snapshot.query<{ table: string; what: string }>(
+    `SELECT c.relname AS table, found.what
+       FROM pg_class c,
+            LATERAL (SELECT 'has the rule ' || w.rulename FROM pg_rewrite w WHERE w.ev_class = c.oid
+                     UNION ALL SELECT 'has row level security' WHERE c.relrowsecurity
+                     UNION ALL SELECT 'is inherited by ' || i.inhrelid::regclass FROM pg_inherits i WHERE i.inhparent = c.oid) AS found (what)
+      WHERE c.relnamespace = 'log'::regnamespace AND c.relkind = 'r' ORDER BY 1, 2`,
+  );
+  for (const { table, what } of rows) wrong(`log.${table} ${what}, which no migration made`, `log.${table}`);
+}
+
+async function checkFunctions(snapshot: Snapshot, wrong: Wrong, plain: boolean): Promise<void> {
+  const doors = readDoors();
+  if (!plain) doors.delete('refuse_change');
+  const { rows } = await snapshot.query<{
+    schema: string;
+    name: string;
+    body: string;
+    definer: boolean;
+    settings: string;
+    owner: string;
+    executors: string[];
+  }>(
+    `SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, p.proowner::regrole::text AS owner,
+            array_to_string(ARRAY(SELECT s FROM unnest(p.proconfig) AS s ORDER BY s), '; ') AS settings,
+            ARRAY(SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                    FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a ORDER BY 1) AS executors
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+      WHERE n.nspname = 'log' OR (p.prosecdef AND p.proowner = 'book_keeper_owner'::regrole) ORDER BY 1, 2`,
+  );
+  const seen = new Set<string>();
+  for (const { schema, name, body, definer, settings, owner, executors } of rows) {
+    const row = `${schema}.${name}`;
+    const door = schema === 'log' && !seen.has(name) ? doors.get(name) : undefined;
+    if (schema === 'log') seen.add(name);
+    if (door === undefined || door.body !== body) wrong(`function ${row} is not the one that a migration made`, row);
+    else {
+      if (door.definer !== definer) wrong(`function ${row} is SECURITY ${definer ? 'DEFINER' : 'INVOKER'}, unlike the migration's`, row);
+      if (door.settings !== settings) wrong(`function ${row} has the settings "${settings}", the migration made "${door.settings}"`, row);
+    }
+    if (owner !== 'book_keeper_owner') wrong(`function ${row} runs with the rights of ${owner}`, row);
+    for (const executor of executors)
+      if (executor !== owner && executor !== 'book_keeper_app') wrong(`function ${row} may be executed by ${executor}`, row);
+  }
+  for (const name of doors.keys()) if (!seen.has(name)) wrong(`function log.${name} is missing`, `log.${name}`);
+}
+
+/** The functions of schema log in the migrations, each as it was made last. */
+function readDoors(): Map<string, Door> {
+  const directory = migrationsDirectory();
+  const doors = new Map<string, Door>();
+  for (const file of readdirSync(directory)
+    .filter((name) => name.endsWith('.sql'))
+    .sort()) {
+    const text = readFileSync(join(directory, file), 'utf8');
+    for (const [, name = '', head = '', body = ''] of text.matchAll(
+      /^CREATE (?:OR REPLACE )?FUNCTION log\.(\w+)([^$]*)AS \$\$([\s\S]*?)\$\$;/gm,
+    )) {
+      const settings = [...head.matchAll(/^SET (\w+) = (.+)$/gm)].map(([, setting, value]) => `${setting}=${value}`);
+      doors.set(name, { body, definer: head.includes('SECURITY DEFINER'), settings: settings.sort().join('; ') });
+    }
+  }
+  return doors;
 }

@@ -175,6 +175,7 @@ export async function checkContexts(snapshot: Snapshot, replay: BookReplay, find
   await snapshot.eachRow(select, (text) => {
     const [hash = '', salt = '', at = '', receipt, place = ''] = text.split('\t');
     const row = `log.command_contexts ${hash}`;
+    // A refused command may have been the first; and one that was erased comes back with the next command from that place.
     if (receipt !== 't')
       findings.add('context', `${row}: first_seen_at is ${instantOf(at)}, when no receipt of the book was recorded`, { row });
     const [ip, userAgent] = JSON.parse(place) as (string | null)[];
