@@ -421,20 +421,32 @@ class BookWriter {
     const decided = this.decide(taken);
     letGo?.();
     if (decided !== undefined) this.send(decided.batch, decided.events);
-    else if (this.holding) await this.letGoOfHead(this.client, 'ROLLBACK');
+    else if (this.holding) {
+      const { client } = this;
+      await this.inTime(client, () => this.letGoOfHead(client, 'ROLLBACK'));
+    }
   }
 
   /** Waits for the head's lock like any other writer; what others appended meanwhile is folded while nobody can append more. */
   private async holdHead(client: Client): Promise<void> {
-    await client.query('BEGIN');
-    this.holding = true;
-    await this.memory.catchUp(await this.owner.store.holdHead(client, this.bookId));
+    const head = await this.inTime(client, async () => {
+      await client.query('BEGIN');
+      this.holding = true;
+      return this.owner.store.holdHead(client, this.bookId);
+    });
+    await this.memory.catchUp(head);
     await this.memory.takeUp();
   }
 
   private async letGoOfHead(client: Client, how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     await client.query(how);
     this.holding = false;
+  }
+
+  /** A server that is stopped, locked or cut off without a word never answers: its connection is ended, the outcome is unknown. */
+  private inTime<T>(client: Client, work: () => Promise<T>): Promise<T> {
+    const patience = setTimeout(() => endAtOnce(client), this.owner.options.appendTimeoutMs);
+    return work().finally(() => clearTimeout(patience));
   }
 
   /** At most half of those waiting, so that the next batch has something to overlap with; all of them when nothing may overlap. */
@@ -532,14 +544,10 @@ class BookWriter {
     } catch (error) {
       sent = Promise.reject(error);
     }
-    // A server that is stopped or cut off without a word never answers: its connection is ended, the outcome is unknown.
-    const patience = setTimeout(() => endAtOnce(client), this.owner.options.appendTimeoutMs);
-    sent
-      .finally(() => clearTimeout(patience))
-      .then(
-        (outcome) => this.arrived(batch, outcome),
-        (error) => this.broke(batch, error),
-      );
+    this.inTime(client, () => sent).then(
+      (outcome) => this.arrived(batch, outcome),
+      (error) => this.broke(batch, error),
+    );
   }
 
   private arrived(batch: Batch, outcome: AppendOutcome): void {
