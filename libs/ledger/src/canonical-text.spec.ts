@@ -103,6 +103,22 @@ describe('text that is put together member by member', () => {
     );
   });
 
+  it.each(['document', 'links', 'metadata', 'requestedDate', 'source', 'reason', 'reference', 'journalCode'])(
+    'tells %s from nothing when it is null, and from text when it is none',
+    (member) => {
+      fc.assert(
+        fc.property(command, fc.constantFrom(null, 5, true), (given, value) => {
+          const other = { ...given, [member]: value } as unknown as PostEntry;
+          expect(postEntryText(other)).toBe(canonicalJson(other));
+          const lines = given.lines.map((line) => ({ ...line, party: null, description: value }));
+          const within = { ...given, lines } as unknown as PostEntry;
+          expect(postEntryText(within)).toBe(canonicalJson(within));
+        }),
+        { numRuns: 50 },
+      );
+    },
+  );
+
   it('is the canonical JSON of the metadata of a command', () => {
     const metadata = fc.record({
       commandHash: fc.constant('0a'),

@@ -11,7 +11,9 @@ import { canonicalJson } from '#event-store';
 export function postEntryText(command: PostEntry): string {
   const { description, effectiveDate, entryMethod, entryType, journalCode, lines, reason, reference, type } = command;
   const { document, links, metadata, requestedDate, source } = command;
-  if ((document ?? links ?? metadata ?? requestedDate ?? source) !== undefined) return canonicalJson(command);
+  // Each by itself: null, which no caller of the API can send, is not the same as nothing.
+  const rare = document !== undefined || links !== undefined || metadata !== undefined || requestedDate !== undefined;
+  if (rare || source !== undefined) return canonicalJson(command);
   let text = `{"description":${quoted(description)},"effectiveDate":${quoted(effectiveDate)},${optional('entryMethod', entryMethod)}${optional('entryType', entryType)}${optional('journalCode', journalCode)}"lines":[`;
   for (let index = 0; index < lines.length; index++) {
     const line = givenLineText(lines[index] as EntryLine);
@@ -24,8 +26,9 @@ export function postEntryText(command: PostEntry): string {
 function givenLineText(given: EntryLine): string | undefined {
   const { account, amount, currency, description, side } = given;
   const { baseAmount, dimensions, dueDate, origin, party, quantity, rate, reference, tax, valueDate } = given;
-  const rare = baseAmount ?? dimensions ?? dueDate ?? origin ?? party ?? quantity ?? rate ?? reference ?? tax ?? valueDate;
-  if (rare !== undefined) return undefined;
+  if (baseAmount !== undefined || dimensions !== undefined || dueDate !== undefined || origin !== undefined) return undefined;
+  if (party !== undefined || quantity !== undefined || rate !== undefined || reference !== undefined) return undefined;
+  if (tax !== undefined || valueDate !== undefined) return undefined;
   return `{"account":${quoted(account)},"amount":${quoted(amount)},"currency":${quoted(currency)},${optional('description', description)}"side":${quoted(side)}}`;
 }
 
@@ -85,7 +88,7 @@ const json = (member: string, value: unknown): string => (value === undefined ? 
 
 /** Most texts need no escaping, and asking is cheaper than JSON.stringify. Surrogates go the careful way. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\ud7ff\ue000-\uffff]*$/;
-const quoted = (text: string): string => (plain.test(text) ? `"${text}"` : canonicalJson(text));
+const quoted = (text: string): string => (typeof text === 'string' && plain.test(text) ? `"${text}"` : canonicalJson(text));
 
 /** Members written above; one that is added to an event and not here is a compile error in the lines below. */
 type LegMembers =
