@@ -77,4 +77,23 @@ describe('memory of account states (DESIGN section 5, rule 7)', () => {
     letGo();
     expect(memory.entry(idOf('7'))).toBeUndefined();
   });
+
+  test('an account whose new code was taken back does not take the code along from the one that has it now', async () => {
+    const memory = new BookMemory('recoded', storeOf(), new StateBudget(20_000));
+    const letGo = await memory.load([{ codes: ['1', '2'], entries: [] }]);
+    const recode = (code: string): BatchChanges => {
+      const decision = new Decision(memory);
+      decision.recordAccount(idOf(code), { type: 'AccountCodeChanged', data: { code: 'new' } });
+      const changes = new BatchChanges(memory.head);
+      memory.apply(decision, changes);
+      return changes;
+    };
+    memory.rollBack(recode('1'));
+    expect(memory.accountIdByCode('new')).toBeUndefined();
+    recode('2'); // under way: it cannot be looked up in the database yet
+    letGo();
+    memory.shrink(1);
+    expect(memory.account(idOf('1'))).toBeUndefined();
+    expect(memory.accountIdByCode('new')).toBe(idOf('2'));
+  });
 });

@@ -298,7 +298,8 @@ export class BookMemory implements BookView {
       if (account.pins > 0) continue;
       free += account.bytes;
       this.accounts.delete(id);
-      for (const code of account.codes) this.idsByCode.delete(code);
+      // A code whose change was taken back may belong to another one by now.
+      for (const code of account.codes) if (this.idsByCode.get(code) === id) this.idsByCode.delete(code);
     }
     this.budget.count(-free, this);
   }
