@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { EventFilter, InspectedEvent } from '#ledger';
 import { interruptedExitCode } from './errors';
-import { withService } from './session';
+import { namesOf, withLook } from './session';
 import { clean, Output, paint } from './terminal';
 
 interface Options {
@@ -66,28 +66,25 @@ async function run(book: string, { json, follow, user, type, ...options }: Optio
     stop.abort();
   });
   output.closed.signal.addEventListener('abort', () => stop.abort());
-  await withService(
-    async (service) => {
-      const keys = await service.keys.list();
-      const filter: EventFilter = { ...options, types: type, userId: keys.find(({ name }) => name === user)?.id ?? user };
-      const nameOf = new Map(keys.map(({ id, name }) => [id, name]));
-      let waiting = '';
-      const shown = service.inspector.events(book, filter, {
-        follow: follow === true,
-        signal: stop.signal,
-        waiting: (reason) => {
-          if (reason !== waiting) process.stderr.write(`waiting: ${clean(reason)}\n`);
-          waiting = reason;
-        },
-      });
-      for await (const some of shown) {
-        waiting = '';
-        await output.write(some.map((event) => (json ? `${JSON.stringify(event.event)}\n` : eventText(event, nameOf))).join(''));
-        if (stop.signal.aborted) break;
-      }
-    },
-    { project: false },
-  );
+  await withLook(async (look) => {
+    const nameOf = await namesOf(look);
+    const [named] = [...nameOf].find(([, name]) => name === user) ?? [];
+    const filter: EventFilter = { ...options, types: type, userId: named ?? user };
+    let waiting = '';
+    const shown = look.inspector.events(book, filter, {
+      follow: follow === true,
+      signal: stop.signal,
+      waiting: (reason) => {
+        if (reason !== waiting) process.stderr.write(`waiting: ${clean(reason)}\n`);
+        waiting = reason;
+      },
+    });
+    for await (const some of shown) {
+      waiting = '';
+      await output.write(some.map((event) => (json ? `${JSON.stringify(event.event)}\n` : eventText(event, nameOf))).join(''));
+      if (stop.signal.aborted) break;
+    }
+  });
   if (interrupted) process.exitCode = interruptedExitCode;
 }
 

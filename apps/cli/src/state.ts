@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import type { HeadComparison, StateAnswer, StateChange } from '#ledger';
 import { eventText, whole } from './events';
-import { withService } from './session';
+import { namesOf, withLook } from './session';
 import { clean, Output, paint } from './terminal';
 
 interface Options {
@@ -28,16 +28,13 @@ export function state(): Command {
     .option('--at <version>', 'version of the stream, from 1 on (default: the newest)', whole)
     .option('--json', 'as JSON: state, state before, event, changes, head')
     .action((book: string, stream: string, { at, json }: Options) =>
-      withService(
-        async (service) => {
-          const answer = await service.inspector.state(book, stream, at);
-          const { membersOf } = await import('#ledger');
-          const nameOf = new Map((await service.keys.list()).map(({ id, name }) => [id, name]));
-          await new Output().write(json ? `${JSON.stringify(shownJson(answer), undefined, 2)}\n` : stateText(answer, membersOf, nameOf));
-          if (answer.head?.kind === 'differs') process.exitCode = 1;
-        },
-        { project: false },
-      ),
+      withLook(async (look) => {
+        const answer = await look.inspector.state(book, stream, at);
+        const { membersOf } = await import('#ledger');
+        const nameOf = json ? new Map<string, string>() : await namesOf(look);
+        await new Output().write(json ? `${JSON.stringify(shownJson(answer), undefined, 2)}\n` : stateText(answer, membersOf, nameOf));
+        if (answer.head?.kind === 'differs') process.exitCode = 1;
+      }),
     );
 }
 

@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import type { Finding, Verification, VerifyProgress } from '#ledger';
 import { CliError, interruptedExitCode, tell } from './errors';
-import { withService } from './session';
+import { withLook } from './session';
 import { clean } from './terminal';
 
 const foundExitCode = 1;
@@ -36,9 +36,8 @@ async function run(books: string[], { json }: Options): Promise<void> {
   void untilSignal().then(() => stop.abort());
   const screen = new Screen();
   try {
-    const verification = await withService(
-      (service) => service.verify({ books: books.length === 0 ? undefined : books, onProgress: screen.progress, signal: stop.signal }),
-      { project: false },
+    const verification = await withLook((look) =>
+      look.verify({ books: books.length === 0 ? undefined : [...new Set(books)], onProgress: screen.progress, signal: stop.signal }),
     );
     screen.clear();
     process.stdout.write(json ? `${JSON.stringify(verification, undefined, 2)}\n` : textOf(verification));

@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
+import { EventStore } from '#event-store';
 import {
   connect,
   type EmbeddedPostgres,
@@ -138,6 +139,60 @@ export class Service {
     await this.projector.stop();
     await this.pool.end();
     await this.server?.stop();
+  }
+}
+
+/** What only looks at the books. */
+export interface Look {
+  readonly inspector: Inspector;
+  /** Names of API keys by id, revoked ones too; undefined when the login may not read them. */
+  keyNames(): Promise<Map<string, string> | undefined>;
+  /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
+  verify(options?: VerifyOptions): Promise<Verification>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the books to look at them: whoever looks must not change what is looked at. Nothing is migrated or written, a standby
+ * will do, and so will any login that may read. (The embedded server is ours, and is made ready as for the service.)
+ * @throws Error with what to do when the database cannot be used, also when its schema is not this release's
+ */
+export async function openLook(config: Config, log: Log): Promise<Look> {
+  const server = await embeddedServer(config);
+  let pool: Pool | undefined;
+  const close = async (): Promise<void> => {
+    await pool?.end();
+    await server?.stop();
+  };
+  try {
+    if (server !== undefined) await prepareEmbedded(server, config, log);
+    pool = openPool(server === undefined ? config.DATABASE_URL : embeddedUrl(server, config), {
+      max: config.READER_CONNECTIONS,
+      queryTimeoutMs: config.COMMAND_DEADLINE_MS,
+      primary: false,
+      onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
+    });
+    await bringSchema(pool, undefined, log);
+    const opened = pool;
+    return {
+      inspector: new Inspector(new EventStore(opened, catalogue), opened),
+      keyNames: () => keyNames(new ApiKeys(opened)),
+      verify: (options) => verifyBooks(opened, options),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function keyNames(keys: ApiKeys): Promise<Map<string, string> | undefined> {
+  try {
+    return new Map((await keys.list()).map(({ id, name }) => [id, name]));
+  } catch (error) {
+    // 42501: insufficient privilege. Auditors may read everything but keys.
+    if ((error as { code?: string }).code === '42501') return undefined;
+    throw error;
   }
 }
 
