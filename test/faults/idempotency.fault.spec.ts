@@ -354,15 +354,24 @@ const told = ({ status, text, body }: HttpReply): unknown =>
   isReused({ body } as HttpReply) ? `409 ${body.members}` : `${status} ${text}`;
 
 /** What a 409 must name: the place as far as receipts and events tell it. */
-function namedBy({ path }: Variant, row: CommandRow, posted: boolean): string | RegExp {
-  const [member = '', index, below] = path.split('.');
+function namedBy({ path }: Pick<Variant, 'path'>, row: Pick<CommandRow, 'name'>, posted: boolean): string | RegExp {
+  const [member = '', index, below, ...deeper] = path.split('.');
   if (member !== 'lines' && member !== 'entries') return member;
   if (index === undefined) return new RegExp(`^${member}\\.`);
-  const isLine = posted && row.name === 'post an entry';
-  // Of an entry that was posted the event tells every line; lists of another length are named as a whole.
-  if (isLine) return below === undefined ? 'lines' : `lines.${index}.${below}`;
-  return `${member}.${index}`;
+  if (member === 'lines') {
+    // Of an entry that was posted the event tells every line; lists of another length are named as a whole.
+    if (!posted || row.name !== postingOne.name) return `${member}.${index}`;
+    return below === undefined ? 'lines' : `lines.${index}.${below}`;
+  }
+  // A batch that was refused as a whole has left fingerprints of its entries only.
+  const alone = row.name === 'post a batch, each on its own';
+  if (below === undefined || !(posted || alone)) return `entries.${index}`;
+  const refusedOne = '2';
+  const within = namedBy({ path: [below, ...deeper].join('.') }, postingOne, posted && !(alone && index === refusedOne));
+  return typeof within === 'string' ? `entries.${index}.${within}` : new RegExp(`^entries\\.${index}\\.${within.source.slice(1)}`);
 }
+
+const postingOne = { name: 'post an entry' };
 
 interface Fault {
   readonly what: string;

@@ -533,7 +533,8 @@ describe('rule 9: batches of entries', () => {
     const other = { ...command, entries: entries(4) };
     await expect(run(again.ledger, 'each', other, 'each')).rejects.toMatchObject({
       code: 'idempotency_key_reused',
-      details: { members: ['entries.3'] },
+      // It was refused, so there is a fingerprint per member.
+      details: { members: ['entries.3.description', 'entries.3.lines.0', 'entries.3.lines.1'] },
     });
     const { accounts } = await checkBook(admin, 'each');
     expect(balanceIn(accounts, 'cash')).toBe(600n);
@@ -574,6 +575,16 @@ describe('rule 9: batches of entries', () => {
     expect(second[2].number).toBe(5);
     const { accounts } = await checkBook(admin, 'resume');
     expect(balanceIn(accounts, 'cash')).toBe(1_500n);
+  });
+
+  test('atomic: each entry keeps the reason that was given for it (I12)', async () => {
+    const { ledger, store } = start();
+    await openBookWith(ledger, 'reasons', ['bank', 'cash']);
+    const list = ['first', undefined, 'third'].map((reason) => transfer('cash', 'bank', '1', { reason }));
+    await run(ledger, 'reasons', { type: 'PostEntries', atomic: true, entries: list });
+    const events = await store.readAll('reasons', 0, 100);
+    const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted');
+    expect(posted.map(({ metadata }) => metadata.reason)).toEqual(['first', undefined, 'third']);
   });
 
   test('atomic: all or none, also in memory', async () => {

@@ -354,7 +354,10 @@ export class ReferenceLedger {
       case 'PostEntry':
         return { status: 201, body: JSON.stringify({ ...postEntry(decision, command, id()), recordedAt: at }) };
       case 'PostEntries': {
-        const results = command.entries.map((entry) => ({ ...postEntry(decision, entry, id()), recordedAt: at }));
+        const results = command.entries.map((entry) => {
+          decision.reason = entry.reason;
+          return { ...postEntry(decision, entry, id()), recordedAt: at };
+        });
         return { status: 200, body: JSON.stringify({ results }) };
       }
       case 'ReverseEntry': {
@@ -410,7 +413,7 @@ export class ReferenceLedger {
       userId: context.userId,
     };
     const ids: string[] = [];
-    for (const [index, { streamId, version, type, data, causedBy }] of decision.uncommitted.entries()) {
+    for (const [index, { streamId, version, type, data, causedBy, reason }] of decision.uncommitted.entries()) {
       const event = {
         bookId,
         position: first + index,
@@ -421,7 +424,9 @@ export class ReferenceLedger {
         eventId: this.newId(),
         recordedAt: at,
         data: plain(data),
-        metadata: plain(causedBy === undefined ? metadata : { causationId: ids[causedBy] }),
+        metadata: plain(
+          causedBy !== undefined ? { causationId: ids[causedBy] } : reason === undefined ? metadata : { ...metadata, reason },
+        ),
       };
       ids.push(event.eventId);
       await this.client.query(

@@ -22,6 +22,8 @@ export interface UncommittedEvent {
   readonly data: DomainEvent['data'];
   /** Index in `uncommitted` of the JournalEntryPosted that this leg belongs to (I12, I15). */
   readonly causedBy?: number;
+  /** Why, where the command as a whole does not say it: an entry of an atomic batch has a reason of its own. */
+  readonly reason?: string;
 }
 
 /** The aggregates of one book at one head: what a decision starts from. */
@@ -51,6 +53,8 @@ export class Decision implements BookView {
   /** Last numbers of the day books that this decision posts to: rarely more than one. */
   readonly numbers: { readonly fiscalYear: string; readonly journalCode: string; last: number }[] = [];
   changedBook: BookState | undefined;
+  /** Why what is recorded next is recorded, where that is not the reason of the whole command. */
+  reason: string | undefined;
 
   constructor(private readonly view: BookView) {}
 
@@ -132,6 +136,7 @@ export class Decision implements BookView {
       if (known === undefined) this.numbers.push({ fiscalYear, journalCode, last: number });
       else known.last = number;
     }
-    return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data }) - 1;
+    const { reason } = this;
+    return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data, reason }) - 1;
   }
 }

@@ -258,7 +258,7 @@ export class Ledger {
     return (await this.differingFromPosted(bookId, command, receipt.position ?? 1, 0)) ?? ['body'];
   }
 
-  /** Of a batch, what differs within an entry that both have and that was posted; else the entry's name. */
+  /** Of a batch, what differs within an entry that both have and whose outcome is known; else the entry's name. */
   private async differingEntries(bookId: string, command: PostEntries, receipt: Receipt, names: readonly string[]): Promise<string[]> {
     const indexOf = (name: string): number => Number(/^entries\.(\d+)$/.exec(name)?.[1] ?? Number.NaN);
     const items = names.slice(0, namedMax).flatMap((name) => (command.entries[indexOf(name)] === undefined ? [] : [indexOf(name) + 1]));
@@ -268,16 +268,18 @@ export class Ledger {
           bookId,
           items.map((item) => ({ key: receipt.key, item })),
         );
-    const positions = new Map(own.map(({ item, position }) => [item, position]));
+    const receipts = new Map(own.map((receipt) => [receipt.item, receipt]));
     const named: string[] = [];
     for (const name of names) {
       const index = indexOf(name);
-      const entry = items.includes(index + 1) ? command.entries[index] : undefined;
-      const position = command.atomic ? receipt.position : positions.get(index + 1);
-      const within =
-        entry &&
-        position &&
-        (await this.differingFromPosted(bookId, { ...entry, type: 'PostEntry' }, position, command.atomic ? index : 0));
+      const isShared = items.includes(index + 1) && receipt.members?.[name] !== undefined;
+      const entry = isShared ? command.entries[index] : undefined;
+      const ofEntry = receipts.get(index + 1);
+      let within: string[] | undefined;
+      if (entry !== undefined && command.atomic && receipt.position !== undefined)
+        within = await this.differingFromPosted(bookId, { ...entry, type: 'PostEntry' }, receipt.position, index);
+      else if (entry !== undefined && ofEntry !== undefined)
+        within = await this.differing(bookId, { ...entry, type: 'PostEntry' }, ofEntry);
       named.push(...(within ? within.map((member) => `${name}.${member}`) : [name]));
     }
     return named;
@@ -318,13 +320,13 @@ class CommandUnit implements Unit {
     private readonly ledger: Ledger,
     readonly bookId: string,
     readonly source: Command,
-    sent: CommandContext,
+    private readonly sent: CommandContext,
     readonly item: number,
     /** Decides nothing, but settles what the key stands for. */
     private readonly claims: boolean,
     /** Canonical JSON of the command. */
     text: string,
-    release: string,
+    private readonly release: string,
     readonly context: ContextRow | undefined,
     readonly deadline: number,
     private readonly resolve: (answer: Answer) => void,
@@ -339,15 +341,20 @@ class CommandUnit implements Unit {
     this.bytes = text.length;
     this.opensBook = source.type === 'OpenBook';
     this.userId = sent.userId;
-    this.metadata = metadataText({
+    this.metadata = this.metadataBecause('reason' in source ? source.reason : undefined);
+  }
+
+  metadataBecause(reason: string | undefined): string {
+    const { key, correlationId, onBehalfOf, source } = this.sent;
+    return metadataText({
       commandHash: this.fingerprint,
-      commandKey: sent.key,
-      contextHash: context?.hash.toString('hex'),
-      correlationId: sent.correlationId,
-      onBehalfOf: sent.onBehalfOf,
-      reason: 'reason' in source ? source.reason : undefined,
-      release,
-      source: sent.source,
+      commandKey: key,
+      contextHash: this.context?.hash.toString('hex'),
+      correlationId,
+      onBehalfOf,
+      reason,
+      release: this.release,
+      source,
     });
   }
 
@@ -475,6 +482,7 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
 
 function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[], at: string): string[] {
   return entries.map((entry, index) => {
+    decision.reason = entry.reason;
     try {
       return postedBody(postEntry(decision, entry, uuidV7()), at);
     } catch (error) {

@@ -48,6 +48,8 @@ export interface Unit {
   readonly opensBook: boolean;
   /** Canonical JSON of the metadata of its events, without userId and causationId. */
   readonly metadata: string;
+  /** The same for events that have a reason of their own. */
+  metadataBecause(reason: string): string;
   readonly userId: string;
   readonly context: ContextRow | undefined;
   /** Milliseconds by performance.now, which nobody turns, after which it is given up while the database cannot be reached. */
@@ -730,7 +732,8 @@ function collect(decision: Decision, unit: Unit, events: NewEvent[]): void {
   for (const event of decision.uncommitted) {
     const { streamId, version, type, data } = event;
     if (event.causedBy === undefined) {
-      events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata: unit.metadata, userId: unit.userId });
+      const metadata = event.reason === undefined ? unit.metadata : unit.metadataBecause(event.reason);
+      events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata, userId: unit.userId });
       continue;
     }
     if (event.causedBy !== causedBy) {
