@@ -34,13 +34,21 @@ async function main(): Promise<void> {
   await measure({
     quick,
     names: quick ? rest : positionals,
-    rounds: Number(values.rounds ?? (quick ? 1 : 3)),
-    seconds: Number(values.seconds ?? (quick ? 2 : 2.5)),
-    lines: Number(values.lines ?? (quick ? 1e5 : 1e6)),
+    rounds: numberOf('rounds', values.rounds ?? (quick ? '1' : '3'), (rounds) => Number.isInteger(rounds) && rounds >= 1),
+    seconds: numberOf('seconds', values.seconds ?? (quick ? '2' : '2.5'), (seconds) => seconds > 0),
+    lines: numberOf('lines', values.lines ?? (quick ? '1e5' : '1e6'), (lines) => [1e5, 1e6, 1e7].includes(lines)),
   });
 }
 
+const ranges = { rounds: 'a whole number from 1 on', seconds: 'a number above 0', lines: '1e5, 1e6 or 1e7' };
+
+function numberOf(option: keyof typeof ranges, text: string, allowed: (value: number) => boolean): number {
+  const value = Number(text);
+  if (!allowed(value)) throw new Error(`--${option} ${text}: it must be ${ranges[option]}`);
+  return value;
+}
+
 main().catch((error: Error) => {
-  console.error(error);
+  console.error(process.env.DEBUG === undefined ? error.message : error);
   process.exit(1);
 });

@@ -3,7 +3,7 @@
  * guard that compares ratios with the last committed result. A figure is the median over the rounds; a ratio of two cases is
  * taken within each round first, because both then met the same machine.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { median } from './statistics';
@@ -247,14 +247,22 @@ export function compareRatios(
 
 /** The result in a file, or else the newest committed full one that has ratios, or else the newest quick one; undefined when there is none. */
 export function resultToCompare(file?: string): { readonly file: string; readonly result: Result } | undefined {
-  if (file !== undefined) return { file, result: JSON.parse(readFileSync(file, 'utf8')) as Result };
+  if (file !== undefined) {
+    const result = JSON.parse(readFileSync(file, 'utf8')) as Result;
+    if (result.schema !== 1) throw new Error(`${file} is no result that this bench has written`);
+    return { file, result };
+  }
   const files = git('ls-files', 'bench/results/*.json').split('\n').filter(Boolean).sort().reverse();
   const results = files.map((name) => ({ file: name, result: JSON.parse(readFileSync(name, 'utf8')) as Result }));
   const usable = results.filter(({ result }) => result.schema === 1 && Object.keys(result.ratios).length > 0);
   return usable.find(({ result }) => result.kind === 'full') ?? usable[0];
 }
 
-export const git = (...args: string[]): string => execFileSync('git', ['--no-optional-locks', ...args], { encoding: 'utf8' }).trim();
+/** What git prints; nothing where this is no clone. */
+export function git(...args: string[]): string {
+  const { status, stdout } = spawnSync('git', ['--no-optional-locks', ...args], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : '';
+}
 
 // --- Tables ---
 

@@ -165,7 +165,7 @@ export async function measure(options: RunOptions): Promise<void> {
       fastify: dependencies.fastify,
       nest: dependencies['@nestjs/core'],
     },
-    commit: git('rev-parse', '--short=12', 'HEAD'),
+    commit: git('rev-parse', '--short=12', 'HEAD') || 'unknown',
     dirty: git('status', '--porcelain', '--', 'apps', 'libs', 'migrations', 'bench/*.ts', 'package.json') !== '',
     settings: server.settings,
     options: { rounds: options.rounds, 'seconds per window': options.seconds, 'lines on one account': options.lines },

@@ -1,5 +1,8 @@
 /** The rules of the edge: what is refused before a command reaches the ledger, and in which order. */
-import { type Api, created, entry, openBook, startApi } from './api';
+import { request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { type Api, bootstrapSecret, created, entry, openBook, startApi } from './api';
 
 let api: Api;
 let book: string;
@@ -281,6 +284,32 @@ describe('paths, queries and headers', () => {
     expect((await api.send('DELETE', book, undefined, {})).body).toMatchObject({ status: 404, code: 'route_unknown' });
     expect((await api.get('/')).body).toMatchObject({ status: 404, code: 'route_unknown' });
     expect((await api.get('/', { secret: null })).status).toBe(401);
+  });
+
+  it('refuses two idempotency keys, which Node.js would hand over as one', async () => {
+    await api.app.listen(0, '127.0.0.1');
+    const { port } = api.app.getHttpServer().address() as AddressInfo;
+    const send = (keys: string | string[]): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { authorization: `Bearer ${bootstrapSecret}`, 'content-type': 'application/json', 'idempotency-key': keys };
+        const sent = request({ port, method: 'POST', path: `${book}/journal-entries`, headers }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        sent.on('error', reject).end(JSON.stringify(entry()));
+      });
+    expect(await send(['one', 'two'])).toBe(400);
+    expect(await send('one, two')).toBe(201);
+  });
+
+  it('refuses a compressed body by name', async () => {
+    const headers = { 'content-encoding': 'gzip' };
+    const body = gzipSync(JSON.stringify(entry()));
+    expect((await api.post(`${book}/journal-entries`, body, { headers })).body).toMatchObject({
+      status: 400,
+      code: 'malformed',
+      detail: expect.stringContaining('Content-Encoding: gzip'),
+    });
   });
 
   it('refuses an idempotency key that is none', async () => {

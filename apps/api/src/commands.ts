@@ -150,6 +150,9 @@ function contextOf(request: FastifyRequest, refusals: Refusals): CommandContext 
   let key = '';
   try {
     key = checkKey(one(headers['idempotency-key']));
+    // Node.js joins headers of one name by a comma, which a key may hold too.
+    if (key.includes(', ') && request.raw.rawHeaders.filter((name) => name.toLowerCase() === 'idempotency-key').length > 1)
+      throw new LedgerError('key_missing', 'more than one Idempotency-Key came with the request; send one');
   } catch (error) {
     note(refusals, error as LedgerError);
   }

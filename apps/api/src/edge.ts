@@ -87,8 +87,11 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
 
   fastify.removeAllContentTypeParsers();
   // By the adapter, which then adds no parsers of Nest's own.
-  adapter.useBodyParser('application/json', false, {}, (_request: FastifyRequest, body: Buffer, done) => {
+  adapter.useBodyParser('application/json', false, {}, ({ headers }: FastifyRequest, body: Buffer, done) => {
     try {
+      const encoding = headers['content-encoding'] ?? 'identity';
+      if (encoding !== 'identity')
+        throw new LedgerError('malformed', `Content-Encoding: ${encoding} is not understood; send the body uncompressed`);
       done(null, readJson(body));
     } catch (error) {
       done(error as Error);
