@@ -419,6 +419,13 @@ describe(`as superuser (SEED=${seed})`, () => {
     for (const verification of verifications) expect(verification.found).toBeGreaterThanOrEqual(2);
   });
 
+  it('a floor far ahead of every clock is found: all that is recorded from now on would stand after it (I10)', async () => {
+    const verification = await tampered('log.book_heads', () =>
+      admin.query("UPDATE log.book_heads SET recorded_floor = '2999-01-01' WHERE book_id = $1", [bookId]),
+    );
+    expect(said(verification)).toEqual([expect.stringContaining('recorded_floor is 2999-01-01T00:00:00.000000Z, more than a day ahead')]);
+  });
+
   it('the first bad event is named, with what is wrong with it', async () => {
     const { position } = await pick('log.events', "event_type = 'AccountDebited' AND (data ->> 'currency') = 'EUR'");
     const verification = await tampered('log.events', () =>

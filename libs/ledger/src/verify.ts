@@ -66,7 +66,7 @@ export interface Verification {
 
 /** Whatever is looked at, this is not: no event tells it. */
 const neverChecked: readonly string[] = [
-  'log.book_heads.tail (its form only) and recorded_floor: random, and moved by questions about an instant',
+  'log.book_heads.tail (its form only) and recorded_floor (unless it is a day ahead): random, and moved by questions about an instant',
   'log.books.registered_at, and a book of the directory without events: registering comes before the first event, and a crash may lie between',
   'log.receipts.replays: counted up each time a remembered answer is given again; log.receipts.item among the entries of one batch call; members (its form is checked)',
   'receipts of refused commands and claims beyond their form: no event tells what such a command said, when it was refused, and what it was answered',

@@ -8,7 +8,16 @@ import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type Digests, type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables, rangeSize } from './projection-rows';
-import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
+import {
+  type BookReplay,
+  eventText,
+  instantOf,
+  type ReadEvent,
+  type ReplayedAccount,
+  readEvent,
+  versionOfNumbers,
+  wholeAt,
+} from './replay';
 import type { Snapshot } from './rows';
 import { jsonbText } from './stored-json';
 
@@ -20,8 +29,10 @@ export async function checkBookHead(
   findings: Findings,
   told: { readonly position: number; readonly recordedAt: string },
 ): Promise<void> {
-  const { rows } = await snapshot.query<{ position: string; tail: string; recorded_at: string; recorded_floor: string }>(
-    'SELECT position::text, tail::text, recorded_at::text, recorded_floor::text FROM log.book_heads WHERE book_id = $1',
+  const { rows } = await snapshot.query<{ position: string; tail: string; recorded_at: string; recorded_floor: string; ahead: boolean }>(
+    `SELECT position::text, tail::text, recorded_at::text, recorded_floor::text,
+            greatest(recorded_at, recorded_floor) > clock_timestamp() + interval '1 day' AS ahead
+       FROM log.book_heads WHERE book_id = $1`,
     [bookId],
   );
   const row = `log.book_heads ${bookId}`;
@@ -38,6 +49,11 @@ export async function checkBookHead(
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(head.tail) && told.recordedAt !== '')
     wrong(`tail ${head.tail} is no random id (UUIDv4)`);
   if (!/^\d{4}-\d\d-\d\dT/.test(instantOf(head.recorded_floor))) wrong(`recorded_floor ${head.recorded_floor} is no instant`);
+  // Both come from clocks, and whatever is recorded next comes after both: one far ahead would stand in every event from now on.
+  else if (head.ahead)
+    wrong(
+      `recorded_at is ${recordedAt}, recorded_floor is ${instantOf(head.recorded_floor)}, more than a day ahead of the database's clock`,
+    );
 }
 
 // --- Heads of streams ---
@@ -210,7 +226,7 @@ const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): 
 /** Adds up the rows that are there. */
 export async function digestRows(snapshot: Snapshot, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
   const select = `SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r`;
-  await snapshot.eachRow(select, (row) => digests.add(Number(row.slice(0, row.indexOf('\t'))), row));
+  await snapshot.eachRow(select, (row) => digests.add(wholeAt(row, 0, row.indexOf('\t')), row));
 }
 
 /** Names the rows that differ, in ranges of positions whose digests differ. */
