@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { cpus } from 'node:os';
 import { median } from './statistics';
 import type { Figures } from './write-path';
 
@@ -206,10 +206,10 @@ const guardRules: readonly { readonly name: string; readonly compute: Compute; r
 ];
 /**
  * To which share of the recorded one a ratio may fall: wide, because CI machines are others; wider while something else keeps
- * all cores busy (load of the last minute above one per core), which took a third to a half from these ratios at a load of 16
+ * others busy (two fifths of the cores' time before it begins), which took a third to a half from these ratios at a load of 16
  * on two cores.
  */
-export const guardBound = (): number => ((loadavg()[0] ?? 0) > cpus().length ? 0.35 : 0.6);
+export const guardBound = (busy: number): number => (busy > 0.4 ? 0.35 : 0.6);
 
 /** The cases that the guard's ratios need. */
 export const guardCases = ['baseline-uniform-8', 'baseline-hot-8', 'uniform-1024', 'hot-1024', 'http-empty', 'http-64'];

@@ -26,6 +26,7 @@ import {
 } from './report';
 import { BenchServer } from './server';
 import { booksDatabase, type Figures, runWriteCase, warmUpWriting, writeCases } from './write-path';
+import { sleep } from './writer';
 
 export interface RunOptions {
   readonly quick: boolean;
@@ -189,6 +190,19 @@ const isNamed = (name: string, wanted: readonly string[]): boolean =>
 
 const exactNames: ReadonlySet<string> = new Set([...writeCases, ...httpCases].map(({ name }) => name));
 
+/** What share of the cores' time is taken while this process waits. The load average would still count what has ended. */
+async function busyShare(ms: number): Promise<number> {
+  const spent = (): { idle: number; all: number } => {
+    const times = cpus().map((core) => core.times);
+    const idle = times.reduce((sum, time) => sum + time.idle, 0);
+    return { idle, all: times.reduce((sum, time) => sum + time.user + time.nice + time.sys + time.irq, idle) };
+  };
+  const before = spent();
+  await sleep(ms);
+  const after = spent();
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+}
+
 /** How often the guard measures before it believes that something has become worse. */
 const attemptsMax = 3;
 
@@ -199,13 +213,15 @@ const attemptsMax = 3;
 export async function guard(recorded?: string): Promise<void> {
   const last = resultToCompare(recorded);
   if (last === undefined) {
-    console.log('bench/results has no committed result to compare with');
+    console.log('bench/results has no committed result to compare with: commit one of `npm run bench`');
+    process.exitCode = 1;
     return;
   }
   const { file, result } = last;
-  const bound = guardBound();
+  const busy = await busyShare(3_000);
+  const bound = guardBound(busy);
   console.log(
-    `against ${file}: a ratio may fall to ${bound} of what is recorded (load ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores)`,
+    `against ${file}: a ratio may fall to ${bound} of what is recorded (others take ${Math.round(busy * 100)} % of ${cpus().length} cores)`,
   );
   const compare = (samples: readonly Sample[]): Comparison[] =>
     compareRatios(
