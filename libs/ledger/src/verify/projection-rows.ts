@@ -106,27 +106,30 @@ export class ProjectionRows {
     if (this.sums.size === 0) return;
     for (const sum of this.sums.values()) {
       const row = `${last}\t${sum.accountId}\t`;
+      if (sum.others === undefined) {
+        const { date } = sum;
+        const [start, end] = [`${row}${sum.currency}\t`, amounts(sum)];
+        this.emit('running_totals', last, `${start}Y\t${date.slice(0, 4)}-01-01${end}`);
+        this.emit('running_totals', last, `${start}M\t${date.slice(0, 7)}-01${end}`);
+        this.emit('running_totals', last, `${start}D\t${date}${end}`);
+        continue;
+      }
       for (const [length, rest, bucket] of buckets) {
-        if (sum.others === undefined) {
-          this.total(last, `${row}${sum.currency}\t${bucket}\t${sum.date.slice(0, length)}${rest}`, sum);
-          continue;
-        }
         const starts = new Map<string, Pick<Sum, 'scale' | 'debit' | 'credit'>>();
         for (const { currency, date, scale, debit, credit } of [sum, ...sum.others]) {
           const start = `${currency}\t${bucket}\t${date.slice(0, length)}`;
           const known = starts.get(start);
           starts.set(start, { scale, debit: debit + (known?.debit ?? 0n), credit: credit + (known?.credit ?? 0n) });
         }
-        for (const [start, total] of starts) this.total(last, `${row}${start}${rest}`, total);
+        for (const [start, total] of starts) this.emit('running_totals', last, `${row}${start}${rest}${amounts(total)}`);
       }
     }
     this.sums.clear();
   }
-
-  private total(last: number, row: string, { scale, debit, credit }: Pick<Sum, 'scale' | 'debit' | 'credit'>): void {
-    this.emit('running_totals', last, `${row}\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`);
-  }
 }
+
+const amounts = ({ scale, debit, credit }: Pick<Sum, 'scale' | 'debit' | 'credit'>): string =>
+  `\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`;
 
 /** How much of a date is left of it in its year, month and day, what makes it a date again, and the bucket's name. */
 const buckets = [

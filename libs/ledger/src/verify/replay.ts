@@ -57,17 +57,29 @@ export function readEvent(row: string): ReadEvent {
   const h = row.indexOf('\t', g + 1);
   const i = row.indexOf('\t', h + 1);
   return {
-    position: Number(row.slice(0, a)),
-    version: Number(row.slice(a + 1, b)),
+    position: wholeAt(row, 0, a),
+    version: wholeAt(row, a + 1, b),
     recordedAt: instantOf(row.slice(b + 1, c)),
     streamId: row.slice(c + 1, d),
     eventId: row.slice(d + 1, e),
-    eventVersion: Number(row.slice(e + 1, f)),
+    eventVersion: wholeAt(row, e + 1, f),
     leafHash: row.slice(f + 1, g),
     data: row.slice(g + 1, h),
     metadata: row.slice(h + 1, i),
     eventType: row.slice(i + 1),
   };
+}
+
+/** An integer as PostgreSQL prints it; exact to 15 digits without making a text of it. */
+export function wholeAt(row: string, from: number, to: number): number {
+  if (to - from > 15 || to === from) return Number(row.slice(from, to));
+  let value = 0;
+  for (let index = from; index < to; index++) {
+    const digit = row.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) return Number(row.slice(from, to));
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 let lastText = '';
@@ -89,6 +101,16 @@ interface Total {
   credit: bigint;
   debitText: string;
   creditText: string;
+  /** The balance before the entry at hand (or the reversal that belongs to it), where the account has limits and the entry a line. */
+  before: bigint | undefined;
+  /** Limits of the account in this currency; read when they are first asked for. */
+  limits: readonly MinorLimit[] | undefined;
+}
+
+/** A limit in minor units. */
+interface MinorLimit {
+  readonly min: bigint | undefined;
+  readonly max: bigint | undefined;
 }
 
 /** What is remembered of an account. */
@@ -172,9 +194,10 @@ export class BookReplay {
   private open: OpenEntry | undefined;
   private unit: Unit | undefined;
   private lastMetadata: { readonly text: string; readonly canonical: string; readonly user: string; readonly parsed: Json } | undefined;
+  private frame: MetadataFrame | undefined;
   private readonly dates = new Map<string, boolean>();
-  /** Balances before the entry at hand (or the reversal that belongs to it) of accounts with limits. */
-  private limited = new Map<string, { readonly account: ReplayedAccount; readonly total: Total; readonly before: bigint }>();
+  /** What the entry at hand (and the reversal that belongs to it) moves on accounts with limits. */
+  private readonly limited: { readonly account: ReplayedAccount; readonly total: Total }[] = [];
 
   constructor(
     readonly bookId: string,
@@ -370,16 +393,39 @@ export class BookReplay {
 
   private metadataOf(event: ReadEvent): NonNullable<BookReplay['lastMetadata']> {
     if (this.lastMetadata?.text === event.metadata) return this.lastMetadata;
+    const alike = this.likeLast(event.metadata);
+    if (alike !== undefined) {
+      this.lastMetadata = alike;
+      return alike;
+    }
     const parsed = JSON.parse(event.metadata) as Json;
     if (!hasPlainNumbers(event.metadata))
       this.tell('leaf hash', event, 'its metadata holds a number that is not printed as it was hashed (I3)');
     const { userId, contextHash } = parsed;
     const user = userId === undefined ? '' : `"userId":${JSON.stringify(userId)},`;
-    this.lastMetadata = { text: event.metadata, canonical: canonicalMetadata(parsed), user, parsed };
+    const canonical = canonicalMetadata(parsed);
+    this.lastMetadata = { text: event.metadata, canonical, user, parsed };
     const problem = metadataProblem(parsed);
+    this.frame = undefined;
     if (problem !== undefined) this.tell('metadata', event, `${problem} (I12)`);
+    else if (hasPlainNumbers(event.metadata)) this.frame = metadataFrame(event.metadata, parsed, canonical, user);
     if (typeof contextHash === 'string') this.contexts.add(contextHash);
     return this.lastMetadata;
+  }
+
+  /** Metadata that differs from that of the command before in its key and fingerprint alone: nothing else of it is new. */
+  private likeLast(text: string): BookReplay['lastMetadata'] {
+    const { frame } = this;
+    if (frame === undefined || !text.startsWith(frame.before) || !text.endsWith(frame.after)) return undefined;
+    const hashFrom = text.length - frame.after.length - 64;
+    const keyTo = hashFrom - betweenKeyAndHash.length;
+    if (keyTo < frame.before.length || !text.startsWith(betweenKeyAndHash, keyTo)) return undefined;
+    const commandKey = text.slice(frame.before.length, keyTo);
+    const commandHash = text.slice(hashFrom, hashFrom + 64);
+    // Without quotes and escapes the key ends where it seems to end, and is the same text in both forms.
+    if (commandKey.includes('"') || commandKey.includes('\\') || !isHash(commandHash)) return undefined;
+    const canonical = `{"commandHash":"${commandHash}","commandKey":"${commandKey}"${frame.canonicalAfter}`;
+    return { text, canonical, user: frame.user, parsed: { commandKey, commandHash } };
   }
 
   // --- Commands and their receipts ---
@@ -789,7 +835,7 @@ export class BookReplay {
       if (known.currency === currency) return known;
     }
     const zero = fromMinor(0n, scale);
-    const total = { currency, scale, debit: 0n, credit: 0n, debitText: zero, creditText: zero };
+    const total = { currency, scale, debit: 0n, credit: 0n, debitText: zero, creditText: zero, before: undefined, limits: undefined };
     totals.push(total);
     return total;
   }
@@ -805,8 +851,9 @@ export class BookReplay {
   // --- Limits: the balances after an entry, or after a correction as a whole ---
 
   private noteLimit(account: ReplayedAccount, total: Total): void {
-    const address = account.id + total.currency;
-    if (!this.limited.has(address)) this.limited.set(address, { account, total, before: balance(account, total) });
+    if (total.before !== undefined) return;
+    total.before = balance(account, total);
+    this.limited.push({ account, total });
   }
 
   /** A correction is weighed as a whole: its replacement goes on with what the reversal before it has begun. */
@@ -816,23 +863,24 @@ export class BookReplay {
   }
 
   private checkLimits(): void {
-    if (this.limited.size === 0) return;
-    for (const { account, total, before } of this.limited.values()) {
+    if (this.limited.length === 0) return;
+    for (const { account, total } of this.limited) {
       const after = balance(account, total);
-      for (const { currency, min, max } of account.limits ?? []) {
-        if (currency !== total.currency) continue;
-        const [low, high] = [signed(min, total.scale), signed(max, total.scale)];
-        const below = low !== undefined && after < low && after < before;
-        if (below || (high !== undefined && after > high && after > before)) {
+      const before = total.before ?? after;
+      total.before = undefined;
+      total.limits ??= minorLimits(account, total);
+      for (const { min, max } of total.limits) {
+        const below = min !== undefined && after < min && after < before;
+        if (below || (max !== undefined && after > max && after > before)) {
           this.findings.add(
             'account',
-            `account ${account.code} has a balance of ${fromMinor(after, total.scale)} ${currency} after the entry at position ${this.open?.event.position}, its limit is ${below ? min : max}`,
+            `account ${account.code} has a balance of ${fromMinor(after, total.scale)} ${total.currency} after the entry at position ${this.open?.event.position}, its limit is ${fromMinor((below ? min : max) as bigint, total.scale)}`,
             { position: this.open?.event.position, stream: account.id },
           );
         }
       }
     }
-    this.limited.clear();
+    this.limited.length = 0;
   }
 
   // --- Reversals ---
@@ -868,6 +916,34 @@ export class BookReplay {
     this.findings.add(check, `${describe(event)}: ${message}`, { position: event.position, stream: event.streamId });
   }
 }
+
+/** Metadata around the key and the fingerprint of its command: as PostgreSQL prints it, and in canonical form behind them. */
+interface MetadataFrame {
+  readonly before: string;
+  readonly after: string;
+  readonly canonicalAfter: string;
+  readonly user: string;
+}
+
+/** PostgreSQL puts shorter names first, so nothing stands between the two but onBehalfOf, which few commands have. */
+const betweenKeyAndHash = '", "commandHash": "';
+
+/** Undefined where the two forms are not put together from their parts in the plain way. */
+function metadataFrame(text: string, { commandKey, commandHash }: Json, canonical: string, user: string): MetadataFrame | undefined {
+  const [key, hash] = [String(commandKey), String(commandHash)];
+  const start = text.indexOf('"commandKey": "') + '"commandKey": "'.length;
+  const end = start + key.length + betweenKeyAndHash.length + hash.length;
+  const canonicalStart = `{"commandHash":"${hash}","commandKey":"${key}"`;
+  if (text.slice(start, end) !== `${key}${betweenKeyAndHash}${hash}` || !canonical.startsWith(canonicalStart)) return undefined;
+  // A value that looks like the member itself would lead astray; the whole is parsed once to be sure.
+  const [before, after] = [text.slice(0, start), text.slice(end)];
+  const probe = JSON.parse(`${before}k${betweenKeyAndHash}h${after}`) as Json;
+  if (probe.commandKey !== 'k' || probe.commandHash !== 'h') return undefined;
+  return { before, after, canonicalAfter: canonical.slice(canonicalStart.length), user };
+}
+
+/** Whether it is 64 hexadecimal digits in small letters. */
+const isHash = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
 /** The batches of a book in order, as the replay asks for them. */
 export interface Batches {
@@ -915,6 +991,12 @@ function leafHash(
 const balance = ({ normalSide }: ReplayedAccount, { debit, credit }: Total): bigint =>
   normalSide === 'debit' ? debit - credit : credit - debit;
 
+function minorLimits({ limits = [] }: ReplayedAccount, { currency, scale }: Total): MinorLimit[] {
+  return limits
+    .filter((limit) => limit.currency === currency)
+    .map(({ min, max }) => ({ min: signed(min, scale), max: signed(max, scale) }));
+}
+
 function signed(text: string | undefined, scale: number): bigint | undefined {
   if (text === undefined) return undefined;
   return text.startsWith('-') ? -(toMinor(text.slice(1), scale) ?? 0n) : toMinor(text, scale);
@@ -924,9 +1006,29 @@ const ceiling = 10n ** 30n;
 
 /** Minor units of an amount as it is stored: exactly `scale` decimals, below 10^30 minor units; else undefined (I2). */
 function readAmount(text: unknown, scale: number): bigint | undefined {
-  if (typeof text !== 'string' || !isPlainDecimal(text)) return undefined;
+  if (typeof text !== 'string') return undefined;
+  if (text.length <= 15) return readShortAmount(text, scale);
+  if (!isPlainDecimal(text)) return undefined;
   const point = text.indexOf('.');
   if ((point < 0 ? 0 : text.length - point - 1) !== scale) return undefined;
   const minor = BigInt(point < 0 ? text : text.slice(0, point) + text.slice(point + 1));
   return text.length <= 30 || minor < ceiling ? minor : undefined;
+}
+
+/** The same for 15 characters at most, whose digits a number holds: nearly every amount, in a third of the time. */
+function readShortAmount(text: string, scale: number): bigint | undefined {
+  const { length } = text;
+  const point = scale === 0 ? length : length - scale - 1;
+  if (point < 1 || (point > 1 && text.charCodeAt(0) === 48)) return undefined;
+  let minor = 0;
+  for (let index = 0; index < length; index++) {
+    const unit = text.charCodeAt(index);
+    if (index === point) {
+      if (unit !== 46) return undefined;
+      continue;
+    }
+    if (unit < 48 || unit > 57) return undefined;
+    minor = minor * 10 + (unit - 48);
+  }
+  return BigInt(minor);
 }

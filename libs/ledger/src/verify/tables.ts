@@ -8,7 +8,16 @@ import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type Digests, type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables, rangeSize } from './projection-rows';
-import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
+import {
+  type BookReplay,
+  eventText,
+  instantOf,
+  type ReadEvent,
+  type ReplayedAccount,
+  readEvent,
+  versionOfNumbers,
+  wholeAt,
+} from './replay';
 import type { Snapshot } from './rows';
 import { jsonbText } from './stored-json';
 
@@ -217,7 +226,7 @@ const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): 
 /** Adds up the rows that are there. */
 export async function digestRows(snapshot: Snapshot, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
   const select = `SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r`;
-  await snapshot.eachRow(select, (row) => digests.add(Number(row.slice(0, row.indexOf('\t'))), row));
+  await snapshot.eachRow(select, (row) => digests.add(wholeAt(row, 0, row.indexOf('\t')), row));
 }
 
 /** Names the rows that differ, in ranges of positions whose digests differ. */
