@@ -512,6 +512,7 @@ describe('book-keeper events', () => {
     [['nowhere'], 3, /^book_unknown: there is no book nowhere$/m],
     [['shop', '--stream', 'journal:x'], 3, /^stream_unknown: there is no entry x in book shop$/m],
     [['shop', '--limit', 'few'], 2, /'few' is invalid. It is a whole number/],
+    [['shop', '--last', '9'.repeat(20)], 2, /is invalid. It is a whole number from 0 to 999999999999999\./],
     [['shop', '--from', 'today'], 2, /^date_invalid: from "today"/m],
   ])('%j ends with %i', async (args, code, says) => {
     const ended = await run(...args);

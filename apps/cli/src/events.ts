@@ -50,7 +50,7 @@ export function events(): Command {
 }
 
 export function whole(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 0 to 999999999999999.');
   return Number(text);
 }
 
