@@ -1,8 +1,8 @@
 /**
  * Rows of a long answer, read ahead. Hides SQL cursors and node-pg's row objects: a statement selects one text per row, and a
  * chunk of them comes as an array of strings while the server makes the next one. All cursors share one connection and its
- * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks, and a chunk is some
- * hundred kilobytes (or a single row) however large its rows are.
+ * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes
+ * however large its rows are.
  */
 import type { ClientBase, Connection, DatabaseError, QueryResult, QueryResultRow, Submittable } from 'pg';
 
@@ -56,11 +56,10 @@ class Fetch implements Submittable {
   }
 }
 
-/** What is under way must die young: with 3,000 rows a fifth of the processor time went into moving them about in the heap. */
-const rowsMax = 500;
+const rowsMax = 3_000;
 /** Entries may have a megabyte each: the first chunks are small, until it is known how large the rows are. */
 const rowsAtFirst = 50;
-const charactersMax = 512 * 1024;
+const charactersMax = 2 * 1024 * 1024;
 
 /** One connection inside an SQL transaction: queries go down one after the other, however they are asked for. */
 export class Snapshot {
