@@ -61,6 +61,8 @@ const accountsMany = 1_000_000;
 const stateCacheMany = Math.round((0.05 * accountsMany * 700) / 1_048_576);
 const bookIds = ['bench-1', 'bench-2'] as const;
 const warmUpMs = 1_000;
+/** Until nearly every one of ten thousand accounts was used once: a service that runs for a minute has them in memory. */
+const warmUpUniformMs = 3_000;
 /** A fold is 3,000 events: a window must hold many of them. */
 const projectedTimes = 2;
 
@@ -92,7 +94,7 @@ export async function warmUpWriting(server: BenchServer): Promise<void> {
   await runWriteCase(server, { name: 'warm-up', pick: 'uniform', callers: 1_024 }, 1);
 }
 
-/** @param seconds of the measuring window, after a second of warming up; twice that where projections keep up */
+/** @param seconds of the measuring window, after warming up; twice that where projections keep up */
 export async function runWriteCase(server: BenchServer, wanted: WriteCase, seconds: number): Promise<Figures> {
   const { pick, callers, lines = 2, books = 1, processes = 1, projector, million = false, floor } = wanted;
   const database = million ? await millionDatabase(server) : await booksDatabase(server);
@@ -114,7 +116,7 @@ export async function runWriteCase(server: BenchServer, wanted: WriteCase, secon
     const load = { books: used, accounts, pick, lines, callers: callers / processes };
     if (projector === 'inline' || projector === 'worker') watch.bound(writers, lagMax);
     for (const [index, { its }] of writers.entries()) await its.start({ ...load, tag: `${wanted.name}-${index}` });
-    await sleep(warmUpMs);
+    await sleep(pick === 'uniform' && callers > 1 && !million ? warmUpUniformMs : warmUpMs);
 
     const [wal, micros, folded] = [await walPosition(admin), await serverMicros(admin), await watch.folded()];
     for (const { its } of writers) await its.mark();

@@ -319,6 +319,8 @@ class BookWriter {
   /** Whether an SQL transaction on `client` holds the lock of the head. */
   private holding = false;
   private backoffMs = 0;
+  /** Whether the last batch had to wait for states to be read: the next one is likely to. */
+  private cold = false;
   /** Of all commands that have no outcome yet. */
   bytes = 0;
 
@@ -397,6 +399,7 @@ class BookWriter {
     const suspect = this.waiting[0] !== undefined && this.waiting[0].limit < unitsMax;
     const depth = othersWait || suspect || this.calm < calmAppends ? 1 : 2;
     if (this.waiting.length === 0 || this.underWay.length >= depth) {
+      if (this.cold && this.waiting.length > 0 && (await this.readAhead())) return;
       await this.changed();
       return turn();
     }
@@ -406,7 +409,8 @@ class BookWriter {
     const taken = this.take(depth);
     const needs = taken.map(({ unit }) => unit.needs);
     let letGo: (() => void) | undefined;
-    if (!this.memory.has(needs)) {
+    this.cold = !this.memory.has(needs);
+    if (this.cold) {
       try {
         letGo = await this.memory.load(needs);
       } catch (error) {
@@ -427,6 +431,22 @@ class BookWriter {
       const { client } = this;
       await this.inTime(client, () => this.letGoOfHead(client, 'ROLLBACK'));
     }
+  }
+
+  /**
+   * Reads what those who wait will need while others are under way, so that the next batch need not wait for it as well. It may
+   * be dropped again before it is used, and is then read like anything else.
+   * @returns whether there was anything to read
+   */
+  private async readAhead(): Promise<boolean> {
+    const needs = this.waiting.slice(0, unitsMax).map(({ unit }) => unit.needs);
+    // Entries that are to be reversed are always read, at the moment when they are needed.
+    const codes = [{ codes: needs.flatMap(({ codes }) => codes), entries: [] }];
+    this.cold = !this.memory.has(codes);
+    if (!this.cold) return false;
+    (await this.memory.load(codes))();
+    this.cold = false;
+    return true;
   }
 
   /** Waits for the head's lock like any other writer; what others appended meanwhile is folded while nobody can append more. */
