@@ -399,6 +399,29 @@ export class EventStore {
     return new Map(answer.rows.map(({ name, stream_id }) => [name, stream_id]));
   }
 
+  /** The streams that names lead to, each with its head where that is of this reducer version: one round trip for a writer that waits. */
+  async headsByName(
+    bookId: string,
+    category: string,
+    names: readonly string[],
+    reducerVersion: number,
+  ): Promise<Map<string, { readonly streamId: string; readonly head: { version: number; state: unknown } | undefined }>> {
+    if (names.length === 0) return new Map();
+    const answer = await this.pool.query<{ name: string; stream_id: string; version: number | null; state: unknown }>({
+      name: 'heads-by-name',
+      text: `SELECT n.name, n.stream_id, h.version, h.state FROM unnest($3::text[]) AS wanted (name),
+             LATERAL (SELECT * FROM log.stream_names t WHERE t.book_id = $1 AND t.category = $2 AND t.name = wanted.name OFFSET 0) AS n
+             LEFT JOIN LATERAL (SELECT * FROM log.heads t WHERE t.book_id = $1 AND t.stream_id = n.stream_id AND t.reducer_version = $4 OFFSET 0) AS h ON true`,
+      values: [bookId, category, textArray(names), reducerVersion],
+    });
+    return new Map(
+      answer.rows.map(({ name, stream_id: streamId, version, state }) => [
+        name,
+        { streamId, head: version === null ? undefined : { version, state } },
+      ]),
+    );
+  }
+
   /**
    * The state of an aggregate at its newest version (or at `at`): its head or snapshot if there is one of this reducer
    * version, and the events after it.

@@ -7,20 +7,15 @@ const idOf = (code: string): string => `00000000-0000-7000-8000-${code.padStart(
 
 /** A store in which every code of digits leads to an account that nobody has posted to yet. */
 function storeOf(more: Partial<EventStore> = {}): EventStore {
-  const opened = { code: '', name: '', type: 'asset', normalSide: 'debit', postable: true } as const;
+  const opened = { name: '', type: 'asset', normalSide: 'debit', postable: true } as const;
+  const headOf = (code: string) => {
+    const state = accountReducer.evolve(undefined, { type: 'AccountOpened', data: { ...opened, code } }, idOf(code));
+    return { version: 1, state: accountReducer.toSnapshot(state) };
+  };
   return {
-    streamsByName: async (_book: string, _category: string, codes: readonly string[]) => new Map(codes.map((code) => [code, idOf(code)])),
-    heads: async (_book: string, ids: readonly string[]) =>
-      new Map(
-        ids.map((id) => {
-          const state = accountReducer.evolve(
-            undefined,
-            { type: 'AccountOpened', data: { ...opened, code: `${Number(id.slice(-12))}` } },
-            id,
-          );
-          return [id, { version: 1, state: accountReducer.toSnapshot(state) }];
-        }),
-      ),
+    headsByName: async (_book: string, _category: string, codes: readonly string[]) =>
+      new Map(codes.map((code) => [code, { streamId: idOf(code), head: headOf(code) }])),
+    heads: async (_book: string, ids: readonly string[]) => new Map(ids.map((id) => [id, headOf(`${Number(id.slice(-12))}`)])),
     ...more,
   } as Partial<EventStore> as EventStore;
 }
@@ -64,7 +59,7 @@ describe('memory of account states (DESIGN section 5, rule 7)', () => {
     let reads = 0;
     const store = storeOf({
       load: (async () => ({ state: { posted: { lines: [] }, version: ++reads }, version: reads })) as never,
-      streamsByName: async () => {
+      headsByName: async () => {
         if (reads === 1) throw new Error('Connection terminated');
         return new Map();
       },

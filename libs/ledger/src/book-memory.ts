@@ -45,6 +45,11 @@ interface CachedEntry {
   pins: number;
 }
 
+interface AccountHead {
+  readonly version: number;
+  readonly state: unknown;
+}
+
 /** Last numbers of one fiscal year by journal code. */
 type Numbers = Map<string, number>;
 
@@ -234,16 +239,17 @@ export class BookMemory implements BookView {
         const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
         for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
       }
-      const ids = await this.store.streamsByName(this.bookId, accountCodes, [...unknownCodes]);
-      const missing: string[] = [];
-      for (const id of new Set([...ids.values(), ...lineAccounts])) if (pin(this.accounts.get(id)) === undefined) missing.push(id);
+      const named = await this.store.headsByName(this.bookId, accountCodes, [...unknownCodes], accountReducer.version);
+      const missing = new Map<string, AccountHead | undefined>();
+      for (const { streamId, head } of named.values()) if (pin(this.accounts.get(streamId)) === undefined) missing.set(streamId, head);
+      for (const id of lineAccounts) if (!missing.has(id) && pin(this.accounts.get(id)) === undefined) missing.set(id, undefined);
       for (const [id, state] of await this.readAccounts(missing)) {
         // A batch that was decided while we read may have opened it: what it left is newer.
         const account = this.accounts.get(id);
         if (account === undefined) pinned.push(this.remember(id, state));
         else pin(account);
       }
-      for (const [code, id] of ids) this.learnCode(code, id);
+      for (const [code, { streamId }] of named) this.learnCode(code, streamId);
     } catch (error) {
       // An entry that stays pinned stays in memory, where nobody would tell it what other processes do.
       letGo();
@@ -260,12 +266,13 @@ export class BookMemory implements BookView {
     return entry;
   }
 
-  private async readAccounts(ids: readonly string[]): Promise<Map<string, AccountState>> {
-    if (ids.length === 0) return new Map();
-    const heads = await this.store.heads(this.bookId, ids, () => accountReducer.version);
+  /** @param found heads that are read already, by account */
+  private async readAccounts(found: ReadonlyMap<string, AccountHead | undefined>): Promise<Map<string, AccountState>> {
+    const headless = [...found].filter(([, head]) => head === undefined).map(([id]) => id);
+    const heads = headless.length === 0 ? undefined : await this.store.heads(this.bookId, headless, () => accountReducer.version);
     const states = new Map<string, AccountState>();
-    for (const id of ids) {
-      const head = heads.get(id);
+    for (const [id, known] of found) {
+      const head = known ?? heads?.get(id);
       const state =
         head === undefined
           ? ((await this.store.load(this.bookId, id, accountReducer as never, { snapshots: false }))?.state as AccountState | undefined)
