@@ -189,7 +189,7 @@ const text = (path: Path): string => path.join('.');
 /** Of a list, the list is at fault as well as its elements; where two members contradict each other, the other may be named. */
 const concerns = ({ member, detail }: { member: string; detail: string }, path: Path, odd: string): boolean => {
   const at = text(path);
-  return member === at || member.startsWith(`${at}.`) || at.startsWith(`${member}.`) || detail.includes(odd.replace(/^"|"$/g, ''));
+  return member === at || member.startsWith(`${at}.`) || at.startsWith(`${member}.`) || detail.includes(odd.replace(/^\[?"|"\]?$/g, ''));
 };
 
 describe('the document', () => {

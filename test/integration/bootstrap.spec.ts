@@ -133,7 +133,8 @@ describe('bootstrap', () => {
       stdio: 'ignore',
       detached: true,
     });
-    while (log().length === 0) await new Promise((done) => setTimeout(done, 10));
+    // A file that is there may be empty still.
+    while (log()[0] !== INSTALLED) await new Promise((done) => setTimeout(done, 10));
     process.kill(-(killed.pid as number), 'SIGKILL');
     await new Promise((done) => killed.once('exit', done));
     expect(existsSync(join(clone, '.bootstrap.lock'))).toBe(true);
