@@ -10,13 +10,16 @@ import { join } from 'node:path';
 import type { Client } from 'pg';
 import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '#postgres';
 
-const embeddedSettings = { shared_buffers: '512MB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
+const embeddedSettings = { shared_buffers: '512MB', min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
+/** Write-ahead log that a case uses at most before the next checkpoint gives its segments back. */
+const walAheadMb = 1_536;
 /** What a result depends on and a reader cannot see from outside. */
 const settingsShown = [
   'fsync',
   'full_page_writes',
   'synchronous_commit',
   'shared_buffers',
+  'min_wal_size',
   'max_wal_size',
   'checkpoint_timeout',
   'wal_level',
@@ -63,6 +66,7 @@ export class BenchServer {
         embedded = await startEmbeddedPostgres({ dir: join(directory, 'server'), durable: true, settings: embeddedSettings });
       const url = given ?? embedded?.url ?? '';
       const admin = await connect(url);
+      if (embedded !== undefined) await settle(admin);
       const version = (await admin.query<{ version: string }>('SELECT version()')).rows[0]?.version ?? '';
       const { rows } = await admin.query<{ name: string; value: string }>(
         'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1::text[])',
@@ -149,6 +153,15 @@ export class BenchServer {
   private urlOf(name: string): string {
     return Object.assign(new URL(this.url), { pathname: `/${name}` }).href;
   }
+}
+
+/**
+ * A server that has run for a while writes its log into segments that were used before; a new one makes each of them, filled
+ * with zeros by whoever comes first to its end (PostgreSQL manual, wal_init_zero, wal_recycle). So they are made before the first case.
+ */
+async function settle(admin: Client): Promise<void> {
+  for (let megabyte = 0; megabyte < walAheadMb; megabyte++) await admin.query("SELECT pg_logical_emit_message(false, 'bench', repeat('x', 1048576))");
+  await admin.query('CHECKPOINT');
 }
 
 /** Bytes of write-ahead log since the server was made. */

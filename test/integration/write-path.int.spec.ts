@@ -727,6 +727,22 @@ describe('I6: one key, one effect', () => {
     expect(await open('-0.5')).toEqual({ ...first, replayed: true });
   });
 
+  test('a command that contradicts itself is told that its key stands for another one, whichever process hears it', async () => {
+    const a = start();
+    await openBookWith(a.ledger, 'contradicts', []);
+    const limit = { currency: 'EUR', min: '0' };
+    const opening = { type: 'OpenAccount', code: 'till', name: 'Till', accountType: 'asset', limits: [limit] } as const;
+    const twice = { ...opening, limits: [limit, limit] };
+    expect((await run(a.ledger, 'contradicts', opening, 'open-till')).status).toBe(201);
+    const reused = { code: 'idempotency_key_reused', details: { members: ['limits'] } };
+    await expect(run(a.ledger, 'contradicts', twice, 'open-till')).rejects.toMatchObject(reused);
+    // This one has never seen the key.
+    const b = start();
+    await expect(run(b.ledger, 'contradicts', twice, 'open-till')).rejects.toMatchObject(reused);
+    await expect(run(b.ledger, 'contradicts', twice, 'another')).rejects.toMatchObject({ code: 'malformed' });
+    expect((await run(b.ledger, 'contradicts', { ...opening, code: 'till-2' }, 'another')).status).toBe(201);
+  });
+
   test('refusals are remembered: the account that is opened later changes nothing for the old key', async () => {
     const a = start();
     await openBookWith(a.ledger, 'refused', ['bank']);

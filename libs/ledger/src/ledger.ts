@@ -229,6 +229,18 @@ export class Ledger {
     return { status: receipt.status, body: receipt.answer, replayed };
   }
 
+  /**
+   * Called by units: what is not remembered. That a command is invalid may be found without the log having been asked for its key,
+   * and what a key stands for must not depend on which process is asked.
+   */
+  async undecided(unit: CommandUnit, error: unknown): Promise<Answer> {
+    if (error instanceof LedgerError && error.kind === 'invalid') {
+      const [receipt] = await this.store.receipts(unit.bookId, [unit]);
+      if (receipt !== undefined) return this.repeat(unit, receipt, false, true);
+    }
+    throw asLedgerError(error);
+  }
+
   /** Where a command came from, hashed with a salt: one row per place and process, not per command. */
   private contextOf({ ip, userAgent }: CommandContext): ContextRow | undefined {
     if (ip === undefined && userAgent === undefined) return undefined;
@@ -378,7 +390,7 @@ class CommandUnit implements Unit {
   }
 
   failed(error: unknown): void {
-    this.reject(asLedgerError(error));
+    this.ledger.undecided(this, error).then(this.resolve, this.reject);
   }
 }
 
