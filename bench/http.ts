@@ -43,8 +43,11 @@ const bookId = 'bench-1';
 const accounts = 10_000;
 const apiKey = 'the-key-of-the-bench-itself';
 const warmUpMs = 500;
-/** Of a server that has just started: so many requests, or so long on a machine that is busy with something else. */
-const warmUpRequests = 8_000;
+/**
+ * Of a server that has just started: so many requests, after which its code is compiled and it has 98 of 100 accounts in memory, or
+ * so long on a machine that is busy with something else.
+ */
+const warmUpRequests = 20_000;
 const warmUpMostMs = 8_000;
 
 /** A server that requests are sent to. */

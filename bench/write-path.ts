@@ -25,6 +25,8 @@ export interface WriteCase {
   readonly projector?: 'inline' | 'worker' | 'pause';
   /** A million accounts with room for 5 % of them, instead of ten thousand with room for all. */
   readonly million?: true;
+  /** Begins when no account is in memory; where it is absent they all are, as in a service that has run for a minute. */
+  readonly cold?: true;
   /** Measures the COPY of the very rows beside it. */
   readonly floor?: true;
   /** Part of `bench quick`. */
@@ -33,8 +35,11 @@ export interface WriteCase {
 
 export const writeCases: readonly WriteCase[] = [
   { name: 'uniform-1', pick: 'uniform', callers: 1, quick: true },
+  { name: 'uniform-1-cold', pick: 'uniform', callers: 1, cold: true },
   { name: 'uniform-64', pick: 'uniform', callers: 64 },
   { name: 'uniform-1024', pick: 'uniform', callers: 1_024, floor: true, quick: true },
+  { name: 'zipf-1', pick: 'zipf', callers: 1 },
+  { name: 'zipf-64', pick: 'zipf', callers: 64 },
   { name: 'zipf-1024', pick: 'zipf', callers: 1_024 },
   { name: 'hot-1', pick: 'hot', callers: 1 },
   { name: 'hot-64', pick: 'hot', callers: 64 },
@@ -61,8 +66,8 @@ const accountsMany = 1_000_000;
 const stateCacheMany = Math.round((0.05 * accountsMany * 700) / 1_048_576);
 const bookIds = ['bench-1', 'bench-2'] as const;
 const warmUpMs = 1_000;
-/** Until nearly every one of ten thousand accounts was used once: a service that runs for a minute has them in memory. */
-const warmUpUniformMs = 3_000;
+/** Per book; after so many entries of two lines 98 of 100 accounts drawn uniformly from ten thousand have been used. */
+const warmUpEntries = 20_000;
 /** A fold is 3,000 events: a window must hold many of them. */
 const projectedTimes = 2;
 
@@ -96,7 +101,7 @@ export async function warmUpWriting(server: BenchServer): Promise<void> {
 
 /** @param seconds of the measuring window, after warming up; twice that where projections keep up */
 export async function runWriteCase(server: BenchServer, wanted: WriteCase, seconds: number): Promise<Figures> {
-  const { pick, callers, lines = 2, books = 1, processes = 1, projector, million = false, floor } = wanted;
+  const { pick, callers, lines = 2, books = 1, processes = 1, projector, million = false, cold = false, floor } = wanted;
   const database = million ? await millionDatabase(server) : await booksDatabase(server);
   const { admin, url } = database;
   const used = bookIds.slice(0, books);
@@ -106,6 +111,8 @@ export async function runWriteCase(server: BenchServer, wanted: WriteCase, secon
   try {
     const options: WriterOptions = { url, project: projector === 'inline', ...(million ? { stateCacheMb: stateCacheMany } : {}) };
     for (let n = 0; n < processes; n++) writers.push(await openWriter(options, n > 0));
+    if (!million && !cold && pick !== 'hot')
+      await useAccounts(writers, { books: used, accounts: accountsUsual, pick, lines: 2, callers: 256 });
     if (projector === 'inline' || projector === 'worker') {
       if (projector === 'worker') worker = await startWorker(server, database);
       await watch.caughtUp();
@@ -116,7 +123,7 @@ export async function runWriteCase(server: BenchServer, wanted: WriteCase, secon
     const load = { books: used, accounts, pick, lines, callers: callers / processes };
     if (projector === 'inline' || projector === 'worker') watch.bound(writers, lagMax);
     for (const [index, { its }] of writers.entries()) await its.start({ ...load, tag: `${wanted.name}-${index}` });
-    await sleep(pick === 'uniform' && callers > 1 && !million ? warmUpUniformMs : warmUpMs);
+    await sleep(warmUpMs);
 
     const [wal, micros, folded] = [await walPosition(admin), await serverMicros(admin), await watch.folded()];
     for (const { its } of writers) await its.mark();
@@ -163,6 +170,14 @@ export async function runWriteCase(server: BenchServer, wanted: WriteCase, secon
     await worker?.end();
     for (const writer of writers) await writer.end();
     await database.drop();
+  }
+}
+
+/** Posts until the writers have nearly all accounts in memory, one writer after the other. */
+async function useAccounts(writers: readonly OpenWriter[], load: Omit<Load, 'tag' | 'entries'>): Promise<void> {
+  for (const [index, { its }] of writers.entries()) {
+    await its.start({ ...load, entries: warmUpEntries * load.books.length, tag: `used-${index}` });
+    await its.stop('all');
   }
 }
 

@@ -13,6 +13,8 @@ import { get, type HttpReply, type HttpService, post, startHttpService } from '.
 import { balanceIn, checkBook } from '../support/ledgers';
 
 const soak = process.env.SOAK === '1';
+/** Of the tests that do more of the same in the long form. */
+const longMs = soak ? 600_000 : 60_000;
 
 let server: DurableServer;
 let admin: Client;
@@ -187,30 +189,34 @@ test('a batch that finds no room says so entry by entry, and its repeat posts wh
   expect(balanceIn(accounts, 'Assets:Cash')).toBe(8_500n);
 });
 
-test('entries of a mebibyte: their bytes are counted, before they are read', async () => {
-  const path = `${await openBook('heavy')}/journal-entries`;
-  const body = JSON.stringify(large());
-  expect(body.length).toBeGreaterThan(0.9 * mebibyte);
-  const offered = soak ? 500 : 120;
-  const offers = new Offers();
-  await openBook('light');
-  await held('heavy', async () => {
-    for (let nth = 0; nth < offered; nth++) offers.send(path, body, `heavy-${nth}`);
-    await until('the others are refused', async () => {
-      return offers.waiting < offered && (await metric('book_keeper_queue_length')) === offers.waiting;
+test(
+  'entries of a mebibyte: their bytes are counted, before they are read',
+  async () => {
+    const path = `${await openBook('heavy')}/journal-entries`;
+    const body = JSON.stringify(large());
+    expect(body.length).toBeGreaterThan(0.9 * mebibyte);
+    const offered = soak ? 500 : 120;
+    const offers = new Offers();
+    await openBook('light');
+    await held('heavy', async () => {
+      for (let nth = 0; nth < offered; nth++) offers.send(path, body, `heavy-${nth}`);
+      await until('the others are refused', async () => {
+        return offers.waiting < offered && (await metric('book_keeper_queue_length')) === offers.waiting;
+      });
+      // Half of what may wait is left for others; the last one may pass the middle.
+      expect(offers.waiting * body.length).toBeLessThan((Number(settings.BODIES_MB) / 2 + 1) * mebibyte);
+      expect(offers.waiting).toBeGreaterThan(0);
+      expectClearRefusals(offers.refused);
     });
-    // Half of what may wait is left for others; the last one may pass the middle.
-    expect(offers.waiting * body.length).toBeLessThan((Number(settings.BODIES_MB) / 2 + 1) * mebibyte);
-    expect(offers.waiting).toBeGreaterThan(0);
-    expectClearRefusals(offers.refused);
-  });
-  await offers.all();
-  expect(offers.replies.filter((reply) => reply?.status !== 429 && reply?.status !== 201)).toEqual([]);
-  expect((await insist(path, body, `heavy-${offered - 1}`)).status).toBe(201);
-  const posted = new Set([...offers.replies.flatMap((reply, nth) => (reply?.status === 201 ? [nth] : [])), offered - 1]);
-  const { events } = await checkBook(admin, 'heavy');
-  expect(events.filter(({ eventType }) => eventType === 'JournalEntryPosted')).toHaveLength(posted.size);
-}, 60_000);
+    await offers.all();
+    expect(offers.replies.filter((reply) => reply?.status !== 429 && reply?.status !== 201)).toEqual([]);
+    expect((await insist(path, body, `heavy-${offered - 1}`)).status).toBe(201);
+    const posted = new Set([...offers.replies.flatMap((reply, nth) => (reply?.status === 201 ? [nth] : [])), offered - 1]);
+    const { events } = await checkBook(admin, 'heavy');
+    expect(events.filter(({ eventType }) => eventType === 'JournalEntryPosted')).toHaveLength(posted.size);
+  },
+  longMs,
+);
 
 test('a book whose writing is held up, flooded with commands and bytes, leaves room for the others', async () => {
   const path = `${await openBook('stuck')}/journal-entries`;
@@ -244,37 +250,41 @@ test('a book whose writing is held up, flooded with commands and bytes, leaves r
   await checkBook(admin, 'free');
 }, 60_000);
 
-test('a flooded book that is written as fast as it can be: a caller of a quiet one waits for a few of its appends, not for its queue', async () => {
-  const busy = `${await openBook('busy')}/journal-entries`;
-  const quiet = `${await openBook('quiet')}/journal-entries`;
-  let served = false;
-  let posted = 0;
-  const send = async (path: string): Promise<void> => {
-    const reply = await post(service.url, path, entry('1.00'), newKey());
-    expect([reply.status, reply.body.code]).toEqual([201, undefined]);
-  };
-  const flood = 32;
-  const callers = Array.from({ length: flood }, async () => {
-    while (!served) {
-      await send(busy);
-      posted++;
+test(
+  'a flooded book that is written as fast as it can be: a caller of a quiet one waits for a few of its appends, not for its queue',
+  async () => {
+    const busy = `${await openBook('busy')}/journal-entries`;
+    const quiet = `${await openBook('quiet')}/journal-entries`;
+    let served = false;
+    let posted = 0;
+    const send = async (path: string): Promise<void> => {
+      const reply = await post(service.url, path, entry('1.00'), newKey());
+      expect([reply.status, reply.body.code]).toEqual([201, undefined]);
+    };
+    const flood = 32;
+    const callers = Array.from({ length: flood }, async () => {
+      while (!served) {
+        await send(busy);
+        posted++;
+      }
+    });
+    await until('the flood is on', () => posted > 10 * flood);
+    // Counted and not timed: how many of the busy book's commands are answered while the quiet one waits for its own.
+    const overtaken: number[] = [];
+    for (let nth = 0; nth < (soak ? 1_000 : 60); nth++) {
+      const before = posted;
+      await send(quiet);
+      overtaken.push(posted - before);
     }
-  });
-  await until('the flood is on', () => posted > 10 * flood);
-  // Counted and not timed: how many of the busy book's commands are answered while the quiet one waits for its own.
-  const overtaken: number[] = [];
-  for (let nth = 0; nth < (soak ? 1_000 : 60); nth++) {
-    const before = posted;
-    await send(quiet);
-    overtaken.push(posted - before);
-  }
-  served = true;
-  await Promise.all(callers);
-  overtaken.sort((one, other) => one - other);
-  const most = overtaken[Math.floor(overtaken.length * 0.9)] ?? 0;
-  process.stdout.write(`over-capacity: 90 of 100 quiet commands waited for at most ${most} commands of ${flood} busy callers\n`);
-  expect(most).toBeLessThanOrEqual(4 * flood);
-}, 60_000);
+    served = true;
+    await Promise.all(callers);
+    overtaken.sort((one, other) => one - other);
+    const most = overtaken[Math.floor(overtaken.length * 0.9)] ?? 0;
+    process.stdout.write(`over-capacity: 90 of 100 quiet commands waited for at most ${most} commands of ${flood} busy callers\n`);
+    expect(most).toBeLessThanOrEqual(4 * flood);
+  },
+  longMs,
+);
 
 test('bodies that are announced and never sent keep room only as long as their connections', async () => {
   const path = `${await openBook('loris')}/journal-entries`;

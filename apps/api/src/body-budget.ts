@@ -6,16 +6,6 @@
  */
 import { LedgerError } from '#domain';
 
-/** A part of the budget. */
-export interface Reservation {
-  /** Its command begins: whatever becomes of the connection, the room is needed until `end`. */
-  begin(): void;
-  /** The command has its outcome. */
-  end(): void;
-  /** The connection has no use for it any more; may be said several times. */
-  letGo(): void;
-}
-
 export class BodyBudget {
   private taken = 0;
   private readonly takenByBook = new Map<string, number>();
@@ -38,29 +28,49 @@ export class BodyBudget {
         { retryAfter: 1 },
       );
     }
-    this.add(book, size);
-    let holds = true;
-    let begun = false;
-    const hold = (wanted: boolean): void => {
-      if (holds !== wanted) this.add(book, wanted ? size : -size);
-      holds = wanted;
-    };
-    return {
-      begin: () => {
-        begun = true;
-        hold(true); // also for a caller who hung up a moment ago: the command is carried out all the same
-      },
-      end: () => hold(false),
-      letGo: () => {
-        if (!begun) hold(false);
-      },
-    };
+    return new Reservation(this, size, book);
   }
 
-  private add(book: string, size: number): void {
+  /** Called by reservations. */
+  add(book: string, size: number): void {
     this.taken += size;
     const own = (this.takenByBook.get(book) ?? 0) + size;
     if (own === 0) this.takenByBook.delete(book);
     else this.takenByBook.set(book, own);
+  }
+}
+
+/** A part of the budget. */
+export class Reservation {
+  private holds = false;
+  private begun = false;
+
+  constructor(
+    private readonly budget: BodyBudget,
+    private readonly size: number,
+    private readonly book: string,
+  ) {
+    this.hold(true);
+  }
+
+  /** Its command begins: whatever becomes of the connection, the room is needed until `end`. */
+  begin(): void {
+    this.begun = true;
+    this.hold(true); // also for a caller who hung up a moment ago: the command is carried out all the same
+  }
+
+  /** The command has its outcome. */
+  end(): void {
+    this.hold(false);
+  }
+
+  /** The connection has no use for it any more; may be said several times. */
+  letGo(): void {
+    if (!this.begun) this.hold(false);
+  }
+
+  private hold(wanted: boolean): void {
+    if (this.holds !== wanted) this.budget.add(this.book, wanted ? this.size : -this.size);
+    this.holds = wanted;
   }
 }

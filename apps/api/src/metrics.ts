@@ -7,6 +7,8 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { LedgerError } from '#domain';
 import { type Answer, Service } from '#ledger';
 
+type Outcome = 'appended' | 'refused' | 'replayed' | 'failed';
+
 @Injectable()
 export class Metrics {
   readonly registry = new Registry();
@@ -16,6 +18,8 @@ export class Metrics {
     labelNames: ['command', 'outcome'] as const,
     registers: [this.registry],
   });
+
+  private readonly children = new Map<string, Counter.Internal>();
 
   constructor(service: Service) {
     collectDefaultMetrics({ register: this.registry });
@@ -39,12 +43,23 @@ export class Metrics {
   }
 
   answered(command: string, { status, replayed }: Answer): void {
-    this.commands.inc({ command, outcome: replayed ? 'replayed' : status < 400 ? 'appended' : 'refused' });
+    this.count(command, replayed ? 'replayed' : status < 400 ? 'appended' : 'refused');
   }
 
   failed(command: string, error: unknown): void {
     const temporary =
       !(error instanceof LedgerError) || error.kind === 'unavailable' || error.kind === 'limited' || error.kind === 'internal';
-    this.commands.inc({ command, outcome: temporary ? 'failed' : 'refused' });
+    this.count(command, temporary ? 'failed' : 'refused');
+  }
+
+  /** By children that are looked up once: finding one by its labels costs more than counting. */
+  private count(command: string, outcome: Outcome): void {
+    const name = `${command} ${outcome}`;
+    let child = this.children.get(name);
+    if (child === undefined) {
+      child = this.commands.labels(command, outcome);
+      this.children.set(name, child);
+    }
+    child.inc();
   }
 }
