@@ -18,7 +18,7 @@ export function createLogger({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>): Log {
       serializers: { err: describeError },
     },
     // Written when there are a hundred lines of it, and each second: a write per line is a tenth of the cost of posting an entry.
-    pino.destination({ dest: 2, sync: false, minLength: 16_384, periodicFlush: 1_000 }),
+    pino.destination({ dest: 2, sync: false, minLength: 12_288, periodicFlush: 1_000 }),
   );
 }
 
