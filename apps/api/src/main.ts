@@ -5,8 +5,10 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type BootstrapKey, createLogger, openService, readConfig, type Service, untilSignal } from '#ledger';
 import { createApp } from './app.module';
+import { bindCheaply } from './bound-functions';
 
 async function main(): Promise<void> {
+  bindCheaply();
   const config = readConfig(process.env);
   const asked = untilSignal();
   const log = createLogger(config);

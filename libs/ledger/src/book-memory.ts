@@ -19,6 +19,7 @@ import {
   journalReducer,
 } from '#domain';
 import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
+import { BriefMap } from './brief-map';
 import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
 
 /** Version of the head that holds a fiscal year's numbers; see catalogue.numbersStreamId. */
@@ -108,7 +109,7 @@ export class BookMemory implements BookView {
   private readonly accounts = new Map<string, CachedAccount>();
   private readonly idsByCode = new Map<string, string>();
   /** Entries that a batch under way has posted or that the batch about to be decided refers to. */
-  private readonly entries = new Map<string, CachedEntry>();
+  private readonly entries = new BriefMap<CachedEntry>();
   private readonly numbers = new Map<string, Numbers>();
 
   constructor(

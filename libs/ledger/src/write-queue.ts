@@ -22,6 +22,7 @@ import {
 import { endAtOnce, isConnectionLost, isTransient } from '#postgres';
 import { isRemembered, problemBody, statusOf } from './answer';
 import { BatchChanges, BookMemory, type Needs, StateBudget } from './book-memory';
+import { BriefMap } from './brief-map';
 import { accountCodes } from './catalogue';
 
 /** What a decided command answers when it is carried out. */
@@ -307,7 +308,7 @@ class Connections {
 /** The queue of one book. One loop decides, sends and recovers; outcomes of batches under way only set flags for it. */
 class BookWriter {
   private readonly waiting: Queued[] = [];
-  private readonly byKey = new Map<string, Queued>();
+  private readonly byKey = new BriefMap<Queued>();
   private readonly underWay: Batch[] = [];
   private failure: Failure | undefined;
   private running: Promise<void> | undefined;
