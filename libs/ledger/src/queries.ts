@@ -31,7 +31,17 @@ import {
 } from '#domain';
 import { canonicalJson, definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
 import { accountCodes, bookStreamId } from './catalogue';
-import { type AccountBalance, addLine, asOf, balanceAt, balanceAtHead, rowsEndBefore, sorted, type Totals, totalsOfAccounts } from './projections/as-of';
+import {
+  type AccountBalance,
+  addLine,
+  asOf,
+  balanceAt,
+  balanceAtHead,
+  rowsEndBefore,
+  sorted,
+  type Totals,
+  totalsOfAccounts,
+} from './projections/as-of';
 import { type AccountView, accountsAt, accountsFrom, afterCode, chart } from './projections/chart';
 import {
   type EntrySearch,

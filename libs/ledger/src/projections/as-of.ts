@@ -26,7 +26,7 @@ import {
   toMinor,
 } from '#domain';
 import { type EventCatalogue, upcast } from '#event-store';
-import { dateArray, int2Array, int4Array, int8Array, textArray, uuidArray } from '#postgres';
+import { dateArray, int2Array, int4Array, textArray, uuidArray } from '#postgres';
 import type { Batch, Database, Projection } from '../projector';
 import { type AccountView, accountPatch } from './chart';
 
