@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Pool } from 'pg';
 import { addDays, type CalendarDate, fromMinor } from '#domain';
 import { EventStore, instantMicros, instantText } from '#event-store';
-import { type CurrencyBalance, catalogue, type ProjectionFailure, Projector, Queries } from '#ledger';
+import { type CurrencyBalance, catalogue, type ProjectionFailure, Projector, Queries, verifyBooks } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { HistoryBuilder, NaiveBook, type NaiveTotal, random } from '../support/histories';
@@ -19,6 +19,9 @@ const seed = Number(process.env.AS_OF_SEED ?? Date.now() % 1_000_000);
 
 /** Projected rows without the order in which they lie; cursors are no rows of a projection. */
 const tables = ['running_totals', 'account_lines', 'entries', 'account_versions'];
+
+/** Rows of running totals end where this divides a position, too. */
+const cutEvery = 128;
 
 let database: TestDatabase;
 let admin: Client;
@@ -206,6 +209,34 @@ describe(`as-of against a naive fold (AS_OF_SEED=${seed})`, () => {
     const positions = Array.from({ length: naive.head + 1 }, (_, position) => position);
     await each(positions, (position) => checkBalances(bookId, naive, chance.pick([undefined, ...dates]), position));
     await each(dates, (date) => checkBalances(bookId, naive, date, chance.pick([naive.head, chance.below(naive.head + 1)])));
+  }, 300_000);
+
+  it('every position inside long batches, whose rows are cut several times, folded and not', async () => {
+    const bookId = 'long-batches';
+    const { builder, ledger } = await history(bookId, seed + 6, 0);
+    for (let batch = 0; batch < 4; batch++) await builder.batch(120);
+    await ledger.close();
+    const naive = await NaiveBook.read(admin, bookId);
+    expect(naive.head).toBeGreaterThan(2 * cutEvery);
+    const chance = random(seed + 6);
+    const dates = naive.dates().flatMap((date) => [addDays(date, -1), date, addDays(date, 1)]);
+    const positions = Array.from({ length: naive.head + 1 }, (_, position) => position);
+    for (const upTo of [Math.floor(naive.head / 2), naive.head]) {
+      await fold(bookId, { upTo });
+      await each(positions, (position) => checkBalance(bookId, naive, chance.pick([undefined, ...dates]), position, position));
+    }
+    const around = positions.filter((position) => (position + 1) % cutEvery <= 2);
+    await each(around, (position) => checkBalances(bookId, naive, chance.pick([undefined, ...dates]), position));
+    for (const date of dates) await checkBalance(bookId, naive, date, undefined, naive.head);
+    // There are rows that end inside a batch, and verify makes the same ones with code of its own.
+    const { rows } = await admin.query<{ cut: number }>(
+      `SELECT count(DISTINCT position) AS cut FROM projections.running_totals t
+        WHERE book_id = $1 AND position % ${cutEvery} = 0 AND NOT EXISTS (SELECT 1 FROM log.batches b WHERE b.book_id = $1 AND b.last_position = t.position)`,
+      [bookId],
+    );
+    expect(rows[0]?.cut).toBeGreaterThanOrEqual(1);
+    const { books } = await verifyBooks(pool, { books: [bookId] });
+    expect(books.flatMap(({ findings }) => findings).filter(({ check }) => check === 'as-of')).toEqual([]);
   }, 300_000);
 
   it('the head rows missing, or of another reducer version', async () => {

@@ -822,7 +822,7 @@ describe('plans made for any parameters, on tables that were never analysed', ()
     }
     await ledger.close();
     await client.end();
-    // Years, months and days of one date, twice at most, the search by halving, and one batch of 50 legs.
+    // Years, months and days of one date, the tail's doubling steps, and the events behind the last cut: less than 128.
     for (const cost of costs) expect(cost).toBeLessThan(250);
   });
 });

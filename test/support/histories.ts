@@ -65,10 +65,10 @@ export class HistoryBuilder {
     }
   }
 
-  /** One batch of 1 to 6 commands, some of them refused. */
-  async batch(): Promise<void> {
+  /** One batch of 1 to `most` commands, some of them refused. */
+  async batch(most = 6): Promise<void> {
     this.clock += this.chance.pick([1, 2, 1_000, 3_600_000_000]);
-    const commands = Array.from({ length: 1 + this.chance.below(6) }, () => this.commanded(this.command()));
+    const commands = Array.from({ length: 1 + this.chance.below(most) }, () => this.commanded(this.command()));
     const answers = await this.ledger.executeBatch(this.bookId, commands);
     for (const [index, answer] of answers.entries()) {
       if (answer instanceof Error || answer.status >= 400) continue;

@@ -31,7 +31,17 @@ import {
 } from '#domain';
 import { canonicalJson, definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
 import { accountCodes, bookStreamId } from './catalogue';
-import { type AccountBalance, addLine, asOf, balanceAt, balanceAtHead, sorted, type Totals, totalsOfAccounts } from './projections/as-of';
+import {
+  type AccountBalance,
+  addLine,
+  asOf,
+  balanceAt,
+  balanceAtHead,
+  rowsEndBefore,
+  sorted,
+  type Totals,
+  totalsOfAccounts,
+} from './projections/as-of';
 import { type AccountView, accountsAt, accountsFrom, afterCode, chart } from './projections/chart';
 import {
   type EntrySearch,
@@ -364,9 +374,9 @@ export class Queries {
     return { asOf: date, knownAt, position, balances: shown, nextCursor };
   }
 
-  /** Where the last batch up to a position ends and, when the position lies inside a batch, the lines in between by account. */
+  /** The last position up to another one at which running totals end and, when that lies before it, the lines in between by account. */
   private async splitBatch(bookId: string, position: number): Promise<{ base: number; lines: Map<string, DatedLine[]> }> {
-    const base = await this.store.batchEndBefore(bookId, position);
+    const base = rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
     const lines = new Map<string, DatedLine[]>();
     for (const { eventType, current } of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
       if (eventType !== 'JournalEntryPosted') continue;

@@ -63,14 +63,21 @@ interface Sum {
   others: Sum[] | undefined;
 }
 
+/** Rows of running_totals end where this divides a position, and where a batch ends. */
+const totalsEvery = 128;
+
 export class ProjectionRows {
-  /** Of the batch at hand, by account. */
+  /** Of the part of a batch at hand, by account. */
   private readonly sums = new Map<object | string, Sum>();
+  /** Where that part ends, unless its batch ends before. */
+  private partEnd = 0;
 
   constructor(private readonly emit: Emit) {}
 
   /** A JournalEntryPosted whose amounts could be read. */
   entry(position: number, entryId: string, posted: Readonly<Record<string, unknown>>, lines: readonly ProjectedLine[]): void {
+    this.reached(position);
+    this.partEnd = position + ((totalsEvery - (position % totalsEvery)) % totalsEvery);
     const { number, effectiveDate, journalCode, fiscalYear, entryType, reference } = posted;
     const date = String(effectiveDate);
     const row = `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${fiscalYear}\t${entryType}`;
@@ -101,8 +108,18 @@ export class ProjectionRows {
     this.emit('account_versions', position, `${position}\t${accountId}\t${code}\t${state}`);
   }
 
-  /** The batch that ends at `last`: one row per account, currency and year, month and day that it touched. */
+  /** No entry before `position` is to come: what ends before it ends where it must, because its batch goes on. */
+  reached(position: number): void {
+    if (position > this.partEnd) this.endPart(this.partEnd);
+  }
+
+  /** The batch that ends at `last`. */
   batchEnd(last: number): void {
+    this.endPart(Math.min(this.partEnd, last));
+  }
+
+  /** One row per account, currency and year, month and day that was touched since the part before it. */
+  private endPart(last: number): void {
     if (this.sums.size === 0) return;
     for (const sum of this.sums.values()) {
       const row = `${last}\t${sum.accountId}\t`;

@@ -294,7 +294,7 @@ async function expectedRows(
   );
   const ends = batches.rows.map(({ last_text }) => Number(last_text));
   for (const range of ranges) {
-    // A batch that ends inside a range may begin before it; one that begins inside and ends behind belongs to the next.
+    // A batch that ends inside a range may begin before it; what of one that ends behind is not ended inside belongs to the next.
     const from = table === 'running_totals' ? (ends.findLast((end) => end < range * rangeSize) ?? 0) : range * rangeSize - 1;
     const to = Math.min(cursor, (range + 1) * rangeSize - 1);
     let batch = ends.findIndex((end) => end > from);
@@ -305,8 +305,12 @@ async function expectedRows(
       rows.entry(event.position, event.streamId, posted, linesOf(posted));
     });
     const last = ends[batch];
-    if (last !== undefined && last <= to) rows.batchEnd(last);
-    else rows.batchEnd(-1);
+    if (last !== undefined && last <= to) {
+      rows.batchEnd(last);
+    } else {
+      rows.reached(to + 1);
+      rows.batchEnd(-1);
+    }
   }
   return expected;
 }
