@@ -26,6 +26,15 @@ it('a goal whose cases did not run is neither held nor missed', () => {
   expect(goals.find(({ ratio }) => ratio === undefined)?.held).toBeUndefined();
 });
 
+it('verify is held to events per second of one core, whatever the clock says', () => {
+  const samples = [sample('verify-hot', 1, { eventsPerSecond: 70_000, eventsPerSecondPerCore: 110_000 })];
+  const goals = goalsOf(samples).filter(({ goal }) => goal.startsWith('verify'));
+  expect(goals.map(({ goal, held }) => [goal, held])).toEqual([
+    ['verify, events/s per core, uniform', undefined],
+    ['verify, events/s per core, hot', true],
+  ]);
+});
+
 it('where less is better, more than the bound is a miss', () => {
   const samples = (one: number) => [sample('uniform-1', 1, { p50Ms: one }), sample('commit', 1, { p50Ms: 0.25 })];
   const heldAt = (one: number) => goalsOf(samples(one)).find(({ goal }) => goal.startsWith('one caller'))?.held;

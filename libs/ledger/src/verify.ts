@@ -9,9 +9,10 @@
 import { randomInt } from 'node:crypto';
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
+import { Digests } from './verify/digests';
 import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
-import { Digests, type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
+import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
 import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } from './verify/replay';
 import { type RowCursor, Snapshot } from './verify/rows';
@@ -164,8 +165,8 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
   const tables = Object.keys(projectedTables) as ProjectedTable[];
   const expected = new Map(tables.map((table) => [table, new Digests(seed, head)]));
   const limits = new Map(tables.map((table) => [table, cursors.get(projectedTables[table].projection) ?? 0]));
-  const rows = new ProjectionRows((table, position, text) => {
-    if (position <= (limits.get(table) as number)) expected.get(table)?.add(position, text);
+  const rows = new ProjectionRows((table, position, text, bucket) => {
+    if (position <= (limits.get(table) as number)) expected.get(table)?.add(position, text, bucket);
   });
 
   const report = (phase: VerifyProgress['phase'], done: number): void => {

@@ -1,9 +1,9 @@
 /**
  * The rows that the projections must hold, told again from the events by code that shares nothing with the folds that wrote
- * them, and digests to compare many rows in any order. A row of running_totals is compared by what it adds to the row before it
+ * them. A row of running_totals is compared by what it adds to the row before it
  * in its bucket, so that no bucket has to be remembered.
  */
-import { fromMinor } from '#domain';
+import { type Minor, minorText, plus } from './minor-units';
 
 export type ProjectedTable = 'entries' | 'account_lines' | 'running_totals' | 'account_versions';
 
@@ -23,7 +23,7 @@ export const projectedTables: Readonly<
   },
   running_totals: {
     projection: 'as-of',
-    columns: 'position, account_id, currency, bucket, start, scale(debit), scale(credit), debit - debit_before, credit - credit_before',
+    columns: 'position, account_id, currency, scale(debit), scale(credit), debit - debit_before, credit - credit_before, bucket, start',
     from: `(SELECT *, lag(debit, 1, 0::numeric) OVER bucket AS debit_before, lag(credit, 1, 0::numeric) OVER bucket AS credit_before
               FROM projections.running_totals WHERE book_id = $book
             WINDOW bucket AS (PARTITION BY account_id, currency, bucket, start ORDER BY position)) AS t WHERE true`,
@@ -35,8 +35,8 @@ export const projectedTables: Readonly<
   },
 };
 
-/** Told of each row. `key` is the row's own key within its table, a prefix of the text. */
-export type Emit = (table: ProjectedTable, position: number, text: string) => void;
+/** Told of each row, whose text is `text` and `bucket` together; a bucket and its first day stand at the end of running_totals. */
+export type Emit = (table: ProjectedTable, position: number, text: string, bucket: string) => void;
 
 /** A line as an entry holds it; `minor` and `scale` are its amount. */
 export interface ProjectedLine {
@@ -45,7 +45,7 @@ export interface ProjectedLine {
   readonly side: string;
   readonly currency: string;
   readonly amount: string;
-  readonly minor: bigint;
+  readonly minor: Minor;
   readonly scale: number;
   /** The account itself where it is at hand: found again without reading its id. */
   readonly account?: object | undefined;
@@ -57,8 +57,8 @@ interface Sum {
   readonly currency: string;
   readonly date: string;
   readonly scale: number;
-  debit: bigint;
-  credit: bigint;
+  debit: Minor;
+  credit: Minor;
   /** Of the same account on other dates or in other currencies; seldom any. */
   others: Sum[] | undefined;
 }
@@ -71,6 +71,8 @@ export class ProjectionRows {
   private readonly sums = new Map<object | string, Sum>();
   /** Where that part ends, unless its batch ends before. */
   private partEnd = 0;
+  private date = '';
+  private buckets: readonly string[] = [];
 
   constructor(private readonly emit: Emit) {}
 
@@ -81,31 +83,31 @@ export class ProjectionRows {
     const { number, effectiveDate, journalCode, fiscalYear, entryType, reference } = posted;
     const date = String(effectiveDate);
     const row = `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${fiscalYear}\t${entryType}`;
-    this.emit('entries', position, reference === undefined ? row : `${row}\t${reference}`);
+    this.emit('entries', position, reference === undefined ? row : `${row}\t${reference}`, '');
     for (const { line, accountId, side, currency, amount, minor, scale, account = accountId } of lines) {
       const debit = side === 'debit';
-      this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`);
+      this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`, '');
       let sum = this.sums.get(account);
       if (sum === undefined) {
-        sum = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
+        sum = { accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
         this.sums.set(account, sum);
       } else if (sum.date !== date || sum.currency !== currency) {
         sum.others ??= [];
         let other = sum.others.find((known) => known.date === date && known.currency === currency);
         if (other === undefined) {
-          other = { accountId, currency, date, scale, debit: 0n, credit: 0n, others: undefined };
+          other = { accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
           sum.others.push(other);
         }
         sum = other;
       }
-      if (debit) sum.debit += minor;
-      else sum.credit += minor;
+      if (debit) sum.debit = plus(sum.debit, minor);
+      else sum.credit = plus(sum.credit, minor);
     }
   }
 
   /** An account after a change that is not a line. @param state as jsonb text */
   account(position: number, accountId: string, code: string, state: string): void {
-    this.emit('account_versions', position, `${position}\t${accountId}\t${code}\t${state}`);
+    this.emit('account_versions', position, `${position}\t${accountId}\t${code}\t${state}`, '');
   }
 
   /** No entry before `position` is to come: what ends before it ends where it must, because its batch goes on. */
@@ -124,89 +126,33 @@ export class ProjectionRows {
     for (const sum of this.sums.values()) {
       const row = `${last}\t${sum.accountId}\t`;
       if (sum.others === undefined) {
-        const { date } = sum;
-        const [start, end] = [`${row}${sum.currency}\t`, amounts(sum)];
-        this.emit('running_totals', last, `${start}Y\t${date.slice(0, 4)}-01-01${end}`);
-        this.emit('running_totals', last, `${start}M\t${date.slice(0, 7)}-01${end}`);
-        this.emit('running_totals', last, `${start}D\t${date}${end}`);
+        const text = `${row}${sum.currency}${amounts(sum)}`;
+        for (const bucket of this.bucketsOf(sum.date)) this.emit('running_totals', last, text, bucket);
         continue;
       }
-      for (const [length, rest, bucket] of buckets) {
-        const starts = new Map<string, Pick<Sum, 'scale' | 'debit' | 'credit'>>();
+      for (let kind = 0; kind < 3; kind++) {
+        const starts = new Map<string, Pick<Sum, 'currency' | 'scale' | 'debit' | 'credit'> & { bucket: string }>();
         for (const { currency, date, scale, debit, credit } of [sum, ...sum.others]) {
-          const start = `${currency}\t${bucket}\t${date.slice(0, length)}`;
-          const known = starts.get(start);
-          starts.set(start, { scale, debit: debit + (known?.debit ?? 0n), credit: credit + (known?.credit ?? 0n) });
+          const bucket = this.bucketsOf(date)[kind] as string;
+          const known = starts.get(currency + bucket);
+          const total = { debit: plus(debit, known?.debit ?? 0), credit: plus(credit, known?.credit ?? 0) };
+          starts.set(currency + bucket, { currency, bucket, scale, ...total });
         }
-        for (const [start, total] of starts) this.emit('running_totals', last, `${row}${start}${rest}${amounts(total)}`);
+        for (const total of starts.values()) this.emit('running_totals', last, `${row}${total.currency}${amounts(total)}`, total.bucket);
       }
     }
     this.sums.clear();
   }
+
+  /** Year, month and day of a date, as they end a row; made once per date. */
+  private bucketsOf(date: string): readonly string[] {
+    if (date !== this.date) {
+      this.date = date;
+      this.buckets = [`\tY\t${date.slice(0, 4)}-01-01`, `\tM\t${date.slice(0, 7)}-01`, `\tD\t${date}`];
+    }
+    return this.buckets;
+  }
 }
 
 const amounts = ({ scale, debit, credit }: Pick<Sum, 'scale' | 'debit' | 'credit'>): string =>
-  `\t${scale}\t${scale}\t${fromMinor(debit, scale)}\t${fromMinor(credit, scale)}`;
-
-/** How much of a date is left of it in its year, month and day, what makes it a date again, and the bucket's name. */
-const buckets = [
-  [4, '-01-01', 'Y'],
-  [7, '-01', 'M'],
-  [10, '', 'D'],
-] as const;
-
-/** Positions whose rows share one digest. */
-export const rangeSize = 8_192;
-const rangeOf = (position: number): number => Math.floor(position / rangeSize);
-
-/**
- * Sums of keyed hashes, one per range of positions: equal sets of rows have equal digests in whatever order they came; one row
- * that differs always shows, several by chance not once in 2^64 times.
- */
-export class Digests {
-  private readonly first: Int32Array;
-  private readonly second: Int32Array;
-  rows = 0;
-
-  /**
-   * @param seed two random integers, the same for both sides of a comparison
-   * @param head no position should be higher; those that are share the last range
-   */
-  constructor(
-    private readonly seed: readonly [number, number],
-    head: number,
-  ) {
-    this.first = new Int32Array(rangeOf(head) + 2);
-    this.second = new Int32Array(this.first.length);
-  }
-
-  add(position: number, text: string): void {
-    const range = position >= 0 ? Math.min(rangeOf(position), this.first.length - 1) : 0;
-    let [one, two] = this.seed as [number, number];
-    const even = text.length & ~1;
-    for (let index = 0; index < even; index += 2) {
-      const units = text.charCodeAt(index) | (text.charCodeAt(index + 1) << 16);
-      one = Math.imul(one ^ units, 0x9e3779b1);
-      two = Math.imul(two ^ units, 0x85ebca6b);
-    }
-    if (even < text.length) {
-      const unit = text.charCodeAt(even) | 0x10000;
-      one = Math.imul(one ^ unit, 0x9e3779b1);
-      two = Math.imul(two ^ unit, 0x85ebca6b);
-    }
-    one = Math.imul(one ^ (two >>> 15), 0xc2b2ae35);
-    two = Math.imul(two ^ (one >>> 13), 0x27d4eb2f);
-    this.first[range] = ((this.first[range] as number) + one) | 0;
-    this.second[range] = ((this.second[range] as number) + two) | 0;
-    this.rows++;
-  }
-
-  /** The ranges in which the two sets of rows differ. */
-  differing(other: Digests): number[] {
-    const ranges: number[] = [];
-    for (let range = 0; range < this.first.length; range++) {
-      if (this.first[range] !== other.first[range] || this.second[range] !== other.second[range]) ranges.push(range);
-    }
-    return ranges;
-  }
-}
+  `\t${scale}\t${scale}\t${minorText(debit, scale)}\t${minorText(credit, scale)}`;

@@ -2,7 +2,8 @@
  * JSON as PostgreSQL stores and prints it, and its canonical form for hashing, made anew from what the database returns. A second
  * implementation beside the one that wrote: for the few shapes that make up almost all of a log the members are put in order by
  * hand, everything else goes through the general RFC 8785 function. Guarantees that text which differs from what was hashed is
- * told, also where JSON.parse would hide it (1.0 for 1).
+ * told, also where JSON.parse would hide it (1.0 for 1). An entry that is nothing but plain text in the usual members is read
+ * without JSON.parse (7 → 2 µs on a busy Intel Xeon); whatever is not goes the long way, which says what is wrong.
  */
 import { canonicalJson } from '#event-store';
 
@@ -64,6 +65,134 @@ function canonicalLine(given: Json): Json | undefined {
   if (reference !== undefined) known++;
   for (const _ in given) known--;
   return known === 0 ? { accountId, amount, baseAmount, code, currency, description, line, reference, side } : undefined;
+}
+
+/** What JSON.parse and canonicalEntry make of an entry's data, made without them. */
+export interface PlainEntry {
+  readonly data: Json;
+  readonly canonical: string;
+}
+
+/**
+ * A JournalEntryPosted whose members are those of canonicalEntry and whose texts need no escapes. Values are taken from where they
+ * should stand, and the whole text is put together from them again: where that gives what is stored, the text says these values
+ * and nothing else, since none of them can hold a quote or a backslash and each number is printed as JavaScript prints it. (To
+ * compare piece by piece what stands between the values costs twice as much: startsWith is slow on a part of a row.)
+ * @param text as PostgreSQL prints it: members by length of their names, then bytes
+ * @returns undefined for any other text, of which nothing is said
+ */
+export function readPlainEntry(text: string): PlainEntry | undefined {
+  if (text.includes('\\')) return undefined;
+  const lines: Json[] = [];
+  let stored = '{"lines": [';
+  let canonical = '';
+  // Where something begins, and where it ends; a place that is not found makes a text that is not the stored one.
+  let at = stored.length;
+  let to = 0;
+  for (;;) {
+    const begin = at;
+    at += '{"code": "'.length;
+    to = text.indexOf('"', at);
+    const code = text.slice(at, to);
+    at = to + '", "line": '.length;
+    to = text.indexOf(',', at);
+    const line = Number(text.slice(at, to));
+    at = to + ', "side": "'.length;
+    to = text.indexOf('"', at);
+    const side = text.slice(at, to);
+    at = to + '", "amount": "'.length;
+    to = text.indexOf('"', at);
+    const amount = text.slice(at, to);
+    at = to + '", "currency": "'.length;
+    to = text.indexOf('"', at);
+    const currency = text.slice(at, to);
+    at = to + '", "accountId": "'.length;
+    to = text.indexOf('"', at);
+    // Each round ends further on than it began, whatever the text is.
+    if (to < begin) return undefined;
+    const accountId = text.slice(at, to);
+    at = to + 1;
+    stored += `{"code": "${code}", "line": ${line}, "side": "${side}", "amount": "${amount}", "currency": "${currency}", "accountId": "${accountId}"`;
+    if (text.charCodeAt(at) === closingBrace) {
+      lines.push({ accountId, amount, code, currency, line, side });
+      canonical += `{"accountId":"${accountId}","amount":"${amount}","code":"${code}","currency":"${currency}","line":${line},"side":"${side}"}`;
+    } else {
+      const rest = [];
+      for (const name of seldomInLine) {
+        const member = memberAt(text, at, name);
+        if (member !== undefined) at += member.length;
+        rest.push(member);
+      }
+      const [reference, baseAmount, description] = rest.map(valueIn);
+      stored += rest.join('');
+      const whole = { accountId, amount, baseAmount, code, currency, description, line, reference, side };
+      lines.push(whole);
+      canonical += JSON.stringify(whole);
+    }
+    if (!text.startsWith('}, {', at)) break;
+    stored += '}, ';
+    canonical += ',';
+    at += '}, '.length;
+  }
+  at += '}], "number": '.length;
+  to = text.indexOf(',', at);
+  const number = Number(text.slice(at, to));
+  at = to + ', "period": '.length;
+  to = text.indexOf(',', at);
+  const period = Number(text.slice(at, to));
+  at = to + ', "entryType": "'.length;
+  to = text.indexOf('"', at);
+  const entryType = text.slice(at, to);
+  const reference = memberAt(text, to + 1, 'reference');
+  at = to + (reference ?? '').length + '", "fiscalYear": "'.length;
+  to = text.indexOf('"', at);
+  const fiscalYear = text.slice(at, to);
+  at = to + '", "description": "'.length;
+  to = text.indexOf('"', at);
+  const description = text.slice(at, to);
+  at = to + '", "entryMethod": "'.length;
+  to = text.indexOf('"', at);
+  const entryMethod = text.slice(at, to);
+  at = to + '", "journalCode": "'.length;
+  to = text.indexOf('"', at);
+  const journalCode = text.slice(at, to);
+  at = to + '", "effectiveDate": "'.length;
+  to = text.indexOf('"', at);
+  const effectiveDate = text.slice(at, to);
+  const requestedDate = memberAt(text, to + 1, 'requestedDate');
+  stored += `}], "number": ${number}, "period": ${period}, "entryType": "${entryType}"${reference ?? ''}, "fiscalYear": "${fiscalYear}", "description": "${description}", "entryMethod": "${entryMethod}", "journalCode": "${journalCode}", "effectiveDate": "${effectiveDate}"${requestedDate ?? ''}}`;
+  if (stored !== text || !Number.isSafeInteger(number) || !Number.isSafeInteger(period)) return undefined;
+  canonical = `{"description":"${description}","effectiveDate":"${effectiveDate}","entryMethod":"${entryMethod}","entryType":"${entryType}","fiscalYear":"${fiscalYear}","journalCode":"${journalCode}","lines":[${canonical}],"number":${number},"period":${period}`;
+  if (reference !== undefined) canonical += `,"reference":"${valueIn(reference)}"`;
+  if (requestedDate !== undefined) canonical += `,"requestedDate":"${valueIn(requestedDate)}"`;
+  const data: Record<string, unknown> = {
+    description,
+    effectiveDate,
+    entryMethod,
+    entryType,
+    fiscalYear,
+    journalCode,
+    lines,
+    number,
+    period,
+  };
+  if (reference !== undefined) data.reference = valueIn(reference);
+  if (requestedDate !== undefined) data.requestedDate = valueIn(requestedDate);
+  return { data, canonical: `${canonical}}` };
+}
+
+const closingBrace = 125;
+/** In the order in which PostgreSQL prints them, behind accountId. */
+const seldomInLine = ['reference', 'baseAmount', 'description'] as const;
+
+/** `, "name": "value"` where it stands at this place. */
+function memberAt(text: string, at: number, name: string): string | undefined {
+  const before = `, "${name}": "`;
+  return text.startsWith(before, at) ? text.slice(at, text.indexOf('"', at + before.length) + 1) : undefined;
+}
+
+function valueIn(member: string | undefined): string | undefined {
+  return member?.slice(member.indexOf(': "') + 3, -1);
 }
 
 /** Canonical text of an event's metadata without userId. */
