@@ -3,7 +3,7 @@
  * implementation beside the one that wrote: for the few shapes that make up almost all of a log the members are put in order by
  * hand, everything else goes through the general RFC 8785 function. Guarantees that text which differs from what was hashed is
  * told, also where JSON.parse would hide it (1.0 for 1). An entry that is nothing but plain text in the usual members is read
- * without JSON.parse (7 → 2 µs on a busy Intel Xeon); whatever is not goes the long way, which says what is wrong.
+ * without JSON.parse (8.1 → 4.3 µs on a busy Intel Xeon); whatever is not goes the long way, which says what is wrong.
  */
 import { canonicalJson } from '#event-store';
 
