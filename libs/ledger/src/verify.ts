@@ -6,10 +6,9 @@
  *
  * The parts: verify/rows (reading), replay (events), receipts, tables (heads, names, projections), installation (grants, triggers).
  */
-import { randomInt } from 'node:crypto';
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
-import { Digests } from './verify/digests';
+import { Digests, drawKeys } from './verify/digests';
 import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
 import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
@@ -161,9 +160,9 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
   const since = (): number => (performance.now() - started) / 1_000;
   const findings = new Findings(bookId);
   const { head, cursors } = await positions(snapshot, bookId, findings);
-  const seed = [randomInt(1, 2 ** 31), randomInt(1, 2 ** 31)] as const;
+  const keys = drawKeys();
   const tables = Object.keys(projectedTables) as ProjectedTable[];
-  const expected = new Map(tables.map((table) => [table, new Digests(seed, head)]));
+  const expected = new Map(tables.map((table) => [table, new Digests(keys, head)]));
   const limits = new Map(tables.map((table) => [table, cursors.get(projectedTables[table].projection) ?? 0]));
   const rows = new ProjectionRows((table, position, text, bucket) => {
     if (position <= (limits.get(table) as number)) expected.get(table)?.add(position, text, bucket);
@@ -197,7 +196,7 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
 
   let rowCount = 0;
   for (const table of tables) {
-    const actual = new Digests(seed, head);
+    const actual = new Digests(keys, head);
     await digestRows(snapshot, table, bookId, actual);
     rowCount += actual.rows;
     report('projections', rowCount);

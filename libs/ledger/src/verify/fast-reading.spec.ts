@@ -5,7 +5,7 @@
 import * as fc from 'fast-check';
 import { fromMinor } from '#domain';
 import { canonicalJson } from '#event-store';
-import { Digests } from './digests';
+import { Digests, drawKeys } from './digests';
 import { minorText, minus, plus, readAmount, smallest } from './minor-units';
 import { jsonbText, readPlainEntry } from './stored-json';
 
@@ -133,7 +133,7 @@ describe('amounts in minor units', () => {
 });
 
 describe('digests', () => {
-  const seed = [12_345, 678_910] as const;
+  const keys = drawKeys();
   const bucket = fc.constantFrom('\tY\t2024-01-01', '\tM\t2024-02-01', '\tD\t2024-02-29');
   const row = fc.record({ position: fc.nat({ max: 30_000 }), text: fc.string({ unit: 'grapheme', maxLength: 40 }), bucket });
   const rows = fc.array(row, { minLength: 1, maxLength: 40 });
@@ -141,7 +141,7 @@ describe('digests', () => {
   it('are equal for the same rows in any order, told whole or in two parts', () => {
     fc.assert(
       fc.property(rows, (given) => {
-        const [parts, whole] = [new Digests(seed, 30_000), new Digests(seed, 30_000)];
+        const [parts, whole] = [new Digests(keys, 30_000), new Digests(keys, 30_000)];
         for (const { position, text, bucket } of given) parts.add(position, text, bucket);
         for (const { position, text, bucket } of [...given].reverse()) whole.addWhole(position, text + bucket, text.length);
         expect(parts.differing(whole)).toEqual([]);
@@ -152,7 +152,7 @@ describe('digests', () => {
   it('differ in the range of a row of which one character was changed, in its text as in its bucket', () => {
     fc.assert(
       fc.property(rows, fc.nat(), fc.nat(), (given, which, place) => {
-        const [expected, actual] = [new Digests(seed, 30_000), new Digests(seed, 30_000)];
+        const [expected, actual] = [new Digests(keys, 30_000), new Digests(keys, 30_000)];
         const at = which % given.length;
         given.forEach(({ position, text, bucket }, index) => {
           expected.add(position, text, bucket);
@@ -164,5 +164,46 @@ describe('digests', () => {
         expect(expected.differing(actual)).toEqual([Math.floor((given[at]?.position ?? 0) / 8_192)]);
       }),
     );
+  });
+
+  /** Whether one row is told from another, by keys of this run. */
+  const told = (text: string, other: string): boolean => {
+    const fresh = drawKeys();
+    const [expected, actual] = [new Digests(fresh, 0), new Digests(fresh, 0)];
+    expected.add(0, text, '');
+    actual.addWhole(0, other, other.length);
+    return expected.differing(actual).length > 0;
+  };
+  const flipped = (text: string, at: number, bits: number): string =>
+    text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ bits) + text.slice(at + 1);
+  const unit = fc.integer({ min: 1, max: 0xffff }).map((code) => String.fromCharCode(code));
+  const units = fc.array(unit, { minLength: 1, maxLength: 40 }).map((codes) => codes.join(''));
+
+  it.each([0x8000, 0x4000, 0x0001, 0xffff])('two characters changed by the same bits (%i) are seen, wherever they stand', (bits) => {
+    fc.assert(
+      fc.property(units, fc.nat(), fc.nat(), (text, one, two) => {
+        const [first, second] = [one % text.length, two % text.length];
+        fc.pre(first !== second);
+        expect(told(text, flipped(flipped(text, first, bits), second, bits))).toBe(true);
+      }),
+    );
+  });
+
+  it('a character more is seen, and a text that goes on over a block of keys', () => {
+    fc.assert(
+      fc.property(units, unit, fc.constantFrom(1, 40, 300), (text, more, times) => {
+        const long = text.repeat(times);
+        expect(told(long, long + more)).toBe(true);
+        expect(told(long, more + long)).toBe(true);
+        expect(told(`a${long}`, `b${long}`)).toBe(true);
+      }),
+    );
+  });
+
+  it('two rows that trade what they have in one place are seen', () => {
+    const [expected, actual] = [new Digests(keys, 0), new Digests(keys, 0)];
+    for (const text of ['1\t100.00', '2\t700.00']) expected.add(0, text, '');
+    for (const text of ['1\t700.00', '2\t100.00']) actual.add(0, text, '');
+    expect(expected.differing(actual)).toEqual([0]);
   });
 });
