@@ -12,7 +12,7 @@ import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '
 
 const embeddedSettings = { shared_buffers: '512MB', min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
 /** Write-ahead log that a case uses at most before the next checkpoint gives its segments back. */
-const walAheadMb = 1_536;
+const walAheadMb = 768;
 /** What a result depends on and a reader cannot see from outside. */
 const settingsShown = [
   'fsync',

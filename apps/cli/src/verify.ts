@@ -85,7 +85,7 @@ function textOf({ books, installation, notChecked, events, found, seconds }: Ver
     const { bookId, rows, heads, findings } = book;
     const outcome = book.found === 0 ? 'nothing wrong' : `${count(book.found)} findings`;
     lines.push(`${bookId}: ${count(book.events)} events, ${count(heads)} heads, ${count(rows)} rows of projections: ${outcome}`);
-    if (book.first !== undefined) lines.push(`  first bad: ${clean(book.first.message)}`);
+    if (book.first !== undefined) lines.push(`  first bad ${book.first.row === undefined ? 'event' : 'row'}: ${clean(book.first.message)}`);
     for (const finding of findings) lines.push(`  ${lineOf(finding)}`);
     if (book.found > findings.length) lines.push(`  … and ${count(book.found - findings.length)} more of the same kinds`);
   }

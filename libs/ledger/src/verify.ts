@@ -46,7 +46,7 @@ export interface BookVerification {
   /** At most some of each kind; `found` counts all. */
   readonly findings: readonly Finding[];
   readonly found: number;
-  /** The finding with the lowest position: what comes later may follow from it. */
+  /** The first bad event, whose consequences may be among the findings after it; a row of another table where no event is at fault. */
   readonly first?: Finding;
   readonly seconds: { readonly events: number; readonly heads: number; readonly projections: number };
 }

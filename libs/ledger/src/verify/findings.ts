@@ -56,13 +56,24 @@ export class Findings {
     if (known < keptMax) this.kept.push({ check, bookId: this.bookId, ...place, message });
   }
 
-  /** The finding with the lowest position: what comes later may follow from it. */
+  /** Of events the finding with the lowest position, for what comes later may follow from it; where no event is at fault, of rows. */
   first(): Finding | undefined {
     let first: Finding | undefined;
-    for (const finding of this.kept) {
-      if (first === undefined || (finding.position ?? Number.MAX_SAFE_INTEGER) < (first.position ?? Number.MAX_SAFE_INTEGER))
-        first = finding;
-    }
+    for (const finding of this.kept) if (first === undefined || rankOf(finding) < rankOf(first)) first = finding;
     return first;
   }
+}
+
+/** Rows of other tables come after all positions. */
+const rankOf = ({ position = Number.MAX_SAFE_INTEGER / 2, row }: Finding): number =>
+  position + (row === undefined ? 0 : Number.MAX_SAFE_INTEGER / 2);
+
+/** A value as a message shows it: what cannot be seen is written out. */
+export function shown(value: string | undefined): string {
+  if (value === undefined) return 'NULL';
+  if (value !== '' && value.trim() === value && !/\p{C}/u.test(value)) return value;
+  const text = value.replace(/[\p{C}\\"]/gu, (character) =>
+    character === '"' || character === '\\' ? `\\${character}` : `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+  return `"${text}"`;
 }

@@ -20,7 +20,7 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     fiscalYearStart: 'text',
     metadata: 'object?',
   },
-  FiscalYearDefined: { label: 'text', from: 'date', to: 'date', periods: 'array', given: 'true?' },
+  FiscalYearDefined: { label: 'text', from: 'day', to: 'day', periods: 'array', given: 'true?' },
   JournalDefined: { journalCode: 'text', name: 'text', type: 'text' },
   CurrencyEnabled: { code: 'text', scale: 'integer' },
   PeriodClosed: { fiscalYear: 'text', period: 'integer' },
@@ -71,6 +71,8 @@ const isKind: Readonly<Record<string, (value: unknown) => boolean>> = {
   array: Array.isArray,
   object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   date: isDate,
+  // The year of the first day that may be posted to may begin before it, and that of the last one end after it.
+  day: (value) => typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value) && dayAfter(dayBefore(value)) === value,
 };
 
 /** The shapes, ready to be asked. */
@@ -141,7 +143,10 @@ export function bookProblem(book: BookState | undefined, eventType: string, data
   }
 }
 
-const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
+const dayMs = 86_400_000;
+const dayAt = (millis: number): string => (Number.isNaN(millis) ? '' : new Date(millis).toISOString().slice(0, 10));
+const dayAfter = (date: string): string => dayAt(Date.parse(`${date}T00:00:00Z`) + dayMs);
+const dayBefore = (date: string): string => dayAt(Date.parse(`${date}T00:00:00Z`) - dayMs);
 
 const sources = new Set<unknown>(['REST', 'GraphQL', 'CLI', 'job']);
 const hash64 = /^[0-9a-f]{64}$/;

@@ -7,7 +7,7 @@ import { accountReducer, bookReducer } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
 import { type Digests, rangeSize } from './digests';
-import type { Check, Findings } from './findings';
+import { type Check, type Findings, shown } from './findings';
 import { readAmount } from './minor-units';
 import { type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables } from './projection-rows';
 import {
@@ -393,13 +393,13 @@ const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
 
 function valuesOf(table: ProjectedTable, text: string): string {
   const values = text.split('\t');
-  return values.flatMap((value, index) => (keyColumns[table].includes(index) ? [] : [`${names[table][index]} ${value}`])).join(', ');
+  return values.flatMap((value, index) => (keyColumns[table].includes(index) ? [] : [`${names[table][index]} ${shown(value)}`])).join(', ');
 }
 
 function differing(table: ProjectedTable, is: string, should: string): string {
   const [there, made] = [is.split('\t'), should.split('\t')];
   const columns = names[table].flatMap((name, index) =>
-    there[index] === made[index] ? [] : [`${name} is ${there[index] ?? 'NULL'}, the events make it ${made[index] ?? 'NULL'}`],
+    there[index] === made[index] ? [] : [`${name} is ${shown(there[index])}, the events make it ${shown(made[index])}`],
   );
   return columns.join('; ');
 }
