@@ -154,6 +154,22 @@ describe('what the ledger wrote', () => {
     expect(book?.events).toBe(rows[0].count);
     expect(book?.rows).toBeGreaterThan(book?.events ?? 0);
   });
+
+  it.each([
+    ['early', '1900-01-01'],
+    ['late', '2199-12-31'],
+  ])('is right where a fiscal year goes beyond the days that may be posted to (%s)', async (id, effectiveDate) => {
+    const execute = async (command: Command): Promise<void> => {
+      const answer = await ledger.execute(id, command, context());
+      if (answer.status >= 400) throw new Error(answer.body);
+    };
+    await execute({ type: 'OpenBook', id, name: id, baseCurrency: 'EUR', fiscalYearStart: '04-06', startsOn: effectiveDate });
+    for (const code of ['a', 'b']) await execute({ type: 'OpenAccount', code, name: code, accountType: 'asset' });
+    const line = (account: string, side: 'debit' | 'credit') => ({ account, side, amount: '1', currency: 'EUR' });
+    await execute({ type: 'PostEntry', effectiveDate, description: 'At the edge', lines: [line('a', 'debit'), line('b', 'credit')] });
+    while ((await projector.fold(id)) !== 'done');
+    expect(said(await verify([id]))).toEqual([]);
+  });
 });
 
 // --- As superuser ---
@@ -477,6 +493,28 @@ describe(`as superuser (SEED=${seed})`, () => {
     expect(said(verification).join('\n')).toMatch(
       new RegExp(`event ${position} \\(AccountDebited.*: its amount is "123456.78", line \\d+ of entry \\S+ at position \\d+ makes it`),
     );
+  });
+
+  it('the first bad event is named also where a row of a projection before it is bad too', async () => {
+    const { position } = await pick('log.events', "event_type = 'AccountDebited' AND position > 20");
+    const verification = await tampered('projections.entries', async () => {
+      await admin.query("UPDATE projections.entries SET fiscal_year = '?' WHERE book_id = $1", [bookId]);
+      await admin.query('UPDATE log.events SET leaf_hash = sha256(leaf_hash) WHERE book_id = $1 AND position = $2', [bookId, position]);
+    });
+    await tampered('log.events', async () => {});
+    const first = verification.books.find((book) => book.bookId === bookId)?.first;
+    expect(first).toMatchObject({ check: 'leaf hash', bookId, position });
+  });
+
+  it('a character that cannot be seen is found and written out', async () => {
+    const { position } = await pick('projections.entries', 'reference IS NULL');
+    const verification = await tampered('projections.entries', () =>
+      admin.query('UPDATE projections.entries SET entry_type = entry_type || chr(1) WHERE book_id = $1 AND position = $2', [
+        bookId,
+        position,
+      ]),
+    );
+    expect(said(verification)).toEqual([expect.stringMatching(/entry_type is "\w+\\u\{1\}", the events make it \w+$/)]);
   });
 
   it('an event whose leaf hash was made anew is told by what it contradicts', async () => {

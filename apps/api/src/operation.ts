@@ -92,7 +92,8 @@ export function CommandOperation({
     ApiHeader({
       name: 'On-Behalf-Of',
       required: false,
-      description: 'Opaque id of the person or system for whom the caller acts; stands in every event.',
+      description:
+        'Opaque id of the person or system for whom the caller acts; stands in every event. No part of what an idempotency key stands for: a repeat that names another one gets the first answer.',
       schema: { type: 'string', maxLength: 255 },
     }),
     ApiHeader({
