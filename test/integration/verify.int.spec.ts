@@ -498,7 +498,7 @@ describe(`as superuser (SEED=${seed})`, () => {
   it('the first bad event is named also where a row of a projection before it is bad too', async () => {
     const { position } = await pick('log.events', "event_type = 'AccountDebited' AND position > 20");
     const verification = await tampered('projections.entries', async () => {
-      await admin.query("UPDATE projections.entries SET fiscal_year = '?' WHERE book_id = $1", [bookId]);
+      await admin.query("UPDATE projections.entries SET entry_type = '?' WHERE book_id = $1", [bookId]);
       await admin.query('UPDATE log.events SET leaf_hash = sha256(leaf_hash) WHERE book_id = $1 AND position = $2', [bookId, position]);
     });
     await tampered('log.events', async () => {});

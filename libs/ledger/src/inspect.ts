@@ -230,10 +230,6 @@ export class Inspector {
       if (date !== undefined && !isDate(date))
         throw new LedgerError('date_invalid', `${member} "${date}" is not a date YYYY-MM-DD that exists`, { member });
     }
-    if (filter.from !== undefined && filter.to !== undefined && filter.from > filter.to)
-      throw new LedgerError('date_invalid', `from ${filter.from} lies after to ${filter.to}: no event is of such a date`, {
-        member: 'from',
-      });
     for (const member of ['after', 'limit', 'last'] as const) {
       const value = filter[member];
       if (value !== undefined && (!Number.isSafeInteger(value) || value < (member === 'limit' ? 1 : 0))) {
@@ -256,14 +252,6 @@ export class Inspector {
     }
     const since = filter.recordedFrom === undefined ? undefined : microsOfBound('recordedFrom', filter.recordedFrom, 'T00:00:00Z');
     const until = filter.recordedTo === undefined ? undefined : microsOfBound('recordedTo', filter.recordedTo, 'T23:59:59.999999Z');
-    if (since !== undefined && until !== undefined && since > until)
-      throw new LedgerError(
-        'date_invalid',
-        `recordedFrom ${filter.recordedFrom} lies after recordedTo ${filter.recordedTo}: no event was recorded then`,
-        {
-          member: 'recordedFrom',
-        },
-      );
     const before = since === undefined ? 0 : await this.positionBefore(bookId, since);
     const ended = until === undefined || head.recordedAt <= until ? undefined : await this.positionBefore(bookId, until + 1);
     return { ...filter, bookId, streamId: ref?.aggregateId, accountId, until, upTo: ended, after: Math.max(filter.after ?? 0, before) };
