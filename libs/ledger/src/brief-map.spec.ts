@@ -26,6 +26,7 @@ test('holds what a Map would hold after the same steps', () => {
           map.clear();
           brief.clear();
         }
+        expect(brief.size).toBe(map.size);
         for (const known of ['a', 'b', 'c', 'd']) expect(brief.get(known)).toBe(map.get(known));
       }
     }),

@@ -15,6 +15,10 @@ interface Slot<V> {
 export class BriefMap<V> {
   private readonly slots = new Map<string, Slot<V>>();
 
+  get size(): number {
+    return this.slots.size;
+  }
+
   get(key: string): V | undefined {
     return this.slots.get(key)?.value;
   }
