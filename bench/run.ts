@@ -50,7 +50,7 @@ interface Case {
 
 /** Every case in the order in which a round takes them: what is compared stands near what it is compared with. */
 function casesOf(server: BenchServer, http: () => HttpTargets, { quick, rounds, seconds, lines }: RunOptions): Case[] {
-  const entries = quick ? 20_000 : 50_000;
+  const entries = quick ? 10_000 : 50_000;
   const baseline = (['uniform', 'hot'] as const).flatMap((pick) =>
     [8, 32].map(
       (callers): Case => ({
