@@ -86,85 +86,50 @@ export function readPlainEntry(text: string): PlainEntry | undefined {
   const lines: Json[] = [];
   let stored = '{"lines": [';
   let canonical = '';
-  // Where something begins, and where it ends; a place that is not found makes a text that is not the stored one.
-  let at = stored.length;
-  let to = 0;
+  const places = new Places(text, stored.length);
   for (;;) {
-    const begin = at;
-    at += '{"code": "'.length;
-    to = text.indexOf('"', at);
-    const code = text.slice(at, to);
-    at = to + '", "line": '.length;
-    to = text.indexOf(',', at);
-    const line = Number(text.slice(at, to));
-    at = to + ', "side": "'.length;
-    to = text.indexOf('"', at);
-    const side = text.slice(at, to);
-    at = to + '", "amount": "'.length;
-    to = text.indexOf('"', at);
-    const amount = text.slice(at, to);
-    at = to + '", "currency": "'.length;
-    to = text.indexOf('"', at);
-    const currency = text.slice(at, to);
-    at = to + '", "accountId": "'.length;
-    to = text.indexOf('"', at);
+    const begin = places.at;
+    const code = places.value('{"code": "', '"');
+    const line = Number(places.value('", "line": ', ','));
+    const side = places.value(', "side": "', '"');
+    const amount = places.value('", "amount": "', '"');
+    const currency = places.value('", "currency": "', '"');
+    const accountId = places.value('", "accountId": "', '"');
     // Each round ends further on than it began, whatever the text is.
-    if (to < begin) return undefined;
-    const accountId = text.slice(at, to);
-    at = to + 1;
+    if (places.at < begin) return undefined;
+    places.at++;
     stored += `{"code": "${code}", "line": ${line}, "side": "${side}", "amount": "${amount}", "currency": "${currency}", "accountId": "${accountId}"`;
-    if (text.charCodeAt(at) === closingBrace) {
+    if (text.charCodeAt(places.at) === closingBrace) {
       lines.push({ accountId, amount, code, currency, line, side });
       canonical += `{"accountId":"${accountId}","amount":"${amount}","code":"${code}","currency":"${currency}","line":${line},"side":"${side}"}`;
     } else {
-      const rest = [];
-      for (const name of seldomInLine) {
-        const member = memberAt(text, at, name);
-        if (member !== undefined) at += member.length;
-        rest.push(member);
-      }
+      const rest = seldomInLine.map((name) => places.maybe(name));
       const [reference, baseAmount, description] = rest.map(valueIn);
       stored += rest.join('');
       const whole = { accountId, amount, baseAmount, code, currency, description, line, reference, side };
       lines.push(whole);
       canonical += JSON.stringify(whole);
     }
-    if (!text.startsWith('}, {', at)) break;
+    if (!text.startsWith('}, {', places.at)) break;
     stored += '}, ';
     canonical += ',';
-    at += '}, '.length;
+    places.at += '}, '.length;
   }
-  at += '}], "number": '.length;
-  to = text.indexOf(',', at);
-  const number = Number(text.slice(at, to));
-  at = to + ', "period": '.length;
-  to = text.indexOf(',', at);
-  const period = Number(text.slice(at, to));
-  at = to + ', "entryType": "'.length;
-  to = text.indexOf('"', at);
-  const entryType = text.slice(at, to);
-  const reference = memberAt(text, to + 1, 'reference');
-  at = to + (reference ?? '').length + '", "fiscalYear": "'.length;
-  to = text.indexOf('"', at);
-  const fiscalYear = text.slice(at, to);
-  at = to + '", "description": "'.length;
-  to = text.indexOf('"', at);
-  const description = text.slice(at, to);
-  at = to + '", "entryMethod": "'.length;
-  to = text.indexOf('"', at);
-  const entryMethod = text.slice(at, to);
-  at = to + '", "journalCode": "'.length;
-  to = text.indexOf('"', at);
-  const journalCode = text.slice(at, to);
-  at = to + '", "effectiveDate": "'.length;
-  to = text.indexOf('"', at);
-  const effectiveDate = text.slice(at, to);
-  const requestedDate = memberAt(text, to + 1, 'requestedDate');
-  stored += `}], "number": ${number}, "period": ${period}, "entryType": "${entryType}"${reference ?? ''}, "fiscalYear": "${fiscalYear}", "description": "${description}", "entryMethod": "${entryMethod}", "journalCode": "${journalCode}", "effectiveDate": "${effectiveDate}"${requestedDate ?? ''}}`;
+  const number = Number(places.value('}], "number": ', ','));
+  const period = Number(places.value(', "period": ', ','));
+  const entryType = places.value(', "entryType": "', '"');
+  places.at++;
+  const reference = places.maybe('reference');
+  const fiscalYear = places.value(', "fiscalYear": "', '"');
+  const description = places.value('", "description": "', '"');
+  const entryMethod = places.value('", "entryMethod": "', '"');
+  const journalCode = places.value('", "journalCode": "', '"');
+  const effectiveDate = places.value('", "effectiveDate": "', '"');
+  places.at++;
+  const requestedDate = places.maybe('requestedDate');
+  stored += `}], "number": ${number}, "period": ${period}, "entryType": "${entryType}"${reference}, "fiscalYear": "${fiscalYear}", "description": "${description}", "entryMethod": "${entryMethod}", "journalCode": "${journalCode}", "effectiveDate": "${effectiveDate}"${requestedDate}}`;
   if (stored !== text || !Number.isSafeInteger(number) || !Number.isSafeInteger(period)) return undefined;
   canonical = `{"description":"${description}","effectiveDate":"${effectiveDate}","entryMethod":"${entryMethod}","entryType":"${entryType}","fiscalYear":"${fiscalYear}","journalCode":"${journalCode}","lines":[${canonical}],"number":${number},"period":${period}`;
-  if (reference !== undefined) canonical += `,"reference":"${valueIn(reference)}"`;
-  if (requestedDate !== undefined) canonical += `,"requestedDate":"${valueIn(requestedDate)}"`;
   const data: Record<string, unknown> = {
     description,
     effectiveDate,
@@ -176,24 +141,46 @@ export function readPlainEntry(text: string): PlainEntry | undefined {
     number,
     period,
   };
-  if (reference !== undefined) data.reference = valueIn(reference);
-  if (requestedDate !== undefined) data.requestedDate = valueIn(requestedDate);
+  if (reference !== '') {
+    data.reference = valueIn(reference);
+    canonical += `,"reference":"${data.reference}"`;
+  }
+  if (requestedDate !== '') {
+    data.requestedDate = valueIn(requestedDate);
+    canonical += `,"requestedDate":"${data.requestedDate}"`;
+  }
   return { data, canonical: `${canonical}}` };
+}
+
+/** Goes through a text from value to value. What is not found makes a text that is not the stored one, so nobody has to ask. */
+class Places {
+  constructor(
+    private readonly text: string,
+    public at: number,
+  ) {}
+
+  /** What stands between `lead`, which is taken to stand here, and `end`, before which it stops. */
+  value(lead: string, end: string): string {
+    const begin = this.at + lead.length;
+    this.at = this.text.indexOf(end, begin);
+    return this.text.slice(begin, this.at);
+  }
+
+  /** `, "name": "value"` where it stands here, behind which it stops; else nothing. */
+  maybe(name: string): string {
+    const lead = `, "${name}": "`;
+    if (!this.text.startsWith(lead, this.at)) return '';
+    const begin = this.at;
+    this.at = this.text.indexOf('"', begin + lead.length) + 1;
+    return this.text.slice(begin, this.at);
+  }
 }
 
 const closingBrace = 125;
 /** In the order in which PostgreSQL prints them, behind accountId. */
 const seldomInLine = ['reference', 'baseAmount', 'description'] as const;
 
-/** `, "name": "value"` where it stands at this place. */
-function memberAt(text: string, at: number, name: string): string | undefined {
-  const before = `, "${name}": "`;
-  return text.startsWith(before, at) ? text.slice(at, text.indexOf('"', at + before.length) + 1) : undefined;
-}
-
-function valueIn(member: string | undefined): string | undefined {
-  return member?.slice(member.indexOf(': "') + 3, -1);
-}
+const valueIn = (member: string): string | undefined => (member === '' ? undefined : member.slice(member.indexOf(': "') + 3, -1));
 
 /** Canonical text of an event's metadata without userId. */
 export function canonicalMetadata(metadata: Json): string {
