@@ -6,7 +6,7 @@
  * their resource. Newer releases of Node.js have no such property and are left alone.
  *
  * Measured (2 cores, Node 20.20, 64 connections): an empty POST 60–90 µs with the property, 38–52 µs without; of our own requests
- * 8 KB each no longer outlive them, and a scavenge takes 10–16 ms instead of 25–45.
+ * 6 KB each no longer outlive them, and a scavenge takes 10–16 ms instead of 25–45.
  */
 import { AsyncResource } from 'node:async_hooks';
 
