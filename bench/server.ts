@@ -160,8 +160,7 @@ export class BenchServer {
  * with zeros by whoever comes first to its end (PostgreSQL manual, wal_init_zero, wal_recycle). So they are made before the first case.
  */
 async function settle(admin: Client): Promise<void> {
-  for (let megabyte = 0; megabyte < walAheadMb; megabyte++)
-    await admin.query("SELECT pg_logical_emit_message(false, 'bench', repeat('x', 1048576))");
+  await admin.query("SELECT pg_logical_emit_message(false, 'bench', repeat('x', 1048576)) FROM generate_series(1, $1::int4)", [walAheadMb]);
   await admin.query('CHECKPOINT');
 }
 

@@ -57,9 +57,9 @@ export function whole(text: string): number {
 const several = (text: string, known: readonly string[] = []): readonly string[] => [...known, text];
 
 async function run(book: string, { json, follow, user, type, ...options }: Options, command: Command): Promise<void> {
+  const { isDate } = await import('#domain');
   const { from, to } = options;
-  const day = /^\d{4}-\d\d-\d\d$/;
-  if (from !== undefined && to !== undefined && day.test(from) && day.test(to) && from > to)
+  if (isDate(from) && isDate(to) && from > to)
     command.error(`error: --from ${from} lies after --to ${to}: no event is of such a date`, { exitCode: 2 });
   const { untilSignal } = await import('#ledger');
   const output = new Output();

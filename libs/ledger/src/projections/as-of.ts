@@ -9,9 +9,8 @@
  * months before its month and the days up to D, or from the nearer end: its month less the days after D, its year less the months
  * after that. Batches are cut (`cutEvery`), so that what lies between the last row and P is little.
  *
- * Measured at 1,000,000 lines of one account in long batches, against what was here before (loose index scans, rows at batch ends
- * only), interleaved on a machine that others used too (p50; SELECT 1 takes 0.05 ms): any day 1.28 instead of 1.84 ms, as known at
- * any position 1.12 instead of 3.89, both 1.35 instead of 4.29. A seek of running_totals takes 12 µs, of which more than half
+ * Measured at 1,000,000 lines of one account in long batches (p50 on a slow Intel Xeon, bench/results/2026-11-26T03-23-55.json): any
+ * day 1.44 ms, as known at any position 0.99, both 1.40; ten times as many lines take 0.99 to 1.21 times as long. A seek of running_totals takes 12 µs, of which more than half
  * goes to the rows beside it in its index page: an index scan checks them all, and columns after a text have no fixed place.
  */
 import {
