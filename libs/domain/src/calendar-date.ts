@@ -12,7 +12,8 @@ const form = /^\d{4}-\d{2}-\d{2}$/;
 const lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
 
-function daysInMonth(year: number, month: number): number {
+/** Days of a month, 1..12, in the Gregorian calendar; 0 for a month that does not exist. */
+export function daysInMonth(year: number, month: number): number {
   const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
   return month === 2 && leap ? 29 : (lengths[month - 1] ?? 0);
 }

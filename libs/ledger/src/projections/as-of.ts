@@ -19,6 +19,7 @@ import {
   accountReducer,
   addDays,
   type CalendarDate,
+  daysInMonth,
   type EntryLine,
   firstDate,
   fromMinor,
@@ -374,12 +375,10 @@ function partsUpTo(asOfDate: CalendarDate, nearer: boolean): Parts {
     return whole;
   };
   const two = (n: number): string => String(n).padStart(2, '0');
-  const wholeMonth = upTo('D', day, daysIn(year, month), (n) => `${year}-${two(month)}-${two(n)}`);
+  const wholeMonth = upTo('D', day, daysInMonth(year, month), (n) => `${year}-${two(month)}-${two(n)}`);
   const wholeYear = upTo('M', wholeMonth ? month : month - 1, 12, (n) => `${year}-${two(n)}-01`);
   return { year: `${wholeYear ? year : year - 1}-01-01`, kinds, starts, signs };
 }
-
-const daysIn = (year: number, month: number): number => new Date(Date.UTC(year, month, 0)).getUTCDate();
 
 /**
  * One account's balance, in one statement and so in one snapshot: the head H, the cursor C, the totals at `base`, and what was
