@@ -16,6 +16,7 @@ import { get, type HttpReply, type HttpService, post, startHttpService } from '.
 import { checkBook } from '../support/ledgers';
 import { shuffled } from '../support/postings';
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy';
+import { report } from '../support/workload';
 
 const soak = process.env.SOAK === '1';
 const rounds = soak ? 5 : 1;
@@ -289,7 +290,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  process.stdout.write(`${JSON.stringify({ suite: 'idempotency', seed, rounds, ...tally })}\n`);
+  report('idempotency', { seed, rounds, ...tally });
   await Promise.all([one.stop(), two.stop()]);
   await Promise.all([toService.close(), toDatabase.close()]);
   await admin.end();

@@ -24,6 +24,7 @@ export interface DigestKeys {
   readonly two: Int32Array;
 }
 
+/** Keys of the operating system's random source: one per unit of a block, one per unit of a bucket, one for the length. */
 export const drawKeys = (): DigestKeys => ({
   one: randomFillSync(new Int32Array(2 * blockUnits + 1)),
   two: randomFillSync(new Int32Array(2 * blockUnits + 1)),
@@ -45,9 +46,7 @@ export class Digests {
   private two = 0;
   rows = 0;
 
-  /**
-   * @param head no position should be higher; those that are share the last range
-   */
+  /** @param head no position should be higher; those that are share the last range */
   constructor(
     private readonly keys: DigestKeys,
     head: number,
@@ -98,6 +97,7 @@ export class Digests {
     return ranges;
   }
 
+  /** Leaves the two hashes of a part of a text in `one` and `two`. @param keysFrom where the keys of its first unit are */
   private hash(text: string, from: number, to: number, keysFrom: number): void {
     const { one: oneKeys, two: twoKeys } = this.keys;
     // The length counts as a unit: a text that goes on differs from one that ends.
