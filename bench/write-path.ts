@@ -59,7 +59,7 @@ export const writeCases: readonly WriteCase[] = [
 ];
 
 /** Events that projections may be behind before callers have to wait: about a second of writing. */
-const lagMax = 30_000;
+const lagMax = 15_000;
 const accountsUsual = 10_000;
 const accountsMany = 1_000_000;
 /** Room for 5 % of a million accounts, as BookMemory counts an account with one currency and a code of 14 characters (700 bytes). */
