@@ -1,9 +1,9 @@
 /**
  * Digests of rows, to compare many of them in any order: sums of keyed hashes, one per range of positions. Equal sets of rows have
  * equal digests in whatever order they came. Whoever changes a row knows this code but not the keys, which are drawn for each run:
- * a row is hashed twice by a sum of its UTF-16 units, each times a random key of its own (multilinear hashing modulo 2^32, whose upper
- * 17 bits are strongly universal for units of 16 bits; Lemire and Kaser, "Strongly universal string hashing is fast", 2014), so that
- * two different texts have equal hashes once in 2^34 runs, whatever they are. What is added up is mixed first: sums are
+ * a row is hashed twice by a sum of its bytes (UTF-8), each times a random key of its own (multilinear hashing modulo 2^32, whose upper
+ * 25 bits are strongly universal for units of 8 bits; Lemire and Kaser, "Strongly universal string hashing is fast", 2014), so that
+ * two different texts have equal hashes once in 2^50 runs, whatever they are. What is added up is mixed first: sums are
  * linear, and two rows that trade a digit must not cancel. A row has two parts, since three rows of running totals differ
  * in their bucket alone: what they have in common is hashed once.
  */
@@ -13,10 +13,10 @@ import { randomFillSync } from 'node:crypto';
 export const rangeSize = 8_192;
 const rangeOf = (position: number): number => Math.floor(position / rangeSize);
 
-/** Units that have keys of their own; longer texts are hashed block by block. */
-const blockUnits = 1_024;
+/** Bytes that have keys of their own; longer texts are hashed block by block. */
+const blockBytes = 1_024;
 /** Where the keys of buckets begin: those of the texts before them must not be theirs too. */
-const bucketKeys = blockUnits;
+const bucketKeys = blockBytes;
 
 /** The keys of one run, the same for both sides of a comparison. */
 export interface DigestKeys {
@@ -24,10 +24,10 @@ export interface DigestKeys {
   readonly two: Int32Array;
 }
 
-/** Keys of the operating system's random source: one per unit of a block, one per unit of a bucket, one for the length. */
+/** Keys of the operating system's random source: one per byte of a block, one per byte of a bucket, one for the length. */
 export const drawKeys = (): DigestKeys => ({
-  one: randomFillSync(new Int32Array(2 * blockUnits + 1)),
-  two: randomFillSync(new Int32Array(2 * blockUnits + 1)),
+  one: randomFillSync(new Int32Array(2 * blockBytes + 1)),
+  two: randomFillSync(new Int32Array(2 * blockBytes + 1)),
 });
 
 /** Buckets whose hashes are remembered; then they are forgotten and made again. */
@@ -53,7 +53,7 @@ export class Digests {
   ) {
     this.first = new Int32Array(rangeOf(head) + 2);
     this.second = new Int32Array(this.first.length);
-    this.hash('', 0, 0, 0);
+    this.hash('', 0);
     this.textOne = this.one;
     this.textTwo = this.two;
   }
@@ -61,7 +61,7 @@ export class Digests {
   /** A row whose text is `text` and `bucket` together; `bucket` may be empty. */
   add(position: number, text: string, bucket: string): void {
     if (text !== this.text) {
-      this.hash(text, 0, text.length, 0);
+      this.hash(text, 0);
       this.text = text;
       this.textOne = this.one;
       this.textTwo = this.two;
@@ -70,7 +70,7 @@ export class Digests {
       let known = this.buckets.get(bucket);
       if (known === undefined) {
         if (this.buckets.size >= bucketsMax) this.buckets.clear();
-        this.hash(bucket, 0, bucket.length, bucketKeys);
+        this.hash(bucket, bucketKeys);
         known = { one: this.one, two: this.two };
         this.buckets.set(bucket, known);
       }
@@ -80,12 +80,12 @@ export class Digests {
     this.sum(position, bucket !== '', this.textOne, this.textTwo);
   }
 
-  /** The same for a row in one text, whose bucket begins at `cut`; there is none where `cut` is its length. */
-  addWhole(position: number, row: string, cut: number): void {
-    this.hash(row, 0, cut, 0);
+  /** The same for a row that came as bytes, whose bucket begins at `cut`; there is none where `cut` is `end`. */
+  addBytes(position: number, row: Uint8Array, cut: number, end: number): void {
+    this.hashBytes(row, 0, cut, 0);
     const { one, two } = this;
-    if (cut < row.length) this.hash(row, cut, row.length, bucketKeys);
-    this.sum(position, cut < row.length, one, two);
+    if (cut < end) this.hashBytes(row, cut, end, bucketKeys);
+    this.sum(position, cut < end, one, two);
   }
 
   /** The ranges in which the two sets of rows differ. */
@@ -97,23 +97,45 @@ export class Digests {
     return ranges;
   }
 
-  /** Leaves the two hashes of a part of a text in `one` and `two`. @param keysFrom where the keys of its first unit are */
-  private hash(text: string, from: number, to: number, keysFrom: number): void {
+  /** Leaves the two hashes of a text in `one` and `two`. @param keysFrom where the keys of its first byte are */
+  private hash(text: string, keysFrom: number): void {
     const { one: oneKeys, two: twoKeys } = this.keys;
-    // The length counts as a unit: a text that goes on differs from one that ends.
-    let one = Math.imul(oneKeys[2 * blockUnits] as number, to - from);
-    let two = Math.imul(twoKeys[2 * blockUnits] as number, to - from);
-    for (let start = from; start < to; start += blockUnits) {
-      const end = Math.min(start + blockUnits, to);
+    const { length } = text;
+    let one = Math.imul(oneKeys[2 * blockBytes] as number, length);
+    let two = Math.imul(twoKeys[2 * blockBytes] as number, length);
+    let units = length > blockBytes ? 128 : 0;
+    for (let index = 0; units < 128 && index < length; index++) {
+      const unit = text.charCodeAt(index);
+      units |= unit;
+      one = (one + Math.imul(oneKeys[index + keysFrom] as number, unit)) | 0;
+      two = (two + Math.imul(twoKeys[index + keysFrom] as number, unit)) | 0;
+    }
+    if (units < 128) {
+      this.one = one;
+      this.two = two;
+    } else {
+      // Not one byte per unit, or more than one block.
+      const bytes = Buffer.from(text, 'utf8');
+      this.hashBytes(bytes, 0, bytes.length, keysFrom);
+    }
+  }
+
+  private hashBytes(bytes: Uint8Array, from: number, to: number, keysFrom: number): void {
+    const { one: oneKeys, two: twoKeys } = this.keys;
+    // The length counts as a byte: a text that goes on differs from one that ends.
+    let one = Math.imul(oneKeys[2 * blockBytes] as number, to - from);
+    let two = Math.imul(twoKeys[2 * blockBytes] as number, to - from);
+    for (let start = from; start < to; start += blockBytes) {
+      const end = Math.min(start + blockBytes, to);
       const shift = keysFrom - start;
       if (start > from) {
         one = mixed(one);
         two = mixed(two);
       }
       for (let index = start; index < end; index++) {
-        const unit = text.charCodeAt(index);
-        one = (one + Math.imul(oneKeys[index + shift] as number, unit)) | 0;
-        two = (two + Math.imul(twoKeys[index + shift] as number, unit)) | 0;
+        const byte = bytes[index] as number;
+        one = (one + Math.imul(oneKeys[index + shift] as number, byte)) | 0;
+        two = (two + Math.imul(twoKeys[index + shift] as number, byte)) | 0;
       }
     }
     this.one = one;

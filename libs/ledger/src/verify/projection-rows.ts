@@ -3,11 +3,12 @@
  * them. A row of running_totals is compared by what it adds to the row before it
  * in its bucket, so that no bucket has to be remembered.
  */
+import { copyText } from './copy-text';
 import { type Minor, minorText, plus } from './minor-units';
 
 export type ProjectedTable = 'entries' | 'account_lines' | 'running_totals' | 'account_versions';
 
-/** Each projection table, the projection that writes it, and its rows as texts that begin with the position. */
+/** Each projection table, the projection that writes it, and its rows in the text format of COPY; they begin with the position. */
 export const projectedTables: Readonly<
   Record<ProjectedTable, { readonly projection: string; readonly columns: string; readonly from: string }>
 > = {
@@ -48,11 +49,18 @@ export interface ProjectedLine {
   readonly minor: Minor;
   readonly scale: number;
   /** The account itself where it is at hand: found again without reading its id. */
-  readonly account?: object | undefined;
+  readonly account?: SumHolder | undefined;
+}
+
+/** An account, as far as its sum is found there: a map of ten thousand costs a look into cold memory for each line. */
+interface SumHolder {
+  /** Of the part of a batch at hand. */
+  sum: Sum | undefined;
 }
 
 /** What one account has received in one currency on one date, in the batch at hand. */
-interface Sum {
+export interface Sum {
+  readonly holder: SumHolder | undefined;
   readonly accountId: string;
   readonly currency: string;
   readonly date: string;
@@ -67,10 +75,14 @@ interface Sum {
 const totalsEvery = 128;
 
 export class ProjectionRows {
-  /** Of the part of a batch at hand, by account. */
-  private readonly sums = new Map<object | string, Sum>();
+  /** Of the part of a batch at hand, one per account. */
+  private readonly sums: Sum[] = [];
+  /** Accounts that came without their holders, by id. */
+  private readonly holders = new Map<string, SumHolder>();
   /** Where that part ends, unless its batch ends before. */
   private partEnd = 0;
+  private fiscalYear = '';
+  private fiscalYearText = '';
   private date = '';
   private buckets: readonly string[] = [];
 
@@ -82,20 +94,28 @@ export class ProjectionRows {
     this.partEnd = position + ((totalsEvery - (position % totalsEvery)) % totalsEvery);
     const { number, effectiveDate, journalCode, fiscalYear, entryType, reference } = posted;
     const date = String(effectiveDate);
-    const row = `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${fiscalYear}\t${entryType}`;
-    this.emit('entries', position, reference === undefined ? row : `${row}\t${reference}`, '');
-    for (const { line, accountId, side, currency, amount, minor, scale, account = accountId } of lines) {
+    const label = fiscalYear === this.fiscalYear ? this.fiscalYearText : this.copiedYear(String(fiscalYear));
+    const referenceText = copyText(reference as string | undefined);
+    this.emit(
+      'entries',
+      position,
+      `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${label}\t${entryType}\t${referenceText}`,
+      '',
+    );
+    for (const { line, accountId, side, currency, amount, minor, scale, account } of lines) {
       const debit = side === 'debit';
       this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`, '');
-      let sum = this.sums.get(account);
+      const holder = account ?? this.holderOf(accountId);
+      let { sum } = holder;
       if (sum === undefined) {
-        sum = { accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
-        this.sums.set(account, sum);
+        sum = { holder, accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
+        holder.sum = sum;
+        this.sums.push(sum);
       } else if (sum.date !== date || sum.currency !== currency) {
         sum.others ??= [];
         let other = sum.others.find((known) => known.date === date && known.currency === currency);
         if (other === undefined) {
-          other = { accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
+          other = { holder: undefined, accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
           sum.others.push(other);
         }
         sum = other;
@@ -107,7 +127,22 @@ export class ProjectionRows {
 
   /** An account after a change that is not a line. @param state as jsonb text */
   account(position: number, accountId: string, code: string, state: string): void {
-    this.emit('account_versions', position, `${position}\t${accountId}\t${code}\t${state}`, '');
+    this.emit('account_versions', position, `${position}\t${accountId}\t${copyText(code)}\t${copyText(state)}`, '');
+  }
+
+  private holderOf(accountId: string): SumHolder {
+    let holder = this.holders.get(accountId);
+    if (holder === undefined) {
+      holder = { sum: undefined };
+      this.holders.set(accountId, holder);
+    }
+    return holder;
+  }
+
+  private copiedYear(label: string): string {
+    this.fiscalYear = label;
+    this.fiscalYearText = copyText(label);
+    return this.fiscalYearText;
   }
 
   /** No entry before `position` is to come: what ends before it ends where it must, because its batch goes on. */
@@ -122,8 +157,9 @@ export class ProjectionRows {
 
   /** One row per account, currency and year, month and day that was touched since the part before it. */
   private endPart(last: number): void {
-    if (this.sums.size === 0) return;
-    for (const sum of this.sums.values()) {
+    if (this.sums.length === 0) return;
+    for (const sum of this.sums) {
+      if (sum.holder !== undefined) sum.holder.sum = undefined;
       const row = `${last}\t${sum.accountId}\t`;
       if (sum.others === undefined) {
         const text = `${row}${sum.currency}${amounts(sum)}`;
@@ -141,7 +177,7 @@ export class ProjectionRows {
         for (const total of starts.values()) this.emit('running_totals', last, `${row}${total.currency}${amounts(total)}`, total.bucket);
       }
     }
-    this.sums.clear();
+    this.sums.length = 0;
   }
 
   /** Year, month and day of a date, as they end a row; made once per date. */

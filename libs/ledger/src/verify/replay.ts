@@ -20,7 +20,7 @@ import { canonicalJson, definitionOf, type EventDefinition, upcast } from '#even
 import { bookStreamId, catalogue } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type Minor, minorText, minus, plus, readAmount, smallest } from './minor-units';
-import { type ProjectedLine, ProjectionRows } from './projection-rows';
+import { type ProjectedLine, ProjectionRows, type Sum } from './projection-rows';
 import type { Receipts } from './receipts';
 import { bookProblem, entryProblem, metadataProblem, shapeProblem } from './shapes';
 import { canonicalEntry, canonicalMetadata, hasPlainNumbers, jsonbText, readPlainEntry } from './stored-json';
@@ -70,7 +70,7 @@ export function readEvent(row: string): ReadEvent {
 }
 
 /** An integer as PostgreSQL prints it; exact to 15 digits without making a text of it. */
-export function wholeAt(row: string, from: number, to: number): number {
+function wholeAt(row: string, from: number, to: number): number {
   if (to - from > 15 || to === from) return Number(row.slice(from, to));
   let value = 0;
   for (let index = from; index < to; index++) {
@@ -127,6 +127,8 @@ export interface ReplayedAccount {
   versionBefore: number;
   /** As the chart shows it. */
   view: Json;
+  /** Kept here by ProjectionRows. */
+  sum: Sum | undefined;
 }
 
 /** The last numbers of one fiscal year. */
@@ -529,6 +531,7 @@ export class BookReplay {
         totals: [],
         ...before,
         view,
+        sum: undefined,
       };
       this.accounts.set(streamId, account);
       this.takeCode(event, code, true);

@@ -1,8 +1,8 @@
 /**
- * Rows of a long answer, read ahead. Hides SQL cursors and node-pg's row objects: a statement selects one text per row, and a
- * chunk of them comes as an array of strings while the server makes the next one. All cursors share one connection and its
- * snapshot, so that what they show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes
- * however large its rows are.
+ * Rows of a long answer. Hides SQL cursors, COPY and node-pg's row objects. Through a cursor a statement selects one text per row,
+ * and a chunk of them comes as an array of strings while the server makes the next one: so several answers are read side by
+ * side. Through COPY one answer comes as bytes, row by row. All share one connection and its snapshot, so that what they
+ * show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes however large its rows are.
  */
 import type { ClientBase, Connection, DatabaseError, QueryResult, QueryResultRow, Submittable } from 'pg';
 
@@ -11,12 +11,14 @@ interface DataRow {
   readonly fields: readonly (string | null)[];
 }
 
+/** Longer than any sort of a big table; the pool's own patience is for queries of the service. */
+const longestTimeout = 2 ** 31 - 1;
+
 /** FETCH by the simple protocol, which leaves out objects, types and parsers: a row of text costs a third of a query's row. */
 class Fetch implements Submittable {
   readonly rows: string[] = [];
   readonly done: Promise<string[]>;
-  /** Longer than any sort of a big table; the pool's own patience is for queries of the service. */
-  readonly query_timeout = 2 ** 31 - 1;
+  readonly query_timeout = longestTimeout;
   /** The pool's client wraps it to stop its own timer; it hears of the end there. */
   callback: (error?: Error) => void = () => {};
   private resolve: (rows: string[]) => void = () => {};
@@ -56,6 +58,57 @@ class Fetch implements Submittable {
   }
 }
 
+/** COPY … TO STDOUT; the server sends one message per row (PostgreSQL manual, "COPY Operations"). */
+class CopyOut implements Submittable {
+  readonly done: Promise<void>;
+  readonly query_timeout = longestTimeout;
+  callback: (error?: Error) => void = () => {};
+  private resolve: () => void = () => {};
+  private reject: (error: unknown) => void = () => {};
+  private failed = false;
+  private failure: unknown;
+
+  constructor(
+    private readonly select: string,
+    private readonly use: (row: Buffer) => void,
+  ) {
+    this.done = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  submit(connection: Connection): void {
+    connection.query(`COPY (${this.select}) TO STDOUT`);
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    if (this.failed) return;
+    try {
+      this.use(chunk);
+    } catch (error) {
+      // Thrown from here it would reach nobody who waits; the rest of the rows has to come before the connection is free again.
+      this.failed = true;
+      this.failure = error;
+    }
+  }
+
+  handleCommandComplete(): void {}
+
+  handleError(error: DatabaseError): void {
+    this.failed = true;
+    this.failure = error;
+    this.callback(error);
+    this.reject(error);
+  }
+
+  handleReadyForQuery(): void {
+    this.callback();
+    if (this.failed) this.reject(this.failure);
+    else this.resolve();
+  }
+}
+
 const rowsMax = 3_000;
 /** Entries may have a megabyte each: the first chunks are small, until it is known how large the rows are. */
 const rowsAtFirst = 50;
@@ -82,6 +135,14 @@ export class Snapshot {
   async eachRow(select: string, use: (row: string) => void): Promise<void> {
     const cursor = await this.rows(select);
     for (let rows = await cursor.chunk(); rows.length > 0; rows = await cursor.chunk()) for (const row of rows) use(row);
+  }
+
+  /**
+   * The rows of a SELECT in the text format of COPY (copy-text.ts), as they come; nothing is read ahead of `use`.
+   * @param use told the bytes of each row with the newline at its end, which are another row's once it returns
+   */
+  copy(select: string, use: (row: Buffer) => void): Promise<void> {
+    return this.inTurn(() => this.client.query(new CopyOut(select, use)).done);
   }
 
   literal(text: string): string {

@@ -207,6 +207,10 @@ export function jsonbText(value: unknown): string {
 }
 
 function byLengthThenBytes(a: string, b: string): number {
+  // Names of ours are ASCII, where a unit is a byte; only others are looked at as bytes.
+  if (ascii.test(a) && ascii.test(b)) return a.length - b.length || (a < b ? -1 : 1);
   const [first, second] = [Buffer.from(a), Buffer.from(b)];
   return first.length - second.length || first.compare(second);
 }
+
+const ascii = /^[\0-\x7f]*$/;

@@ -6,20 +6,12 @@ import { createHash } from 'node:crypto';
 import { accountReducer, bookReducer } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
+import { copyValue } from './copy-text';
 import { type Digests, rangeSize } from './digests';
 import { type Check, type Findings, shown } from './findings';
 import { readAmount } from './minor-units';
 import { type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables } from './projection-rows';
-import {
-  type BookReplay,
-  eventText,
-  instantOf,
-  type ReadEvent,
-  type ReplayedAccount,
-  readEvent,
-  versionOfNumbers,
-  wholeAt,
-} from './replay';
+import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
 import type { Snapshot } from './rows';
 import { jsonbText } from './stored-json';
 
@@ -230,7 +222,7 @@ const keyColumns: Readonly<Record<ProjectedTable, readonly number[]>> = {
 
 const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): string => {
   const { columns, from } = projectedTables[table];
-  return `SELECT concat_ws(E'\\t', ${columns}) AS row_text, position FROM ${from}`.replaceAll('$book', snapshot.literal(bookId));
+  return `SELECT ${columns} FROM ${from}`.replaceAll('$book', snapshot.literal(bookId));
 };
 
 /** `\tY\t2024-01-01`; the dates that entries may have, 1900 to 2199, are of this length. */
@@ -238,9 +230,23 @@ const bucketLength = 13;
 
 /** Adds up the rows that are there. */
 export async function digestRows(snapshot: Snapshot, table: ProjectedTable, bookId: string, digests: Digests): Promise<void> {
-  const select = `SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r`;
   const tail = table === 'running_totals' ? bucketLength : 0;
-  await snapshot.eachRow(select, (row) => digests.addWhole(wholeAt(row, 0, row.indexOf('\t')), row, Math.max(0, row.length - tail)));
+  await snapshot.copy(selectRows(snapshot, table, bookId), (row) => {
+    const end = row.length - 1;
+    digests.addBytes(positionOf(row), row, Math.max(0, end - tail), end);
+  });
+}
+
+/** The integer before the first tab; NaN where there is none. */
+function positionOf(row: Buffer): number {
+  let value = 0;
+  for (let index = 0; index < row.length; index++) {
+    const byte = row[index] as number;
+    if (byte === 9 && index > 0) return value;
+    if (byte < 48 || byte > 57) break;
+    value = value * 10 + (byte - 48);
+  }
+  return Number(row.toString('utf8').split('\t', 1)[0]);
 }
 
 /** Names the rows that differ, in ranges of positions whose digests differ. */
@@ -256,7 +262,8 @@ export async function compareRanges(
   const inRange = (position: number): boolean => wanted.has(Math.floor(position / rangeSize));
   const expected = await expectedRows(snapshot, table, bookId, cursor, ranges, inRange);
   const actual = new Map<string, string>();
-  await snapshot.eachRow(`SELECT row_text FROM (${selectRows(snapshot, table, bookId)}) AS r ORDER BY position, row_text`, (text) => {
+  await snapshot.copy(`${selectRows(snapshot, table, bookId)} ORDER BY 1, 2, 3`, (row) => {
+    const text = row.toString('utf8', 0, row.length - 1);
     const position = Number(text.slice(0, text.indexOf('\t')));
     if (inRange(position) || position > cursor || position < 1) actual.set(keyOf(table, text), text);
   });
@@ -393,13 +400,17 @@ const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
 
 function valuesOf(table: ProjectedTable, text: string): string {
   const values = text.split('\t');
-  return values.flatMap((value, index) => (keyColumns[table].includes(index) ? [] : [`${names[table][index]} ${shown(value)}`])).join(', ');
+  return values
+    .flatMap((value, index) => (keyColumns[table].includes(index) ? [] : [`${names[table][index]} ${shown(copyValue(value))}`]))
+    .join(', ');
 }
 
 function differing(table: ProjectedTable, is: string, should: string): string {
   const [there, made] = [is.split('\t'), should.split('\t')];
   const columns = names[table].flatMap((name, index) =>
-    there[index] === made[index] ? [] : [`${name} is ${shown(there[index])}, the events make it ${shown(made[index])}`],
+    there[index] === made[index]
+      ? []
+      : [`${name} is ${shown(copyValue(there[index] ?? ''))}, the events make it ${shown(copyValue(made[index] ?? ''))}`],
   );
   return columns.join('; ');
 }
