@@ -246,6 +246,9 @@ describe('startEmbeddedPostgres', () => {
     const again = await startElsewhere(true);
     again.script.process.kill('SIGKILL');
     await again.script.ended;
+    // The server needs a moment to notice that a client is gone; until then it is still in use.
+    const sessions = `SELECT FROM pg_stat_activity WHERE application_name LIKE 'book-keeper/${again.script.process.pid}-%' AND pid <> pg_backend_pid()`;
+    for (let tries = 0; tries < 500 && (await ask(again.url, sessions)).length > 0; tries++) await sleep(10);
     await expect(before.stop()).resolves.toBe('stopped');
     expect(existsSync(postmasterPid())).toBe(false);
   });
