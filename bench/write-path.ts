@@ -58,8 +58,8 @@ export const writeCases: readonly WriteCase[] = [
   { name: 'uniform-million', pick: 'uniform', callers: 1_024, million: true },
 ];
 
-/** Events that projections may be behind before callers have to wait: about a second of writing. */
-const lagMax = 15_000;
+/** Events that projections may be behind before callers have to wait: five folds, and reached before a window begins. */
+export const lagMax = 15_000;
 const accountsUsual = 10_000;
 const accountsMany = 1_000_000;
 /** Room for 5 % of a million accounts, as BookMemory counts an account with one currency and a code of 14 characters (700 bytes). */

@@ -1,4 +1,5 @@
 /** What comes back from PostgreSQL as which JavaScript value, several hosts, pipelining, and what errors mean. */
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { Client } from 'pg';
 import { type TestDatabase, testDatabase } from '../../../test/support/database';
@@ -83,6 +84,32 @@ describe('connections', () => {
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
     expect((results[3] as PromiseFulfilledResult<{ rows: unknown[] }>).value.rows).toEqual([{ n: 1 }, { n: 2 }]);
     await writer.end();
+  });
+
+  /** Pages that a session has taken anew since it began (proc(5), stat, minflt). */
+  const pagesTaken = async (session: Client): Promise<number> => {
+    const { rows } = await session.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    return Number(readFileSync(`/proc/${rows[0]?.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[7]);
+  };
+  const linux = process.platform === 'linux' ? it : it.skip;
+
+  linux('keeps the memory of a large statement for the next one on a pipelined connection [needs: Linux]', async () => {
+    const sent = Array.from({ length: 6_000 }, (_, n) => JSON.stringify({ n, text: 'x'.repeat(400) }));
+    const taken = async (pipeline: boolean): Promise<number> => {
+      const session = await connect(database.appUrl, { pipeline });
+      const append = async (): Promise<void> => {
+        const { rows } = await session.query('SELECT count(*) AS n FROM unnest($1::jsonb[]) AS t', [sent]);
+        expect(rows).toEqual([{ n: 6_000 }]);
+      };
+      for (let n = 0; n < 5; n++) await append();
+      const before = await pagesTaken(session);
+      for (let n = 0; n < 5; n++) await append();
+      const pages = (await pagesTaken(session)) - before;
+      await session.end();
+      return pages / 5;
+    };
+    const [usual, writers] = [await taken(false), await taken(true)];
+    expect(writers).toBeLessThan(usual / 2);
   });
 
   describe('with several hosts', () => {

@@ -81,8 +81,6 @@ export class ProjectionRows {
   private readonly holders = new Map<string, SumHolder>();
   /** Where that part ends, unless its batch ends before. */
   private partEnd = 0;
-  private fiscalYear = '';
-  private fiscalYearText = '';
   private date = '';
   private buckets: readonly string[] = [];
 
@@ -94,7 +92,7 @@ export class ProjectionRows {
     this.partEnd = position + ((totalsEvery - (position % totalsEvery)) % totalsEvery);
     const { number, effectiveDate, journalCode, fiscalYear, entryType, reference } = posted;
     const date = String(effectiveDate);
-    const label = fiscalYear === this.fiscalYear ? this.fiscalYearText : this.copiedYear(String(fiscalYear));
+    const label = copyText(String(fiscalYear));
     const referenceText = copyText(reference as string | undefined);
     this.emit(
       'entries',
@@ -137,12 +135,6 @@ export class ProjectionRows {
       this.holders.set(accountId, holder);
     }
     return holder;
-  }
-
-  private copiedYear(label: string): string {
-    this.fiscalYear = label;
-    this.fiscalYearText = copyText(label);
-    return this.fiscalYearText;
   }
 
   /** No entry before `position` is to come: what ends before it ends where it must, because its batch goes on. */

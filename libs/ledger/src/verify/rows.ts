@@ -11,19 +11,19 @@ interface DataRow {
   readonly fields: readonly (string | null)[];
 }
 
-/** Longer than any sort of a big table; the pool's own patience is for queries of the service. */
-const longestTimeout = 2 ** 31 - 1;
-
-/** FETCH by the simple protocol, which leaves out objects, types and parsers: a row of text costs a third of a query's row. */
-class Fetch implements Submittable {
-  readonly rows: string[] = [];
-  readonly done: Promise<string[]>;
-  readonly query_timeout = longestTimeout;
+/**
+ * A statement by the simple protocol, which leaves out objects, types and parsers: a row of text costs a third of a query's row.
+ * `done` settles when the connection is free again.
+ */
+abstract class Statement<T> implements Submittable {
+  readonly done: Promise<T>;
+  /** Longer than any sort of a big table; the pool's own patience is for queries of the service. */
+  readonly query_timeout = 2 ** 31 - 1;
   /** The pool's client wraps it to stop its own timer; it hears of the end there. */
   callback: (error?: Error) => void = () => {};
-  private resolve: (rows: string[]) => void = () => {};
-  private reject: (error: Error) => void = () => {};
-  private failure: Error | undefined;
+  private resolve: (result: T) => void = () => {};
+  private reject: (error: unknown) => void = () => {};
+  private refused = false;
 
   constructor(private readonly text: string) {
     this.done = new Promise((resolve, reject) => {
@@ -37,75 +37,64 @@ class Fetch implements Submittable {
     connection.query(this.text);
   }
 
+  handleCommandComplete(): void {}
+
+  handleError(error: DatabaseError): void {
+    this.refused = true;
+    this.callback(error);
+    this.reject(error);
+  }
+
+  handleReadyForQuery(): void {
+    if (this.refused) return;
+    this.callback();
+    try {
+      this.resolve(this.result());
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+
+  /** What has come, once all of it is here. @throws what `done` shall fail with */
+  protected abstract result(): T;
+}
+
+class Fetch extends Statement<string[]> {
+  private readonly rows: string[] = [];
+
   handleRowDescription(): void {}
   handleDataRow({ fields }: DataRow): void {
     this.rows.push(fields[0] ?? '');
   }
-  handlePortalSuspended(): void {}
-  handleEmptyQuery(): void {}
-  handleCommandComplete(): void {}
 
-  handleError(error: DatabaseError): void {
-    this.failure = error;
-    this.callback(error);
-    this.reject(error);
-  }
-
-  handleReadyForQuery(): void {
-    if (this.failure !== undefined) return;
-    this.callback();
-    this.resolve(this.rows);
+  protected result(): string[] {
+    return this.rows;
   }
 }
 
 /** COPY … TO STDOUT; the server sends one message per row (PostgreSQL manual, "COPY Operations"). */
-class CopyOut implements Submittable {
-  readonly done: Promise<void>;
-  readonly query_timeout = longestTimeout;
-  callback: (error?: Error) => void = () => {};
-  private resolve: () => void = () => {};
-  private reject: (error: unknown) => void = () => {};
-  private failed = false;
-  private failure: unknown;
+class CopyOut extends Statement<void> {
+  private failure: { readonly error: unknown } | undefined;
 
   constructor(
-    private readonly select: string,
+    select: string,
     private readonly use: (row: Buffer) => void,
   ) {
-    this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-
-  submit(connection: Connection): void {
-    connection.query(`COPY (${this.select}) TO STDOUT`);
+    super(`COPY (${select}) TO STDOUT`);
   }
 
   handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
-    if (this.failed) return;
+    if (this.failure !== undefined) return;
     try {
       this.use(chunk);
     } catch (error) {
-      // Thrown from here it would reach nobody who waits; the rest of the rows has to come before the connection is free again.
-      this.failed = true;
-      this.failure = error;
+      // Thrown from here it would reach nobody who waits; and the other rows have to come before the connection is free again.
+      this.failure = { error };
     }
   }
 
-  handleCommandComplete(): void {}
-
-  handleError(error: DatabaseError): void {
-    this.failed = true;
-    this.failure = error;
-    this.callback(error);
-    this.reject(error);
-  }
-
-  handleReadyForQuery(): void {
-    this.callback();
-    if (this.failed) this.reject(this.failure);
-    else this.resolve();
+  protected result(): void {
+    if (this.failure !== undefined) throw this.failure.error;
   }
 }
 
@@ -140,6 +129,7 @@ export class Snapshot {
   /**
    * The rows of a SELECT in the text format of COPY (copy-text.ts), as they come; nothing is read ahead of `use`.
    * @param use told the bytes of each row with the newline at its end, which are another row's once it returns
+   * @throws what `use` throws, which ends the reading; what the driver throws
    */
   copy(select: string, use: (row: Buffer) => void): Promise<void> {
     return this.inTurn(() => this.client.query(new CopyOut(select, use)).done);

@@ -242,7 +242,7 @@ function positionOf(row: Buffer): number {
   let value = 0;
   for (let index = 0; index < row.length; index++) {
     const byte = row[index] as number;
-    if (byte === 9 && index > 0) return value;
+    if (byte === 9) return value;
     if (byte < 48 || byte > 57) break;
     value = value * 10 + (byte - 48);
   }
