@@ -2,9 +2,9 @@
 import * as fc from 'fast-check';
 import { escapeLiteral, type Pool } from 'pg';
 import { openPool } from '#postgres';
-import { copyText, copyValue } from '../../libs/ledger/src/verify/copy-text';
-import { Snapshot } from '../../libs/ledger/src/verify/rows';
-import { type TestDatabase, testDatabase } from '../support/database';
+import { type TestDatabase, testDatabase } from '../../../../test/support/database';
+import { copyText, copyValue } from './copy-text';
+import { Snapshot } from './rows';
 
 let database: TestDatabase;
 let pool: Pool;
