@@ -266,7 +266,7 @@ function nameOf(table: string, row: Readonly<Record<string, unknown>>): string {
     case 'projections.account_lines':
       return `projections.account_lines ${String(row.position)}/${String(row.line)}`;
     case 'projections.entries':
-      return `projections.entries ${String(row.position)}/`;
+      return `projections.entries ${String(row.position)}`;
     default:
       return `projections.account_versions ${String(row.position)}/${String(row.account_id)}`;
   }

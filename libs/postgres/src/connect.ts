@@ -266,14 +266,15 @@ async function prepareSession(client: ClientBase, options: Pick<ConnectOptions, 
 }
 
 /**
- * Once a chunk of 8 MB was taken and given back, glibc serves chunks below that size from its heap and keeps up to 16 MB at the top
+ * Once a chunk of 16 MB was taken and given back, glibc serves chunks below that size from its heap and keeps up to 32 MB at the top
  * of it (mallopt(3), M_MMAP_THRESHOLD: both thresholds follow the largest chunk that was freed). Before that a session gives back
- * what a statement took beyond some megabytes and takes it anew for the next one, page fault by page fault: of 140 to 185 us that
- * the backend spent per entry on ten thousand accounts 60 to 90 were these, on two hot ones, whose batches stay below, none
- * (AMD EPYC in a virtual machine where a fault costs microseconds; 2026-11-26). The work of a moment where memory is managed
- * in another way. OFFSET 0 keeps the planner from making the text beforehand.
+ * what a statement took beyond some megabytes and takes it anew for the next one, page fault by page fault: 133 to 185 us were
+ * what the backend spent per entry on ten thousand accounts without it, 75 to 109 with it; on two hot accounts, whose batches
+ * stay below, it changes nothing (AMD EPYC in a virtual machine where a fault costs microseconds; 2026-11-26). Half as much is
+ * enough for the largest batch on PostgreSQL 18, not on 15. Where memory is managed in another way it is the work of a moment.
+ * OFFSET 0 keeps the planner from making the text beforehand.
  */
-const keepMemory = "SELECT octet_length(repeat(repeat(' ', 1024), n)) FROM (SELECT 8192 AS n OFFSET 0) AS once";
+const keepMemory = "SELECT octet_length(repeat(repeat(' ', 1024), n)) FROM (SELECT 16384 AS n OFFSET 0) AS once";
 
 const TIMESTAMPTZ = /^(\d{4,})-(\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00$/;
 

@@ -269,7 +269,7 @@ export async function compareRanges(
   });
   const tell = (text: string, message: string): void => {
     const [position, ...key] = keyOf(table, text).split('\t');
-    const row = `projections.${table} ${position}/${key.join('/')}`;
+    const row = `projections.${table} ${[position, ...key].join('/')}`;
     findings.add(checkOf[table], `${row}: ${message}`, { position: Number(position), row });
   };
   for (const [key, text] of expected) {
