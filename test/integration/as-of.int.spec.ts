@@ -333,6 +333,35 @@ describe('the projector', () => {
     }
   });
 
+  it('looks again at a book that moved on while it was folded, without a hint and before the next sweep', async () => {
+    const bookId = 'moving';
+    const { builder, ledger } = await history(bookId, seed + 21, 5);
+    await fold(bookId);
+    await builder.batch();
+    const holder = await connect(database.adminUrl);
+    await holder.query('BEGIN');
+    await holder.query('SELECT FROM projections.cursors WHERE book_id = $1 FOR UPDATE', [bookId]);
+    const projector = new Projector(store, pool, { sweepMs: 3_600_000 });
+    projector.start();
+    await until(async () => {
+      const { rows } = await admin.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%projections.cursors%'`,
+      );
+      return rows.length > 0;
+    });
+    // The fold that waits has read the log already: this comes behind what it will write.
+    await builder.batch();
+    await ledger.close();
+    await holder.query('COMMIT');
+    await holder.end();
+    const { position } = await store.head(bookId);
+    try {
+      await until(async () => Math.min(...(await cursorsOf(bookId))) === position);
+    } finally {
+      await projector.stop();
+    }
+  });
+
   it('finds books by itself, tells its lag, and stops without leaving a fold half done', async () => {
     const bookId = 'swept';
     const { builder, ledger } = await history(bookId, seed + 9, 10);

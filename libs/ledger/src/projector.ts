@@ -89,8 +89,8 @@ interface Chunk {
   readonly folded: readonly (readonly (readonly unknown[])[])[];
 }
 
-/** done: nothing is left · more: there is · lost: another worker was faster. */
-type Turn = 'done' | 'more' | 'lost';
+/** done: there was nothing · caughtUp: what was there when the turn began is folded · more: there is more · lost: another worker was faster. */
+type Turn = 'done' | 'caughtUp' | 'more' | 'lost';
 
 export class Projector {
   /** Books that wait for a lane, first come first served. */
@@ -260,7 +260,9 @@ export class Projector {
     if (failed > 0) this.broken.set(bookId, { turns: failed, message });
     else this.broken.delete(bookId);
     if (turn === 'more') this.ready.add(bookId);
-    else if (turn === 'done') this.rest(bookId, restMs, false);
+    // A book that has just moved is likely to move again, and a worker of its own hears of that by no hint: until a turn finds
+    // nothing it does not wait for a sweep, which may be seconds away where the database is slow to answer.
+    else if (turn === 'done' || turn === 'caughtUp') this.rest(bookId, restMs, turn === 'caughtUp');
     else this.rest(bookId, (turn === 'lost' ? 100 : Math.min(5_000, 50 * 2 ** failed)) * (1 + Math.random()), true);
     this.fill();
   }
@@ -277,7 +279,7 @@ export class Projector {
 
   /**
    * Folds a book for one turn. start() calls it for every book that moved on; tests call it by hand.
-   * @returns 'done' when nothing is left that can be folded now
+   * @returns 'done' when there was nothing that can be folded now
    * @throws what the driver throws when the database does not answer; nothing is lost or folded twice by that
    */
   async fold(bookId: string): Promise<Turn> {
@@ -310,7 +312,7 @@ export class Projector {
       if (written === 'lost') return 'lost';
       if (written instanceof Stuck) return await this.fail(bookId, written);
       this.succeeded(bookId, group, to);
-      if (!more) return to < head ? 'more' : 'done';
+      if (!more) return to < head ? 'more' : 'caughtUp';
     }
   }
 
