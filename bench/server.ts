@@ -27,7 +27,8 @@ const settingsShown = [
   'jit',
 ];
 const durable = ['fsync', 'full_page_writes', 'synchronous_commit'];
-const login = 'book_keeper_bench';
+/** Not named as our roles are: whoever lists those on a server where a run was killed finds none of the bench. */
+const login = 'bench_login';
 
 /** A database that one case has for itself. */
 export interface BenchDatabase {
@@ -88,7 +89,7 @@ export class BenchServer {
     }
   }
 
-  /** Ends what is still open, drops every database of the run and stops the embedded server. */
+  /** Ends what is still open, drops every database and the login of the run and stops the embedded server. */
   stop(): Promise<void> {
     this.stopping ??= this.end();
     return this.stopping;
@@ -96,8 +97,11 @@ export class BenchServer {
 
   private async end(): Promise<void> {
     for (const database of this.open) await database.drop();
-    if (this.embedded === undefined)
+    if (this.embedded === undefined) {
       for (const name of this.templates) await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      // Its password is known to everybody.
+      await this.admin.query(`DROP ROLE ${login}`);
+    }
     await this.admin.end();
     await this.embedded?.stop();
     rmSync(this.directory, { recursive: true, force: true });
