@@ -219,16 +219,15 @@ export async function guard(recorded?: string): Promise<void> {
   }
   const { file, result } = last;
   const busy = await busyShare(3_000);
-  const bound = guardBound(busy);
   console.log(
-    `against ${file}: a ratio may fall to ${bound} of what is recorded (others take ${Math.round(busy * 100)} % of ${cpus().length} cores)`,
+    `against ${file}: a ratio may fall to ${guardBound(busy, false)} of what is recorded, one by the clock to ${guardBound(busy, true)} (others take ${Math.round(busy * 100)} % of ${cpus().length} cores)`,
   );
   const compare = (samples: readonly Sample[]): Comparison[] =>
     compareRatios(
       result.ratios,
       [...new Set(samples.map(({ round }) => round))].map((round) => ratiosOf(samples.filter((sample) => sample.round === round))),
     );
-  const isWorse = ({ share }: Comparison): boolean => share < bound;
+  const isWorse = ({ share, byClock }: Comparison): boolean => share < guardBound(busy, byClock);
   const options = { quick: true, names: [], rounds: attemptsMax, seconds: 1, lines: 0 };
   const { samples, failures } = await measured(
     options,
