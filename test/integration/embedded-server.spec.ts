@@ -253,6 +253,25 @@ describe('startEmbeddedPostgres', () => {
     expect(existsSync(postmasterPid())).toBe(false);
   });
 
+  it('is no other user to itself while its own session comes back', async () => {
+    const service = await start(true);
+    const [blocker, helper] = [await connect(service.url), await connect(service.url)];
+    const mine = await helper.query<{ pid: number; key: string }>(
+      `SELECT pid, ((classid::bigint << 32) | objid::bigint)::text AS key FROM pg_locks WHERE locktype = 'advisory' AND granted`,
+    );
+    const { pid, key } = mine.rows[0] ?? { pid: 0, key: '' };
+    // The session that comes back waits behind one that holds the lock alone.
+    const blocked = blocker.query('SELECT pg_advisory_lock($1)', [key]);
+    await helper.query('SELECT pg_terminate_backend($1)', [pid]);
+    await blocked;
+    const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
+    for (let tries = 0; tries < 500 && (await helper.query(waiting)).rows.length === 0; tries++) await sleep(10);
+    const stopped = service.stop();
+    await sleep(300);
+    await Promise.all([blocker.end(), helper.end()]);
+    await expect(stopped).resolves.toBe('stopped');
+  });
+
   it('does not hold a server that was started again on another port, where none of its connections lead', async () => {
     const before = await start();
     process.kill(before.pid, 'SIGKILL');

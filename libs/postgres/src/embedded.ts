@@ -161,6 +161,9 @@ type Socketed = Client & { ref(): void; unref(): void };
 class UserSession {
   private client: Client | undefined;
   private closed = false;
+  /** Set while a lost session comes back. */
+  private attempt: Promise<void> | undefined;
+  private leaving = false;
 
   private constructor(
     readonly url: string,
@@ -234,12 +237,19 @@ class UserSession {
    * start it again and our connections go on there. In both cases the lock is free for a stopper until we hold it anew.
    */
   private async registerAgain(): Promise<void> {
-    while (!this.closed && !this.client) {
-      const client = this.server() && (await UserSession.register(this.url, this.data).catch(() => undefined));
-      if (client && (this.closed || this.client)) await client.end();
-      else if (client) this.keep(client);
+    while (!this.leaving && !this.client) {
+      this.attempt ??= this.comeBack().finally(() => {
+        this.attempt = undefined;
+      });
+      await this.attempt;
       await sleep(REGISTER_PAUSE_MS, undefined, { ref: false });
     }
+  }
+
+  private async comeBack(): Promise<void> {
+    const client = this.server() && (await UserSession.register(this.url, this.data).catch(() => undefined));
+    if (client && this.closed) await client.end().catch(() => {});
+    else if (client) this.keep(client);
   }
 
   /**
@@ -249,6 +259,9 @@ class UserSession {
    *   does not answer the question
    */
   async letGo(): Promise<boolean> {
+    this.leaving = true;
+    // A second session of ours would hold the lock, or wait for it, like somebody else's.
+    await this.attempt;
     const client = this.client ?? (await UserSession.register(this.url, this.data));
     if (!client) return false;
     this.keep(client);
@@ -286,6 +299,7 @@ class UserSession {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.leaving = true;
     const { client } = this;
     this.client = undefined;
     await client?.end().catch(() => {});
