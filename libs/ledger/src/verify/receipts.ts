@@ -42,6 +42,9 @@ function readReceipt(row: string): ReadReceipt {
   };
 }
 
+/** Fingerprints by member as PostgreSQL prints them, nearly all of them: read in a third of the time that JSON.parse takes. */
+const plainFingerprints = /^\{"[^"\\]*": "[0-9a-f]{16}"(?:, "[^"\\]*": "[0-9a-f]{16}")*\}$/;
+
 const rowOf = ({ key, item }: ReadReceipt): string => `log.receipts key ${JSON.stringify(key)} item ${item}`;
 
 /** What a command leaves in the log, and how it is answered when it is carried out. */
@@ -194,7 +197,7 @@ export class Receipts {
   private checkForm(receipt: ReadReceipt): void {
     const { key, members } = receipt;
     if (!/^[\x20-\x7e]{1,255}$/.test(key)) this.tell(receipt, `key ${JSON.stringify(key)} is not 1 to 255 printable ASCII characters`);
-    if (members === undefined) return;
+    if (members === undefined || plainFingerprints.test(members)) return;
     const parsed = JSON.parse(members) as unknown;
     const texts = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? Object.values(parsed) : [undefined];
     if (!texts.every((text) => typeof text === 'string' && /^[0-9a-f]{16}$/.test(text)))
