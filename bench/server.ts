@@ -4,6 +4,7 @@
  * so that no case pays for the rows of another. Guarantees that a server which would forget what it acknowledged is refused,
  * and that the ledger comes in by a login with the rights of the service, not as superuser.
  */
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '
 
 const embeddedSettings = { shared_buffers: '512MB', min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
 /** Write-ahead log that a case uses at most before the next checkpoint gives its segments back. */
-const walAheadMb = 768;
+const walAheadMb = 1_280;
 /** What a result depends on and a reader cannot see from outside. */
 const settingsShown = [
   'fsync',
@@ -27,8 +28,9 @@ const settingsShown = [
   'jit',
 ];
 const durable = ['fsync', 'full_page_writes', 'synchronous_commit'];
-/** Not named as our roles are: whoever lists those on a server where a run was killed finds none of the bench. */
-const login = 'bench_login';
+/** Not named as our roles are, and of one run alone: one that was killed leaves a login that nobody knows the password of. */
+const login = `bench_${randomBytes(6).toString('hex')}`;
+const password = randomBytes(16).toString('hex');
 
 /** A database that one case has for itself. */
 export interface BenchDatabase {
@@ -43,6 +45,8 @@ export interface BenchDatabase {
 export class BenchServer {
   private readonly templates = new Set<string>();
   private readonly open = new Set<BenchDatabase>();
+  /** Names of databases that were made or begun, and not dropped. */
+  private readonly made = new Set<string>();
   private clones = 0;
   private stopping: Promise<void> | undefined;
 
@@ -50,43 +54,53 @@ export class BenchServer {
     private readonly url: string,
     /** On the database `postgres`. */
     readonly admin: Client,
-    readonly version: string,
-    readonly settings: Readonly<Record<string, string>>,
     private readonly embedded: EmbeddedPostgres | undefined,
     /** Empty, for files of the run; removed at the end. */
     readonly directory: string,
   ) {}
+
+  /** As `SELECT version()` says. */
+  version = '';
+  settings: Readonly<Record<string, string>> = {};
 
   /** @throws Error when the server does not keep what it acknowledges */
   static async start(): Promise<BenchServer> {
     const directory = mkdtempSync(join(tmpdir(), 'book-keeper-bench-'));
     const given = process.env.BENCH_DATABASE_URL;
     let embedded: EmbeddedPostgres | undefined;
+    let server: BenchServer | undefined;
     try {
       if (given === undefined)
         embedded = await startEmbeddedPostgres({ dir: join(directory, 'server'), durable: true, settings: embeddedSettings });
       const url = given ?? embedded?.url ?? '';
-      const admin = await connect(url);
-      if (embedded !== undefined) await settle(admin);
-      const version = (await admin.query<{ version: string }>('SELECT version()')).rows[0]?.version ?? '';
-      const { rows } = await admin.query<{ name: string; value: string }>(
-        'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1::text[])',
-        [`{${settingsShown.join(',')}}`],
-      );
-      const settings = Object.fromEntries(rows.map(({ name, value }) => [name, value]));
-      const off = durable.filter((name) => settings[name] !== 'on');
-      if (off.length > 0) throw new Error(`a bench on a server with ${off.join(', ')} off tells nothing; turn it on`);
-      await admin.query(`DO $$ BEGIN CREATE ROLE ${login} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`);
-      await admin.query(`ALTER ROLE ${login} PASSWORD '${login}'`);
-      const server = new BenchServer(url, admin, version, settings, embedded, directory);
+      const started = new BenchServer(url, await connect(url), embedded, directory);
+      server = started;
       // A server of ours must not outlive a run that was broken off; a second signal ends at once.
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop().finally(() => process.exit(130)));
-      return server;
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void started.stop().finally(() => process.exit(130)));
+      await started.prepare();
+      return started;
     } catch (error) {
-      await embedded?.stop();
-      rmSync(directory, { recursive: true, force: true });
+      if (server === undefined) {
+        await embedded?.stop();
+        rmSync(directory, { recursive: true, force: true });
+      }
+      await server?.stop();
       throw error;
     }
+  }
+
+  private async prepare(): Promise<void> {
+    const { admin } = this;
+    this.version = (await admin.query<{ version: string }>('SELECT version()')).rows[0]?.version ?? '';
+    const { rows } = await admin.query<{ name: string; value: string }>(
+      'SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1::text[])',
+      [`{${settingsShown.join(',')}}`],
+    );
+    this.settings = Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+    const off = durable.filter((name) => this.settings[name] !== 'on');
+    if (off.length > 0) throw new Error(`a bench on a server with ${off.join(', ')} off tells nothing; turn it on`);
+    await admin.query(`CREATE ROLE ${login} LOGIN PASSWORD '${password}'`);
+    if (this.embedded !== undefined) await settle(admin);
   }
 
   /** Ends what is still open, drops every database and the login of the run and stops the embedded server. */
@@ -95,16 +109,31 @@ export class BenchServer {
     return this.stopping;
   }
 
+  /** Goes on after what fails, and fails with the first of it. */
   private async end(): Promise<void> {
-    for (const database of this.open) await database.drop();
+    const problems: unknown[] = [];
+    const attempt = async (step: () => Promise<unknown> | undefined): Promise<void> => {
+      try {
+        await step();
+      } catch (error) {
+        problems.push(error);
+      }
+    };
+    for (const database of this.open) await attempt(() => database.drop());
     if (this.embedded === undefined) {
-      for (const name of this.templates) await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-      // Its password is known to everybody.
-      await this.admin.query(`DROP ROLE ${login}`);
+      for (const name of this.made) await attempt(() => this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+      await attempt(() => this.admin.query(`DROP ROLE IF EXISTS ${login}`));
     }
-    await this.admin.end();
-    await this.embedded?.stop();
+    await attempt(() => this.admin.end());
+    await attempt(() => this.embedded?.stop());
     rmSync(this.directory, { recursive: true, force: true });
+    if (problems.length > 0) throw problems[0];
+  }
+
+  /** Before a database is made: whoever stops the run then drops that too. */
+  private begin(name: string): void {
+    if (this.stopping !== undefined) throw new Error('the run was ended');
+    this.made.add(name);
   }
 
   /**
@@ -122,6 +151,7 @@ export class BenchServer {
       this.open.delete(empty);
     }
     const name = `${source}_${++this.clones}`;
+    this.begin(name);
     await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     await this.admin.query(`CREATE DATABASE ${name} TEMPLATE ${source}`);
     const clone = await this.opened(name);
@@ -131,6 +161,7 @@ export class BenchServer {
 
   /** A migrated database without a book. */
   async empty(name: string): Promise<BenchDatabase> {
+    this.begin(name);
     await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     await this.admin.query(`CREATE DATABASE ${name}`);
     await migrate(this.urlOf(name));
@@ -142,12 +173,13 @@ export class BenchServer {
     const url = new URL(this.urlOf(name));
     const database = {
       name,
-      url: Object.assign(url, { username: login, password: login }).href,
+      url: Object.assign(url, { username: login, password }).href,
       admin: await connect(this.urlOf(name)),
       drop: async (): Promise<void> => {
         if (!this.open.delete(database)) return;
         await database.admin.end();
         await this.admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+        this.made.delete(name);
       },
     };
     this.open.add(database);

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=64
+#!/usr/bin/env node
 /**
  * The command `book-keeper` from a clone, also a fresh one: installs and builds what is missing, then runs the CLI in this
  * very process, so that its signals, its exit status and its standard streams are the CLI's own.

@@ -24,10 +24,17 @@ it('drops its databases and its login, also those of a case that did not', async
     await server.database('spec', async () => {});
     await dropped.drop();
     const service = await connect(dropped.url.replace(dropped.name, 'bench_spec'));
-    expect((await service.query('SELECT session_user')).rows).toEqual([{ session_user: 'bench_login' }]);
+    expect((await service.query('SELECT session_user::text ~ $1 AS ours', ['^bench_[0-9a-f]{12}$'])).rows).toEqual([{ ours: true }]);
     await service.end();
     expect(await names()).toHaveLength(found.length + 3);
     await server.stop();
+    expect(await names()).toEqual(found);
+
+    // A run that is ended while a database is being made.
+    const ended = await BenchServer.start();
+    const making = ended.database('spec', async () => {});
+    await Promise.all([expect(making).rejects.toThrow(), ended.stop()]);
+    await expect(ended.empty('bench_late')).rejects.toThrow('the run was ended');
     expect(await names()).toEqual(found);
   } finally {
     if (before === undefined) delete process.env.BENCH_DATABASE_URL;

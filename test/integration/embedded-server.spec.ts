@@ -272,6 +272,15 @@ describe('startEmbeddedPostgres', () => {
     await expect(stopped).resolves.toBe('stopped');
   });
 
+  it.each(['SIGTERM', 'SIGKILL'] as const)('is ended by a user whose session has just ended by %s, unnoticed yet', async (signal) => {
+    const service = await start(true);
+    const mine = await ask<{ pid: number }>(service.url, `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted`);
+    process.kill(mine[0]?.pid ?? 0, signal);
+    // Nothing that arrives is looked at meanwhile.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    await expect(service.stop()).resolves.toBe('stopped');
+  });
+
   it('does not hold a server that was started again on another port, where none of its connections lead', async () => {
     const before = await start();
     process.kill(before.pid, 'SIGKILL');

@@ -76,6 +76,8 @@ const lanesMax = 2;
 const turnMs = 100;
 /** Milliseconds that a book rests once it is folded: under a steady load this makes fewer and fuller folds. */
 const restMs = 20;
+/** 20, 40, 80 and 160 ms: under load a book commits once in 50. */
+const looksMax = 4;
 const batchesPerFold = 1_000;
 /** More than a deadlock or a connection that was lost. */
 const brokenTurnsMin = 2;
@@ -99,6 +101,8 @@ export class Projector {
   private readonly resting = new Map<string, NodeJS.Timeout>();
   /** Books that were woken while they were active or resting. */
   private readonly again = new Set<string>();
+  /** How often books that moved were looked at since. */
+  private readonly looks = new Map<string, number>();
   /** Turns in a row in which a book could not be folded because of the database, and what that said last. */
   private readonly broken = new Map<string, { readonly turns: number; readonly message: string }>();
   /** By book and projection; retryAt by the clock that nobody turns. */
@@ -260,11 +264,21 @@ export class Projector {
     if (failed > 0) this.broken.set(bookId, { turns: failed, message });
     else this.broken.delete(bookId);
     if (turn === 'more') this.ready.add(bookId);
-    // A book that has just moved is likely to move again, and a worker of its own hears of that by no hint: until a turn finds
-    // nothing it does not wait for a sweep, which may be seconds away where the database is slow to answer.
-    else if (turn === 'done' || turn === 'caughtUp') this.rest(bookId, restMs, turn === 'caughtUp');
+    else if (turn === 'done' || turn === 'caughtUp') this.lookAgain(bookId, turn);
     else this.rest(bookId, (turn === 'lost' ? 100 : Math.min(5_000, 50 * 2 ** failed)) * (1 + Math.random()), true);
     this.fill();
+  }
+
+  /**
+   * A book that has just moved is likely to move again, and a worker of its own hears of that by no hint. It is looked at after
+   * pauses that double, several batches long together, before it is left to a sweep, which may be seconds away where the
+   * database is slow to answer.
+   */
+  private lookAgain(bookId: string, turn: 'done' | 'caughtUp'): void {
+    const looks = turn === 'caughtUp' ? 0 : (this.looks.get(bookId) ?? looksMax);
+    if (looks < looksMax) this.looks.set(bookId, looks + 1);
+    else this.looks.delete(bookId);
+    this.rest(bookId, looks < looksMax ? restMs * 2 ** looks : restMs, looks < looksMax);
   }
 
   private rest(bookId: string, ms: number, always: boolean): void {

@@ -66,6 +66,8 @@ const POLL_MS = 10;
 const REGISTER_PAUSE_MS = 100;
 /** How long sessions of processes that have just ended may need to disappear before they count as somebody's. */
 const GRACE_MS = 1_000;
+/** How long a server that has lost our session may take to answer whether others use it. */
+const ANSWER_MS = 10_000;
 /** How old an empty lock file may be while its server is still starting. */
 const EMPTY_LOCK_FILE_MS = 5_000;
 const LOG_KEPT_BYTES = 16 << 20;
@@ -262,8 +264,20 @@ class UserSession {
     this.leaving = true;
     // A second session of ours would hold the lock, or wait for it, like somebody else's.
     await this.attempt;
+    const deadline = Date.now() + ANSWER_MS;
+    for (;;) {
+      const alone = await this.isAlone();
+      if (alone !== undefined) return alone;
+      // Our session was lost, or the server is recovering from the crash of another one.
+      if (Date.now() > deadline || !this.server()) return false;
+      await sleep(POLL_MS * 5);
+    }
+  }
+
+  /** @returns undefined when the server did not answer */
+  private async isAlone(): Promise<boolean | undefined> {
     const client = this.client ?? (await UserSession.register(this.url, this.data));
-    if (!client) return false;
+    if (!client) return undefined;
     this.keep(client);
     (client as Socketed).ref();
     try {
@@ -278,8 +292,10 @@ class UserSession {
         await sleep(POLL_MS * 5);
       }
     } catch (error) {
-      if (isConnectionLost(error)) return false;
-      throw error;
+      if (!isConnectionLost(error)) throw error;
+      this.client = undefined;
+      await client.end().catch(() => {});
+      return undefined;
     }
   }
 
