@@ -130,10 +130,17 @@ export class BenchServer {
     if (problems.length > 0) throw problems[0];
   }
 
-  /** Before a database is made: whoever stops the run then drops that too. */
-  private begin(name: string): void {
-    if (this.stopping !== undefined) throw new Error('the run was ended');
-    this.made.add(name);
+  /** @throws Error when the run was ended; nothing is made then that the end has not dropped or will not drop */
+  private async create(name: string, like = ''): Promise<void> {
+    const begin = (): void => {
+      if (this.stopping !== undefined) throw new Error('the run was ended');
+      this.made.add(name);
+    };
+    begin();
+    await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    // The end sends its own DROP behind what is under way, on the same connection.
+    begin();
+    await this.admin.query(`CREATE DATABASE ${name} ${like}`);
   }
 
   /**
@@ -151,9 +158,7 @@ export class BenchServer {
       this.open.delete(empty);
     }
     const name = `${source}_${++this.clones}`;
-    this.begin(name);
-    await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    await this.admin.query(`CREATE DATABASE ${name} TEMPLATE ${source}`);
+    await this.create(name, `TEMPLATE ${source}`);
     const clone = await this.opened(name);
     await clone.admin.query('CHECKPOINT');
     return clone;
@@ -161,9 +166,7 @@ export class BenchServer {
 
   /** A migrated database without a book. */
   async empty(name: string): Promise<BenchDatabase> {
-    this.begin(name);
-    await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    await this.admin.query(`CREATE DATABASE ${name}`);
+    await this.create(name);
     await migrate(this.urlOf(name));
     await this.admin.query(`GRANT book_keeper_app TO ${login}`);
     return this.opened(name);

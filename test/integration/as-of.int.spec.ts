@@ -362,6 +362,23 @@ describe('the projector', () => {
     }
   });
 
+  it('looks at a book that it has folded four times more, and then leaves it to hints and sweeps', async () => {
+    const bookId = 'looked-at';
+    const { ledger } = await history(bookId, seed + 22, 3);
+    await ledger.close();
+    const projector = new Projector(store, pool, { sweepMs: 3_600_000 });
+    const looks = jest.spyOn(projector, 'fold');
+    const ofBook = (): number => looks.mock.calls.filter(([looked]) => looked === bookId).length;
+    projector.start();
+    try {
+      await until(async () => ofBook() >= 5);
+      await sleep(500);
+      expect(ofBook()).toBe(5);
+    } finally {
+      await projector.stop();
+    }
+  });
+
   it('finds books by itself, tells its lag, and stops without leaving a fold half done', async () => {
     const bookId = 'swept';
     const { builder, ledger } = await history(bookId, seed + 9, 10);

@@ -269,7 +269,7 @@ async function prepareSession(client: ClientBase, options: Pick<ConnectOptions, 
  * Once a chunk of 16 MB was taken and given back, glibc serves chunks below that size from its heap and keeps up to 32 MB at the top
  * of it (mallopt(3), M_MMAP_THRESHOLD: both thresholds follow the largest chunk that was freed). Before that a session gives back
  * what a statement took beyond some megabytes and takes it anew for the next one, page fault by page fault: 133 to 185 us were
- * what the backend spent per entry on ten thousand accounts without it, 75 to 109 with it; on two hot accounts, whose batches
+ * what the backend spent per entry on ten thousand accounts without it, 75 to 118 with it; on two hot accounts, whose batches
  * stay below, it changes nothing (AMD EPYC in a virtual machine where a fault costs microseconds; 2026-11-26). Half as much is
  * enough for the largest batch on PostgreSQL 18, not on 15. Where memory is managed in another way it is the work of a moment.
  * OFFSET 0 keeps the planner from making the text beforehand.
