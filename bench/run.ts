@@ -224,15 +224,16 @@ export async function guard(recorded?: string): Promise<void> {
   // From its samples: a ratio that the guard knows only now was measured then too.
   const recordedRatios = ratiosOf(result.samples);
   const busy = await busyShare(3_000);
+  const bound = guardBound(busy);
   console.log(
-    `against ${file}: a ratio may fall to ${guardBound(busy, false)} of what is recorded, one by the clock to ${guardBound(busy, true)} (others take ${Math.round(busy * 100)} % of ${cpus().length} cores)`,
+    `against ${file}: a ratio may fall to ${bound} of what is recorded (others take ${Math.round(busy * 100)} % of ${cpus().length} cores)`,
   );
   const compare = (samples: readonly Sample[]): Comparison[] =>
     compareRatios(
       recordedRatios,
       [...new Set(samples.map(({ round }) => round))].map((round) => ratiosOf(samples.filter((sample) => sample.round === round))),
     );
-  const isWorse = ({ share, byClock }: Comparison): boolean => share < guardBound(busy, byClock);
+  const isWorse = ({ share }: Comparison): boolean => share < bound;
   const options = { quick: true, names: [], rounds: attemptsMax, seconds: 1, lines: 0 };
   const { samples, failures } = await measured(
     options,

@@ -68,25 +68,26 @@ export class BenchServer {
     const directory = mkdtempSync(join(tmpdir(), 'book-keeper-bench-'));
     const given = process.env.BENCH_DATABASE_URL;
     let embedded: EmbeddedPostgres | undefined;
-    let server: BenchServer | undefined;
+    let server: BenchServer;
     try {
       if (given === undefined)
         embedded = await startEmbeddedPostgres({ dir: join(directory, 'server'), durable: true, settings: embeddedSettings });
       const url = given ?? embedded?.url ?? '';
-      const started = new BenchServer(url, await connect(url), embedded, directory);
-      server = started;
-      // A server of ours must not outlive a run that was broken off; a second signal ends at once.
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void started.stop().finally(() => process.exit(130)));
-      await started.prepare();
-      return started;
+      server = new BenchServer(url, await connect(url), embedded, directory);
     } catch (error) {
-      if (server === undefined) {
-        await embedded?.stop();
-        rmSync(directory, { recursive: true, force: true });
-      }
-      await server?.stop();
+      await embedded?.stop();
+      rmSync(directory, { recursive: true, force: true });
       throw error;
     }
+    // A server of ours must not outlive a run that was broken off; a second signal ends at once.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.stop().finally(() => process.exit(130)));
+    try {
+      await server.prepare();
+    } catch (error) {
+      await server.stop().catch(() => {}); // what came first is what is wrong
+      throw error;
+    }
+    return server;
   }
 
   private async prepare(): Promise<void> {

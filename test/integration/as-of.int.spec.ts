@@ -372,6 +372,7 @@ describe('the projector', () => {
     projector.start();
     try {
       await until(async () => ofBook() >= 5);
+      // Longer than the pause after the last of them, if they went on doubling.
       await sleep(500);
       expect(ofBook()).toBe(5);
     } finally {

@@ -266,8 +266,11 @@ describe('startEmbeddedPostgres', () => {
     await blocked;
     const waiting = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
     for (let tries = 0; tries < 500 && (await helper.query(waiting)).rows.length === 0; tries++) await sleep(10);
+    expect((await helper.query(waiting)).rows).toHaveLength(1);
     const stopped = service.stop();
+    // Time for a second session of its own to come and wait too, which is what must not happen.
     await sleep(300);
+    expect((await helper.query(waiting)).rows).toHaveLength(1);
     await Promise.all([blocker.end(), helper.end()]);
     await expect(stopped).resolves.toBe('stopped');
   });
