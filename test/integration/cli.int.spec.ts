@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { connect } from '#postgres';
+import { startScript } from '../support/cli';
 import { emptyDatabase, type TestDatabase, testDatabase } from '../support/database';
 import {
   add,
@@ -137,6 +138,11 @@ describe('book-keeper', () => {
     const { code, stderr, stdout } = await run(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(says);
+  });
+
+  it.each(['--help', 'keys list', 'verify'])('%s ends as it would when its reader has gone already', async (words) => {
+    const script = `{ $BOOK_KEEPER ${words}; echo "ended with $?" >&2; } | true`;
+    expect((await startScript(script, opened.environment).ended).stderr).toBe('ended with 0\n');
   });
 
   it('starts without loading the ledger', async () => {

@@ -5,8 +5,11 @@
 import { CommanderError } from 'commander';
 import { exitCodeOf, tell, usageExitCode } from './errors';
 import { program } from './program';
+import { whenReaderGoes } from './terminal';
 
 async function main(): Promise<void> {
+  // Whatever the verb does, it does without a reader too.
+  whenReaderGoes(process.stdout, () => {});
   try {
     await program().parseAsync();
   } catch (error) {

@@ -22,15 +22,20 @@ export function paint(colour: Colour, text: string): string {
   return wanted ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text;
 }
 
+/** Without anybody who listens, a write to a reader who has gone would end the process with a stack trace. */
+export function whenReaderGoes(stream: NodeJS.WriteStream, then: () => void): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    then();
+  });
+}
+
 export class Output {
   /** Aborted when the reader has gone. */
   readonly closed = new AbortController();
 
   constructor(private readonly stream: NodeJS.WriteStream = process.stdout) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      this.closed.abort();
-    });
+    whenReaderGoes(stream, () => this.closed.abort());
   }
 
   /** Writes, and waits as long as the reader has not taken what was written before. */
