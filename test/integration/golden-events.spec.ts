@@ -20,6 +20,10 @@ import {
   type JournalState,
   journalEvents,
   journalReducer,
+  type RateEvent,
+  type RatesState,
+  rateEvents,
+  ratesReducer,
 } from '#domain';
 import {
   canonicalJson,
@@ -32,7 +36,7 @@ import {
   upcast,
 } from '#event-store';
 
-const catalogue: EventCatalogue = { ...bookEvents, ...accountEvents, ...journalEvents };
+const catalogue: EventCatalogue = { ...bookEvents, ...accountEvents, ...journalEvents, ...rateEvents };
 
 /** Recorded when the file was made. A file that no longer has this hash was changed: restore it. */
 const hashes: Record<string, string> = {
@@ -51,6 +55,12 @@ const hashes: Record<string, string> = {
   'AccountCredited.v1': '1b1a7a00d8aad7f91a0a4d0429cac32d461893aca6220af4f283730ee1a5fde9',
   'JournalEntryPosted.v1': 'ebf209fb6fbd078634c63e92c1abe22dbbd548773f2c3041514b459ae133bcf7',
   'JournalEntryReversed.v1': 'f1c13d7bc40908efe0ee985fd9143d34684734517c755f6a6f7fa87ff1a16f2a',
+  'PeriodClosed.v2': '61ee92a4d7f22f0a06b8941eb39db282b3fe15234530d16be30af1d2266eefd8',
+  'PeriodReopeningRequested.v1': '9b33d912bb98c7d68ceb3a87c540403a6f0c1ae0b61984602c3ce883a2b823d0',
+  'PeriodReopeningDeclined.v1': '9c962a096bd4356ce8867d7a46a9f65bef16fccff7e10211114585699112c0ea',
+  'PeriodReopened.v1': 'bc6a6d7708b5a76932b72185dc3432709c7baeee339369e8e6263fd050f55adc',
+  'AccountDesignated.v1': '3057bc1e608528590b3cf5be80f6203158e05c47b554eff170e47842d0da0e8b',
+  'ExchangeRateRecorded.v1': '81cc25aec62fbd7431eba3e2390dde799e53463e4c47943ae462e2a33155a769',
 };
 
 interface Golden {
@@ -98,20 +108,29 @@ describe('golden events', () => {
     let book: BookState | undefined;
     let account: AccountState | undefined;
     let entry: JournalState | undefined;
+    let rates: RatesState | undefined;
     for (const event of log) {
       const folded = { type: event.eventType, data: upcast(catalogue, event) };
       const { aggregateType } = definitionOf(catalogue, event.eventType);
       if (aggregateType === 'Book') book = bookReducer.evolve(book, folded as unknown as BookEvent);
       else if (aggregateType === 'Account') account = accountReducer.evolve(account, folded as unknown as AccountEvent, event.streamId);
+      else if (aggregateType === 'ExchangeRates') rates = ratesReducer.evolve(rates, folded as unknown as RateEvent);
       else entry = journalReducer.evolve(entry, folded as unknown as JournalEvent);
-      const state = aggregateType === 'Book' ? book : aggregateType === 'Account' ? account : entry;
+      const states: Record<string, { version: number } | undefined> = {
+        Book: book,
+        Account: account,
+        ExchangeRates: rates,
+        Journal: entry,
+      };
+      const state = states[aggregateType];
       expect(state?.version).toBe(event.version);
     }
     expect(book).toMatchObject({
       name: 'Müller & Söhne “Gold” 金',
       fx: 'tracked',
       currencies: { EUR: 2 },
-      closedPeriods: ['2026/1'],
+      periods: { '2026/1': { status: 'hard_closed' } },
+      designated: { rounding: '0198c0de-0000-7000-8000-000000000100' },
       calendar: 'given',
       journals: [{ journalCode: 'SALES' }],
       fiscalYears: [{ label: '2026', periods: [{ no: 1 }, { no: 2 }, { no: 3, kind: 'adjustment' }] }],
@@ -123,6 +142,13 @@ describe('golden events', () => {
       currencies: ['EUR', 'USD'],
       limits: [{ currency: 'EUR', min: '-100.00', max: '5000' }],
       totals: [{ currency: 'EUR', scale: 2, debit: 10_000n, credit: 10_000n }],
+    });
+    expect(rates).toEqual({
+      from: 'USD',
+      to: 'EUR',
+      rateType: 'spot',
+      version: 1,
+      rates: [{ date: '2026-06-30', source: 'ECB', value: '0.9192' }],
     });
     expect(entry).toMatchObject({
       reversedBy: '0198c0de-0000-7000-8000-000000000202',

@@ -10,6 +10,7 @@ import {
   type AccountEvent,
   type AccountPosted,
   type AccountState,
+  type Actor,
   accountEvents,
   accountReducer,
   type BookEvent,
@@ -18,15 +19,19 @@ import {
   bookEvents,
   bookReducer,
   type ChangeAccount,
+  type ClosePeriod,
   type CorrectEntry,
   changeAccount,
+  closePeriod,
   correctEntry,
   Decision,
   type DefineFiscalYear,
   type DefineJournal,
+  type DesignateAccount,
   type DomainEvent,
   defineFiscalYear,
   defineJournal,
+  designateAccount,
   type EnableCurrency,
   type ErrorCode,
   type ErrorDetails,
@@ -41,9 +46,19 @@ import {
   type OpenBook,
   openAccount,
   openBook,
+  type PeriodTally,
   type PostEntry,
+  pairKey,
   postEntry,
+  type RateEvent,
+  type RatePair,
+  type RatesState,
+  type RecordRates,
+  type ReopenPeriod,
   type ReverseEntry,
+  ratesReducer,
+  recordRates,
+  reopenPeriod,
   reverseEntry,
   type UncommittedEvent,
 } from '#domain';
@@ -60,6 +75,10 @@ export type DomainCommand =
   | DefineFiscalYear
   | DefineJournal
   | EnableCurrency
+  | DesignateAccount
+  | RecordRates
+  | ClosePeriod
+  | ReopenPeriod
   | OpenAccount
   | ChangeAccount
   | PostEntry
@@ -74,7 +93,12 @@ export interface Circumstances {
   readonly now?: number;
   /** Id of what is opened or posted; `new` when absent. A correction's replacement gets `ID-replacement`. */
   readonly id?: string;
+  /** `somebody`, who is no controller, when absent. */
+  readonly actor?: Actor;
 }
+
+export const somebody: Actor = { userId: 'somebody', isController: false };
+export const controller = (userId: string): Actor => ({ userId, isController: true });
 
 /** The stream of the Book in these specs. */
 const bookStream = 'book';
@@ -86,6 +110,7 @@ export class NaiveBook implements BookView {
   readonly events: GivenEvent[] = [];
   private accounts = new Map<string, AccountState>();
   private entries = new Map<string, JournalState>();
+  private rateStates = new Map<string, RatesState>();
   private bookState: BookState | undefined;
 
   constructor(events: readonly GivenEvent[] = []) {
@@ -117,6 +142,33 @@ export class NaiveBook implements BookView {
     return this.posted().filter((entry) => entry.fiscalYear === fiscalYear && entry.journalCode === journalCode).length;
   }
 
+  lastNumbers(fiscalYear: string): ReadonlyMap<string, number> {
+    const years = this.posted().filter((entry) => entry.fiscalYear === fiscalYear);
+    return new Map(years.map(({ journalCode, number }) => [journalCode, number]));
+  }
+
+  /** By summing what stands in the lines, in units of 10^-18, and no counter. */
+  tally(fiscalYear: string, period: number): PeriodTally {
+    const entries = this.posted().filter((entry) => entry.fiscalYear === fiscalYear && entry.period === period);
+    const debits = entries.flatMap(({ lines }) => lines).filter(({ side }) => side === 'debit');
+    const sums = [...new Set(entries.flatMap(({ lines }) => lines.map(({ currency }) => currency)))].map((currency) => {
+      const scale = this.bookState?.currencies[currency] ?? 0;
+      const sum = debits.filter((line) => line.currency === currency).reduce((total, { amount }) => total + atoms(amount), 0n);
+      return { currency, scale, debit: sum / 10n ** BigInt(18 - scale) };
+    });
+    const baseScale = this.bookState?.currencies[this.bookState.baseCurrency] ?? 0;
+    const base = debits.reduce((total, { baseAmount = '0' }) => total + atoms(baseAmount), 0n) / 10n ** BigInt(18 - baseScale);
+    return { entries: entries.length, sums, base: this.bookState?.fx === 'tracked' ? base : 0n };
+  }
+
+  rates(pair: RatePair): RatesState | undefined {
+    return this.rateStates.get(this.ratesStreamId(pair));
+  }
+
+  ratesStreamId(pair: RatePair): string {
+    return pairKey(pair);
+  }
+
   /** Every entry, in the order of posting. */
   posted(): (JournalEntryPosted & { readonly id: string; readonly position: number })[] {
     return this.events.flatMap(({ type, data, streamId }, index) =>
@@ -141,6 +193,7 @@ export class NaiveBook implements BookView {
     copy.events.push(...this.events);
     copy.accounts = new Map(this.accounts);
     copy.entries = new Map(this.entries);
+    copy.rateStates = new Map(this.rateStates);
     copy.bookState = this.bookState;
     for (const event of events) copy.fold(event);
     return copy;
@@ -151,6 +204,8 @@ export class NaiveBook implements BookView {
     if (Object.hasOwn(bookEvents, type)) this.bookState = freeze(bookReducer.evolve(this.bookState, event as unknown as BookEvent));
     else if (Object.hasOwn(accountEvents, type)) {
       this.accounts.set(streamId, freeze(accountReducer.evolve(this.accounts.get(streamId), event as unknown as AccountEvent, streamId)));
+    } else if (type === 'ExchangeRateRecorded') {
+      this.rateStates.set(streamId, freeze(ratesReducer.evolve(this.rateStates.get(streamId), event as unknown as RateEvent)));
     } else this.entries.set(streamId, freeze(journalReducer.evolve(this.entries.get(streamId), event as unknown as JournalEvent)));
     this.events.push({ streamId, type, data: event.data });
   }
@@ -213,7 +268,7 @@ export function given(...events: readonly (GivenEvent | readonly GivenEvent[])[]
 function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circumstances): readonly UncommittedEvent[] {
   const { today = '2026-07-05', id = 'new' } = circumstances;
   const now = circumstances.now ?? Date.parse(`${today}T12:00:00Z`) * 1_000;
-  const decision = new Decision(book);
+  const decision = new Decision(book, circumstances.actor ?? somebody);
   switch (command.type) {
     case 'OpenBook':
       openBook(decision, command, now);
@@ -226,6 +281,20 @@ function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circum
       break;
     case 'EnableCurrency':
       enableCurrency(decision, command);
+      break;
+    case 'DesignateAccount':
+      designateAccount(decision, command);
+      break;
+    case 'RecordRates':
+      recordRates(decision, command);
+      break;
+    case 'ClosePeriod':
+      closePeriod(decision, command);
+      break;
+    case 'RequestReopening':
+    case 'ApproveReopening':
+    case 'DeclineReopening':
+      reopenPeriod(decision, command);
       break;
     case 'OpenAccount':
       openAccount(decision, command, id);
@@ -242,14 +311,14 @@ function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circum
     default:
       changeAccount(decision, command);
   }
-  holdInvariants(book, decision.uncommitted);
+  holdInvariants(book, decision);
   holdCodes(book, decision);
   return decision.uncommitted;
 }
 
 // --- The invariants of every decision, a second time ---
 
-function holdInvariants(before: NaiveBook, events: readonly UncommittedEvent[]): void {
+function holdInvariants(before: NaiveBook, { uncommitted: events, actor }: Decision): void {
   const versions = new Map<string, number>();
   for (const { streamId, version } of events) {
     const expected = (versions.get(streamId) ?? before.versionOf(streamId)) + 1;
@@ -259,7 +328,7 @@ function holdInvariants(before: NaiveBook, events: readonly UncommittedEvent[]):
   const after = before.extendedBy(events);
   events.forEach((event, index) => {
     if (event.type === 'JournalEntryPosted') {
-      holdEntry(after, event.data as JournalEntryPosted);
+      holdEntry(before, after, event.data as JournalEntryPosted, actor);
       holdLegs(before, events, index);
       const { fiscalYear, journalCode, number } = event.data as JournalEntryPosted;
       const last = after.posted().filter((entry) => entry.fiscalYear === fiscalYear && entry.journalCode === journalCode);
@@ -280,7 +349,7 @@ function holdCodes(before: NaiveBook, { uncommitted, newCodes }: Decision): void
 }
 
 /** I1 and I2 by summing fractions of whole units: no scale, no minor units. */
-function holdEntry(after: NaiveBook, entry: JournalEntryPosted): void {
+function holdEntry(before: NaiveBook, after: NaiveBook, entry: JournalEntryPosted, actor: Actor): void {
   const book = after.book() as BookState;
   if (entry.lines.length < 2) broken('I1', 'fewer than two lines');
   const sums = new Map<string, bigint>();
@@ -301,9 +370,17 @@ function holdEntry(after: NaiveBook, entry: JournalEntryPosted): void {
   const year = book.fiscalYears.find(({ label }) => label === entry.fiscalYear);
   const period = year?.periods.find(({ no }) => no === entry.period);
   const { effectiveDate } = entry;
-  if (period?.kind !== 'normal' || effectiveDate < period.from || effectiveDate > period.to)
+  if (period === undefined || effectiveDate < period.from || effectiveDate > period.to)
     broken('I9', `${effectiveDate} is not in period ${entry.fiscalYear}/${entry.period}`);
-  if (book.closedPeriods.includes(`${entry.fiscalYear}/${entry.period}`)) broken('I9', `period of ${effectiveDate} is closed`);
+  const closed = before.events.filter(
+    ({ type, data }) =>
+      (type === 'PeriodClosed' || type === 'PeriodReopened') &&
+      (data as JournalEntryPosted).fiscalYear === entry.fiscalYear &&
+      (data as JournalEntryPosted).period === entry.period,
+  );
+  const last = closed.at(-1);
+  const level = last?.type === 'PeriodClosed' ? (last.data as { level: string }).level : 'none';
+  if (level === 'hard' || (level === 'soft' && !actor.isController)) broken('I9', `period of ${effectiveDate} is closed`);
 }
 
 /** I15: exactly one account event per line, in line order, right behind its entry; totals add up from the account's events. */
@@ -386,6 +463,10 @@ export const onBook = <T extends BookEvent['type']>(type: T, data: Extract<BookE
   type,
   data,
 });
+
+/** A period that was closed, with whatever was in it. */
+export const closed = (fiscalYear: string, period: number, level: 'soft' | 'hard' = 'hard'): GivenEvent =>
+  onBook('PeriodClosed', { fiscalYear, period, level, position: 1, entries: 0, totals: [], numbers: [] });
 
 /** The fiscal year and calendar year, in twelve months. */
 export function calendarYear(year: number): GivenEvent {

@@ -3,6 +3,7 @@
  * the simulation holds the service against, so it shares nothing with it: no decider, no reducer, no SQL, no total that is
  * kept; balances are summed from the list each time. It says exactly which position, number and code each command must get.
  */
+import type { ChangeAccount } from '#domain';
 import type { Command } from '#ledger';
 
 type Side = 'debit' | 'credit';
@@ -211,7 +212,7 @@ export class Model {
     }
   }
 
-  private changeAccount(account: ModelAccount, command: Extract<Command, { account: string }>, wrong: string[]): Expected {
+  private changeAccount(account: ModelAccount, command: ChangeAccount, wrong: string[]): Expected {
     const from = this.position + 1;
     if (account.status === 'closed') wrong.push('account_closed');
     const become = (status: ModelAccount['status']) =>

@@ -13,17 +13,28 @@ import {
   type BookView,
   bookReducer,
   changeAccount,
+  closePeriod,
   correctEntry,
   Decision,
   defineFiscalYear,
   defineJournal,
+  designateAccount,
+  emptyTally,
   enableCurrency,
+  type JournalEntryPosted,
   type JournalState,
   journalReducer,
   LedgerError,
   openAccount,
   openBook,
+  type PeriodTally,
+  pairKey,
   postEntry,
+  type RatePair,
+  type RatesState,
+  ratesReducer,
+  recordRates,
+  reopenPeriod,
   reverseEntry,
   todayIn,
 } from '#domain';
@@ -31,16 +42,23 @@ import { canonicalJson, EventStore, instantMicros, instantText, leafHashOf, type
 import {
   type Answer,
   accountCodes,
+  addTally,
   bookStreamId,
   type Command,
   type CommandContext,
   catalogue,
   checkKey,
+  countersSnapshot,
+  countPosted,
+  emptyCounters,
   isRemembered,
   memberFingerprints,
   normalise,
   numbersStreamId,
   problemBody,
+  ratesStreamId,
+  type YearCounters,
+  yearCountersVersion,
 } from '#ledger';
 import { connect } from '#postgres';
 
@@ -72,6 +90,9 @@ class Loaded implements BookView {
   readonly codes = new Map<string, string>();
   readonly entries = new Map<string, JournalState>();
   readonly numbers = new Map<string, number>();
+  /** Counters by fiscal year. */
+  readonly years = new Map<string, YearCounters>();
+  readonly rateStates = new Map<string, RatesState>();
 
   constructor(
     readonly bookId: string,
@@ -96,6 +117,19 @@ class Loaded implements BookView {
   lastNumber(fiscalYear: string, journalCode: string): number {
     return this.numbers.get(`${fiscalYear}/${journalCode}`) ?? 0;
   }
+  lastNumbers(fiscalYear: string): ReadonlyMap<string, number> {
+    const own = [...this.numbers].filter(([key]) => key.slice(0, key.lastIndexOf('/')) === fiscalYear);
+    return new Map(own.map(([key, last]) => [key.slice(key.lastIndexOf('/') + 1), last]));
+  }
+  tally(fiscalYear: string, period: number): PeriodTally {
+    return this.years.get(fiscalYear)?.periods.get(period) ?? emptyTally;
+  }
+  rates(pair: RatePair): RatesState | undefined {
+    return this.rateStates.get(pairKey(pair));
+  }
+  ratesStreamId(pair: RatePair): string {
+    return ratesStreamId(this.bookId, pairKey(pair));
+  }
 
   accept(decision: Decision): void {
     this.position = decision.position;
@@ -104,6 +138,12 @@ class Loaded implements BookView {
     for (const [id, entry] of decision.entries) this.entries.set(id, entry);
     for (const [code, id] of decision.newCodes) this.codes.set(code, id);
     for (const { fiscalYear, journalCode, last } of decision.numbers) this.numbers.set(`${fiscalYear}/${journalCode}`, last);
+    for (const { fiscalYear, period, tally } of decision.tallies) {
+      const counters = this.years.get(fiscalYear) ?? emptyCounters();
+      addTally(counters, period, tally);
+      this.years.set(fiscalYear, counters);
+    }
+    for (const rates of decision.changedRates) this.rateStates.set(pairKey(rates), rates);
   }
 }
 
@@ -199,7 +239,7 @@ export class ReferenceLedger {
         continue;
       }
       await this.load(loaded, commanded.command);
-      const decision = new Decision(loaded);
+      const decision = new Decision(loaded, { userId: commanded.context.userId, isController: commanded.context.isController ?? false });
       let outcome: { status: number; body: string };
       try {
         outcome = this.decide(decision, commanded.command, recordedAt);
@@ -324,6 +364,12 @@ export class ReferenceLedger {
     for (const [code, id] of await this.store.streamsByName(bookId, accountCodes, codes)) loaded.codes.set(code, id);
     for (const code of codes) ids.add(loaded.accountIdByCode(code) ?? '');
     ids.delete('');
+    for (const id of Object.values(loaded.state?.designated ?? {})) ids.add(id);
+    for (const pair of pairsIn(command, loaded.state?.baseCurrency ?? '')) {
+      if (loaded.rates(pair) !== undefined) continue;
+      const rates = (await this.store.load(bookId, loaded.ratesStreamId(pair), ratesReducer, fold))?.state;
+      if (rates !== undefined) loaded.rateStates.set(pairKey(pair), rates);
+    }
     for (const id of ids) {
       if (loaded.account(id) !== undefined) continue;
       const account = (await this.store.load(bookId, id, accountReducer, fold))?.state;
@@ -341,6 +387,15 @@ export class ReferenceLedger {
       [loaded.bookId],
     );
     for (const { key, last } of rows) loaded.numbers.set(key, Number(last));
+    const posted = await this.client.query<{ data: JournalEntryPosted }>(
+      "SELECT data FROM log.events WHERE book_id = $1 AND event_type = 'JournalEntryPosted' ORDER BY position",
+      [loaded.bookId],
+    );
+    for (const { data } of posted.rows) {
+      const counters = loaded.years.get(data.fiscalYear) ?? emptyCounters();
+      countPosted(counters, data);
+      loaded.years.set(data.fiscalYear, counters);
+    }
   }
 
   // --- Deciding ---
@@ -383,6 +438,25 @@ export class ReferenceLedger {
       case 'EnableCurrency':
         enableCurrency(decision, command);
         return created({ code: command.code, scale: command.scale });
+      case 'DesignateAccount':
+        return created({ role: command.role, account: designateAccount(decision, command).code }, 200);
+      case 'RecordRates':
+        recordRates(decision, command);
+        return created({ recorded: command.rates.length });
+      case 'ClosePeriod': {
+        const closed = closePeriod(decision, command);
+        const { fiscalYear, period } = command;
+        return created({ fiscalYear, period, status: command.level === 'soft' ? 'soft_closed' : 'hard_closed', closed }, 200);
+      }
+      case 'RequestReopening':
+      case 'ApproveReopening':
+      case 'DeclineReopening': {
+        reopenPeriod(decision, command);
+        const { fiscalYear, period } = command;
+        const status = command.type === 'ApproveReopening' ? 'open' : 'soft_closed';
+        const reopening = command.type === 'RequestReopening' ? { requestedBy: decision.actor.userId } : undefined;
+        return created({ fiscalYear, period, status, reopening }, 200);
+      }
       case 'OpenAccount': {
         const accountId = id();
         openAccount(decision, command, accountId);
@@ -511,8 +585,16 @@ function codesIn(command: Command): string[] {
     case 'FreezeAccount':
     case 'UnfreezeAccount':
     case 'CloseAccount':
+    case 'DesignateAccount':
       return [command.account];
     default:
       return [];
   }
+}
+
+/** Every pair whose rate the command could ask for. */
+function pairsIn(command: Command, base: string): RatePair[] {
+  if (command.type === 'RecordRates') return [...command.rates];
+  const lines = 'lines' in command ? command.lines : command.type === 'PostEntries' ? command.entries.flatMap((entry) => entry.lines) : [];
+  return [...new Set(lines.map(({ currency }) => currency))].map((from) => ({ from, to: base, rateType: 'spot' }));
 }

@@ -11,12 +11,14 @@ import { AuditController } from './audit.controller';
 import { BooksController } from './books.controller';
 import { Commands, commandHandlers } from './commands';
 import { CompiledBodies } from './compiled-bodies';
+import { CurrenciesController } from './currencies.controller';
 import { describeApi, serveDocument } from './document';
 import { createAdapter, guardEdge } from './edge';
 import { EdgePipe } from './edge.pipe';
 import { HealthController } from './health.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
+import { PeriodsController } from './periods.controller';
 import { ProblemFilter } from './problem.filter';
 
 /** Nest tells each route and module of a start; that is for those who look for it. */
@@ -38,7 +40,15 @@ class AppModule {
         // Requests are logged at the edge, at a tenth of the cost of a child logger each.
         LoggerModule.forRoot({ pinoHttp: { logger: log }, forRoutes: [] }),
       ],
-      controllers: [BooksController, AccountsController, JournalEntriesController, AuditController, HealthController],
+      controllers: [
+        BooksController,
+        PeriodsController,
+        CurrenciesController,
+        AccountsController,
+        JournalEntriesController,
+        AuditController,
+        HealthController,
+      ],
       providers: [
         { provide: Service, useFactory: service },
         { provide: APP_FILTER, useClass: ProblemFilter },

@@ -16,7 +16,7 @@ import { emptyBody, type JsonBody, textProblem } from './strict-json';
 /** One operation of the API that changes a book. */
 export interface CommandRoute<B extends object> {
   readonly body: new () => B;
-  /** @param target account code or entry id of the path, where it has one */
+  /** @param target account code, entry id or period (`2026/6`) of the path, where it has one */
   readonly command: (body: B, target: string) => Command;
   /** Notes what exceeds the limits of the configuration; called with a valid body only. */
   readonly limit?: (body: B, limits: Service['config'], refusals: Refusals, sent: JsonBody) => void;
@@ -38,6 +38,12 @@ const commandTypes: readonly Command['type'][] = [
   'DefineFiscalYear',
   'DefineJournal',
   'EnableCurrency',
+  'DesignateAccount',
+  'RecordRates',
+  'ClosePeriod',
+  'RequestReopening',
+  'ApproveReopening',
+  'DeclineReopening',
   'OpenAccount',
   'RenameAccount',
   'ChangeAccountCode',
@@ -95,7 +101,7 @@ export class Commands {
   }
 
   private async carryOut<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const params = request.params as { readonly book?: string; readonly code?: string; readonly id?: string };
+    const params = request.params as PathParams;
     const refusals = new Refusals();
     const sent = (request.body as JsonBody | undefined) ?? emptyBody;
     const { value, finding } = sent;
@@ -108,7 +114,8 @@ export class Commands {
     if (code !== undefined) note(refusals, textProblem(code, 'the account code in the path'));
     refusals.throwFirst();
 
-    const command = route.command(body, code ?? params.id?.toLowerCase() ?? '');
+    const period = params.period === undefined ? undefined : `${params.year}/${params.period}`;
+    const command = route.command(body, code ?? params.id?.toLowerCase() ?? period ?? '');
     const book = command.type === 'OpenBook' ? command.id : existing(params);
     const answer = await this.execute(book, command, context);
     if (answer.status === 201 && route.location !== undefined) {
@@ -131,11 +138,23 @@ export class Commands {
   }
 }
 
-/** @throws LedgerError book_unknown | entry_unknown: what cannot be an id is the id of nothing */
-function existing({ book = '', id }: { readonly book?: string; readonly id?: string }): string {
+interface PathParams {
+  readonly book?: string;
+  readonly code?: string;
+  readonly id?: string;
+  readonly year?: string;
+  readonly period?: string;
+}
+
+/** @throws LedgerError book_unknown | entry_unknown | period_unknown: what cannot be an id is the id of nothing */
+function existing({ book = '', id, year, period }: PathParams): string {
   if (!bookIdForm.test(book)) throw new LedgerError('book_unknown', `there is no book ${book}`, { book });
   if (id !== undefined && !isUuid(id))
     throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${book}`, { entry: id });
+  if (period !== undefined && !/^[1-9]\d{0,2}$/.test(period))
+    throw new LedgerError('period_unknown', `there is no period ${year}/${period} in book ${book}; periods are numbered from 1`, {
+      fiscalYear: year ?? '',
+    });
   return book;
 }
 
@@ -159,6 +178,7 @@ function contextOf(request: FastifyRequest, refusals: Refusals): CommandContext 
   return {
     key,
     userId: request.caller.id,
+    isController: request.caller.scopes.includes('controller'),
     source: 'REST',
     correlationId: header(headers['x-correlation-id'], 'X-Correlation-Id', refusals) ?? request.id,
     onBehalfOf: header(headers['on-behalf-of'], 'On-Behalf-Of', refusals),

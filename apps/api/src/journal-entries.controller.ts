@@ -52,6 +52,7 @@ const entryRefusals: readonly ErrorCode[] = [
   'scale_exceeded',
   'amount_range',
   'base_amount_required',
+  'account_not_designated',
   'too_few_lines',
   'unbalanced',
   'no_fiscal_year',

@@ -11,6 +11,10 @@ import {
   entryMethods,
   entryTypes,
   linkRelations,
+  type OnClosedPeriod,
+  type OnImbalance,
+  onClosedPeriods,
+  onImbalances,
   type PostEntry,
   type Refusals,
   type linkRelations as Relations,
@@ -36,11 +40,12 @@ import {
   Text,
   Token,
   Uuid,
+  Whole,
 } from './members';
 import { Problem } from './operation';
 import type { JsonBody } from './strict-json';
 
-class RateBody {
+class LineRateBody {
   @Amount({ description: 'Units of base currency for one unit of the line’s currency.', example: '1.0875' })
   value!: string;
 
@@ -104,13 +109,14 @@ export class LineBody {
 
   @Amount({
     optional: true,
-    description: 'The amount in base currency; needed for other currencies where the book has fx=tracked.',
+    description:
+      'The amount in base currency. Where the book has fx=tracked a line in another currency is converted at its `rate` when this is left out, or at the spot rate that the book has.',
     example: '108.75',
   })
   baseAmount?: string;
 
-  @Nested(() => RateBody, { optional: true, description: 'The exchange rate behind the base amount.' })
-  rate?: RateBody;
+  @Nested(() => LineRateBody, { optional: true, description: 'The exchange rate behind the base amount.' })
+  rate?: LineRateBody;
 
   @Prose(1000, { optional: true, description: 'Text of the line.', example: 'Invoice 42' })
   description?: string;
@@ -221,6 +227,21 @@ export class EntryMembers {
   @EffectiveDate({ optional, description: 'The date that was asked for, when effectiveDate had to be another.' })
   requestedDate?: string;
 
+  @Whole(1, 400, {
+    optional,
+    description: 'Number of an adjustment period that the date lies in, such as a 13th one; else the entry goes to the normal period.',
+    example: 13,
+  })
+  adjustmentPeriod?: number;
+
+  @OneOf(onImbalances, {
+    optional,
+    description:
+      'currency_conversion: what debits and credits differ by in each currency is added, as marked lines, on the account designated for it.',
+    default: 'refuse',
+  })
+  onImbalance?: OnImbalance;
+
   @Listed(() => LinkBody, 100, { optional, description: 'Other entries that it has to do with.' })
   links?: readonly LinkBody[];
 
@@ -235,6 +256,14 @@ export class EntryMembers {
 }
 
 export class EntryBody extends EntryMembers {
+  @OneOf(onClosedPeriods, {
+    optional,
+    description:
+      'first_open_day: an entry whose date lies in a closed period is posted on the first open day, and `requestedDate` keeps the date.',
+    default: 'refuse',
+  })
+  onClosedPeriod?: OnClosedPeriod;
+
   @EffectiveDate({
     description: 'Posting date, chosen by the caller; earlier ones are welcome as long as their period is open.',
     example: '2026-01-15',

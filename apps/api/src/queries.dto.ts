@@ -1,10 +1,12 @@
 /** What can be asked in a query string, and what is answered: the shapes that Queries returns, told to OpenAPI. */
+
 import { ApiProperty } from '@nestjs/swagger';
 import { accountTypes, type EntryMethod, type EntryType, entryMethods, entryTypes } from '#domain';
 import { AccountLimit, Mapping } from './accounts.dto';
 import { FiscalYearShown, JournalShown, LegalEntity, Period } from './books.dto';
 import { EntryMembers, LineBody } from './journal-entries.dto';
 import { Code, Currency, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText, YearLabel } from './members';
+import { ReopeningShown } from './periods.dto';
 
 const optional = true;
 const knownAt = {
@@ -183,8 +185,11 @@ export class JournalsShown {
 }
 
 class PeriodStatus extends Period {
-  @ApiProperty({ enum: ['open', 'closed'] })
+  @ApiProperty({ enum: ['open', 'soft_closed', 'hard_closed'] })
   status!: string;
+
+  @ApiProperty({ required: false, type: () => ReopeningShown, description: 'Somebody asks for it to be reopened.' })
+  reopening?: ReopeningShown;
 }
 
 class FiscalYearStatus {

@@ -1,5 +1,6 @@
 /** `book-keeper keys`: who may call the service. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { type Scope, scopes } from '#ledger';
 import { CliError } from './errors';
 import { withService } from './session';
 import { table } from './table';
@@ -20,10 +21,16 @@ function create(): Command {
       'Creates an API key and prints it: the key on stdout, to be given to a program; its name and id on stderr. It cannot be shown again.',
     )
     .argument('<name>', 'what people call it, such as the program that will use it')
-    .action((name: string) =>
+    .addOption(
+      new Option(
+        '--scope <scope...>',
+        'what it may do beyond what every key may; controller: close and reopen periods, post into softly closed ones',
+      ).choices(scopes),
+    )
+    .action((name: string, { scope = [] }: { scope?: readonly Scope[] }) =>
       withService(
         async (service) => {
-          const { id, secret } = await service.keys.create(name);
+          const { id, secret } = await service.keys.create(name, scope);
           process.stderr.write(`API key ${name}, id ${id}. Keep it now, it is not shown again:\n`);
           process.stdout.write(`${secret}\n`);
         },
@@ -45,8 +52,8 @@ function list(): Command {
           else
             process.stdout.write(
               table(
-                ['NAME', 'ID', 'CREATED', 'REVOKED'],
-                all.map((key) => [key.name, key.id, key.createdAt, key.revokedAt ?? '']),
+                ['NAME', 'ID', 'SCOPES', 'CREATED', 'REVOKED'],
+                all.map((key) => [key.name, key.id, key.scopes.join(' '), key.createdAt, key.revokedAt ?? '']),
               ),
             );
         },

@@ -4,6 +4,7 @@ import {
   aBook,
   account,
   calendarYear,
+  closed,
   credit,
   debit,
   type GivenEvent,
@@ -15,21 +16,9 @@ import {
   opened,
   post,
 } from '../../../test/support/given-when-then';
-import {
-  type BookState,
-  bookReducer,
-  currencyForm,
-  type DefineFiscalYear,
-  type FiscalYear,
-  firstOpenDay,
-  missingYears,
-  type OpenBook,
-  type Period,
-  periodOf,
-  scaleOf,
-  todayIn,
-} from './book';
+import { type BookState, bookReducer, currencyForm, type OpenBook, scaleOf, todayIn } from './book';
 import { addDays, isMonthDay } from './calendar-date';
+import { type DefineFiscalYear, type FiscalYear, firstOpenDay, missingYears, type Period, periodOf } from './fiscal-calendar';
 
 const open = (more: Partial<OpenBook> = {}): OpenBook => ({
   type: 'OpenBook',
@@ -47,7 +36,6 @@ const defineYear = (more: Partial<DefineFiscalYear> = {}): DefineFiscalYear => (
   ...more,
 });
 const state = (...events: readonly (GivenEvent | readonly GivenEvent[])[]): BookState => new NaiveBook(events.flat()).book() as BookState;
-const closed = (fiscalYear: string, period: number) => onBook('PeriodClosed', { fiscalYear, period });
 const period = (no: number, from: string, to: string, kind: Period['kind'] = 'normal'): Period => ({ no, from, to, kind });
 
 const startsOfYear = Array.from({ length: 365 }, (_, index) => addDays('2001-01-01', index).slice(5)).filter(isMonthDay);
@@ -334,9 +322,9 @@ describe('the period of a day', () => {
 
   it('is asked of a state, not of an earlier one', () => {
     const before = state(aBook());
-    expect(periodOf(before, '2026-01-15')).toMatchObject({ closed: false });
-    expect(periodOf(state(aBook(), closed('2026', 1)), '2026-01-15')).toMatchObject({ closed: true });
-    expect(periodOf(before, '2026-01-15')).toMatchObject({ closed: false });
+    expect(periodOf(before, '2026-01-15')).toMatchObject({ status: 'open' });
+    expect(periodOf(state(aBook(), closed('2026', 1)), '2026-01-15')).toMatchObject({ status: 'hard_closed' });
+    expect(periodOf(before, '2026-01-15')).toMatchObject({ status: 'open' });
   });
 });
 
@@ -346,7 +334,12 @@ describe('a closed period (I9)', () => {
 
   it('takes no entry on any of its days, and tells the first open one', () => {
     for (const date of ['2026-01-01', '2026-01-31', '2026-02-28']) {
-      const refusal = on(date).thenRefused('period_closed', { effectiveDate: date, fiscalYear: '2026', period: date < '2026-02' ? 1 : 2 });
+      const refusal = on(date).thenRefused('period_closed', {
+        effectiveDate: date,
+        fiscalYear: '2026',
+        period: date < '2026-02' ? 1 : 2,
+        status: 'hard_closed',
+      });
       expect(refusal.message).toContain('the first open day is 2026-03-01');
     }
     on('2026-03-01').thenAccepted();

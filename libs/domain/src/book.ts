@@ -1,27 +1,16 @@
 /**
  * Book: one set of books of one legal entity. Holds what every posting needs to know before it looks at an account: fiscal
- * years and periods, day books (journals), currencies with their final scale. Guarantees that fiscal years adjoin, that a
- * day lies in one normal period at most, and that a currency's scale never changes once it was used.
+ * years with the state of their periods, day books (journals), currencies with their final scale, and which accounts take
+ * what the service posts by itself. Guarantees that a currency's scale never changes once it was used.
  */
-import { addDays, addMonths, type CalendarDate, dateInZone, firstDate, isDate, isMonthDay, lastDate, partsOf } from './calendar-date';
+import type { AccountState } from './account';
+import { type CalendarDate, dateInZone, isMonthDay } from './calendar-date';
 import type { Decision } from './decision';
-import { LedgerError, type Refusals } from './errors';
+import { LedgerError } from './errors';
+import { type FiscalYear, generatedYearOf, type PeriodState, periodKey } from './fiscal-calendar';
 import { isoScale } from './iso-4217';
 import { type Rounding, scaleMax } from './money';
-
-export interface Period {
-  readonly no: number;
-  readonly from: CalendarDate;
-  readonly to: CalendarDate;
-  readonly kind: 'normal' | 'adjustment';
-}
-
-export interface FiscalYear {
-  readonly label: string;
-  readonly from: CalendarDate;
-  readonly to: CalendarDate;
-  readonly periods: readonly Period[];
-}
+import type { PeriodClosed } from './period-close';
 
 export interface LegalEntity {
   readonly legalName: string;
@@ -47,14 +36,35 @@ export interface BookOpened {
 export const journalTypes = ['general', 'sales', 'purchases', 'cash', 'bank', 'payroll', 'other'] as const;
 export type JournalType = (typeof journalTypes)[number];
 
+/** What an account may be designated for: it takes what the service computes and posts by itself. Each must be of one of the types. */
+export const accountRoles = {
+  retained_earnings: ['equity'],
+  currency_conversion: ['equity'],
+  rounding: ['expense', 'income'],
+  fx_gain_realised: ['income', 'expense'],
+  fx_loss_realised: ['expense', 'income'],
+  fx_gain_unrealised: ['income', 'expense', 'equity'],
+  fx_loss_unrealised: ['expense', 'income', 'equity'],
+} as const;
+export type AccountRole = keyof typeof accountRoles;
+
 /** The events of the Book stream. */
 export type BookEvent =
   | { readonly type: 'BookOpened'; readonly data: BookOpened }
   | { readonly type: 'FiscalYearDefined'; readonly data: FiscalYear & { readonly given?: true } }
   | { readonly type: 'JournalDefined'; readonly data: { readonly journalCode: string; readonly name: string; readonly type: JournalType } }
   | { readonly type: 'CurrencyEnabled'; readonly data: { readonly code: string; readonly scale: number } }
-  /** Understood already, so that posting respects it; the command that closes a period comes with period close. */
-  | { readonly type: 'PeriodClosed'; readonly data: { readonly fiscalYear: string; readonly period: number } };
+  | { readonly type: 'PeriodClosed'; readonly data: PeriodClosed }
+  | {
+      readonly type: 'PeriodReopeningRequested';
+      readonly data: { readonly fiscalYear: string; readonly period: number; readonly requestedBy: string };
+    }
+  | { readonly type: 'PeriodReopeningDeclined'; readonly data: { readonly fiscalYear: string; readonly period: number } }
+  | {
+      readonly type: 'PeriodReopened';
+      readonly data: { readonly fiscalYear: string; readonly period: number; readonly requestedBy: string };
+    }
+  | { readonly type: 'AccountDesignated'; readonly data: { readonly role: AccountRole; readonly accountId: string } };
 
 export interface BookState extends BookOpened {
   readonly version: number;
@@ -62,23 +72,39 @@ export interface BookState extends BookOpened {
   readonly fiscalYears: readonly FiscalYear[];
   /** A calendar that a person has defined is extended by a person only. */
   readonly calendar: 'generated' | 'given';
-  /** `fiscalYear/period` of every closed period. */
-  readonly closedPeriods: readonly string[];
+  /** By `fiscalYear/period`, of every period that is not open or that is asked to be reopened. */
+  readonly periods: Readonly<Record<string, PeriodState>>;
+  /** Account ids by what they are designated for. */
+  readonly designated: Readonly<Partial<Record<AccountRole, string>>>;
   readonly journals: readonly { readonly journalCode: string; readonly name: string; readonly type: JournalType }[];
   readonly currencies: Readonly<Record<string, number>>;
 }
+
+/** Version 1, which no command has ever written, said which period was closed and nothing else. */
+const closeOfVersion1 = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => ({
+  ...data,
+  level: 'hard',
+  position: 0,
+  entries: 0,
+  totals: [],
+  numbers: [],
+});
 
 export const bookEvents = {
   BookOpened: { aggregateType: 'Book', version: 1 },
   FiscalYearDefined: { aggregateType: 'Book', version: 1 },
   JournalDefined: { aggregateType: 'Book', version: 1 },
   CurrencyEnabled: { aggregateType: 'Book', version: 1 },
-  PeriodClosed: { aggregateType: 'Book', version: 1 },
+  PeriodClosed: { aggregateType: 'Book', version: 2, upcasters: [closeOfVersion1] },
+  PeriodReopeningRequested: { aggregateType: 'Book', version: 1 },
+  PeriodReopeningDeclined: { aggregateType: 'Book', version: 1 },
+  PeriodReopened: { aggregateType: 'Book', version: 1 },
+  AccountDesignated: { aggregateType: 'Book', version: 1 },
 } as const;
 
 function evolve(state: BookState | undefined, event: BookEvent): BookState {
   if (event.type === 'BookOpened') {
-    return { ...event.data, version: 1, fiscalYears: [], calendar: 'generated', closedPeriods: [], journals: [], currencies: {} };
+    return { ...event.data, version: 1, fiscalYears: [], calendar: 'generated', periods: {}, journals: [], currencies: {}, designated: {} };
   }
   if (state === undefined) throw new Error(`${event.type} before BookOpened`);
   const version = state.version + 1;
@@ -93,100 +119,42 @@ function evolve(state: BookState | undefined, event: BookEvent): BookState {
     case 'CurrencyEnabled':
       return { ...state, version, currencies: { ...state.currencies, [event.data.code]: event.data.scale } };
     case 'PeriodClosed':
-      return { ...state, version, closedPeriods: [...state.closedPeriods, `${event.data.fiscalYear}/${event.data.period}`] };
+    case 'PeriodReopeningRequested':
+    case 'PeriodReopeningDeclined':
+    case 'PeriodReopened':
+      return { ...state, version, periods: periodsAfter(state.periods, event) };
+    case 'AccountDesignated':
+      return { ...state, version, designated: { ...state.designated, [event.data.role]: event.data.accountId } };
+  }
+}
+
+type PeriodEvent = Extract<BookEvent, { readonly data: { readonly period: number } }>;
+
+function periodsAfter(periods: BookState['periods'], event: PeriodEvent): BookState['periods'] {
+  const key = periodKey(event.data);
+  const { [key]: known, ...others } = periods;
+  switch (event.type) {
+    case 'PeriodClosed':
+      return { ...others, [key]: { status: event.data.level === 'soft' ? 'soft_closed' : 'hard_closed' } };
+    case 'PeriodReopeningRequested':
+      return { ...others, [key]: { status: known?.status ?? 'open', reopening: { requestedBy: event.data.requestedBy } } };
+    case 'PeriodReopeningDeclined':
+      return { ...others, [key]: { status: known?.status ?? 'open' } };
+    case 'PeriodReopened':
+      return others;
   }
 }
 
 /** Folds a Book stream. Raise `version` when the folded state changes its meaning: older snapshots are then ignored. */
 export const bookReducer = {
   aggregateType: 'Book',
-  version: 1,
+  version: 2,
   evolve,
   toSnapshot: (state: BookState): unknown => state,
   fromSnapshot: (snapshot: unknown): BookState => snapshot as BookState,
 };
 
-// --- Calendar ---
-
-export interface PeriodRef {
-  readonly fiscalYear: string;
-  readonly period: number;
-  readonly to: CalendarDate;
-  readonly closed: boolean;
-}
-
-/** A state never changes, so what was found in it stays true; entries of one import share few dates. */
-const found = new WeakMap<BookState, Map<CalendarDate, PeriodRef | undefined>>();
-
-/** The normal period that a day lies in, or undefined when no defined fiscal year covers it. */
-export function periodOf(book: BookState, date: CalendarDate): PeriodRef | undefined {
-  let known = found.get(book);
-  if (known === undefined) {
-    known = new Map();
-    found.set(book, known);
-  }
-  if (known.has(date)) return known.get(date);
-  const year = book.fiscalYears.find(({ from, to }) => from <= date && date <= to);
-  const period = year?.periods.find(({ from, to, kind }) => kind === 'normal' && from <= date && date <= to);
-  const ref =
-    year && period
-      ? { fiscalYear: year.label, period: period.no, to: period.to, closed: book.closedPeriods.includes(`${year.label}/${period.no}`) }
-      : undefined;
-  known.set(date, ref);
-  return ref;
-}
-
-/** The first day from `date` on that no closed period covers. */
-export function firstOpenDay(book: BookState, date: CalendarDate): CalendarDate {
-  let day = date;
-  for (let period = periodOf(book, day); period?.closed; period = periodOf(book, day)) day = addDays(period.to, 1);
-  return day;
-}
-
-/** The calendar year, or the 12 months from `start` on, cut into months; named after the year in which it ends. */
-function yearStarting(start: CalendarDate): FiscalYear {
-  const to = addDays(addMonths(start, 12), -1);
-  const periods = Array.from(
-    { length: 12 },
-    (_, index): Period => ({
-      no: index + 1,
-      from: addMonths(start, index),
-      to: addDays(addMonths(start, index + 1), -1),
-      kind: 'normal',
-    }),
-  );
-  return { label: to.slice(0, 4), from: start, to, periods };
-}
-
-function generatedYearOf(fiscalYearStart: string, date: CalendarDate): FiscalYear {
-  const { year } = partsOf(date);
-  const start = `${String(year).padStart(4, '0')}-${fiscalYearStart}`;
-  return yearStarting(start <= date ? start : `${String(year - 1).padStart(4, '0')}-${fiscalYearStart}`);
-}
-
-/** A generated calendar grows by at most so many years at a time: a mistyped 2062 or 2199 is no reason to define all between. */
-const yearsAheadMax = 20;
-
-/** The last day that a generated calendar may be extended to by an entry. */
-const reachOf = (last: FiscalYear): CalendarDate => addDays(addMonths(addDays(last.to, 1), 12 * yearsAheadMax), -1);
-
-/**
- * The fiscal years that must be defined so that a generated calendar covers `date` without a gap; empty when it is covered,
- * undefined when the book's calendar is defined by hand and does not cover it, or ends more than `yearsAheadMax` years before.
- * Backward there is no bound but 1900: histories are imported, and `startsOn` guards a book that wants to be guarded.
- */
-export function missingYears(book: BookState, date: CalendarDate): FiscalYear[] | undefined {
-  if (periodOf(book, date) !== undefined) return [];
-  if (book.calendar === 'given') return undefined;
-  const first = book.fiscalYears[0];
-  const last = book.fiscalYears.at(-1);
-  if (first === undefined || last === undefined) return [generatedYearOf(book.fiscalYearStart, date)];
-  if (date > reachOf(last)) return undefined;
-  const years: FiscalYear[] = [];
-  for (let from = addDays(last.to, 1); from <= date; from = addDays(years.at(-1)?.to ?? lastDate, 1)) years.push(yearStarting(from));
-  for (let from = first.from; date < from; from = years.at(-1)?.from ?? firstDate) years.push(yearStarting(addMonths(from, -12)));
-  return years;
-}
+// --- What postings look up ---
 
 /** Today in the book's time zone; `micros` is the instant in microseconds since 1970 (UTC). */
 export function todayIn(book: Pick<BookOpened, 'timeZone'>, micros: number): CalendarDate {
@@ -221,16 +189,6 @@ export interface OpenBook {
   readonly fiscalYearStart: string;
   readonly reason?: string;
   readonly metadata?: Readonly<Record<string, unknown>>;
-}
-
-export interface DefineFiscalYear {
-  readonly type: 'DefineFiscalYear';
-  readonly label: string;
-  readonly from: CalendarDate;
-  readonly to: CalendarDate;
-  /** Months of the year when absent. */
-  readonly periods?: readonly Period[];
-  readonly reason?: string;
 }
 
 export interface DefineJournal {
@@ -300,62 +258,6 @@ export function checkOpening(command: OpenBook): void {
   }
 }
 
-/**
- * Defines a fiscal year by hand; from then on the calendar is extended by hand only.
- * A generated year that nothing was posted into is no obstacle to opening a book with a calendar of one's own: define the
- * years that adjoin it.
- * @throws LedgerError fiscal_year_invalid
- */
-export function defineFiscalYear(decision: Decision, command: DefineFiscalYear): void {
-  const book = decision.book();
-  const invalid = (message: string): LedgerError => new LedgerError('fiscal_year_invalid', message);
-  if (command.to < command.from) throw invalid(`fiscal year ${command.label} ends on ${command.to}, before it begins on ${command.from}`);
-  if (book.fiscalYears.some(({ label }) => label === command.label)) throw invalid(`fiscal year ${command.label} is defined already`);
-  const first = book.fiscalYears[0];
-  const last = book.fiscalYears.at(-1);
-  const adjoins =
-    first === undefined || last === undefined || addDays(last.to, 1) === command.from || addDays(command.to, 1) === first.from;
-  if (!adjoins) {
-    throw invalid(
-      `fiscal year ${command.label} (${command.from} … ${command.to}) adjoins neither end of the calendar ${first?.from} … ${last?.to}; fiscal years leave no gap and do not overlap`,
-    );
-  }
-  const periods = command.periods ?? monthsOf(command.from, command.to);
-  const problem = periodsProblem(periods, command.from, command.to);
-  if (problem !== undefined) throw invalid(`fiscal year ${command.label}: ${problem}`);
-  decision.recordBook({
-    type: 'FiscalYearDefined',
-    data: { label: command.label, from: command.from, to: command.to, periods, given: true },
-  });
-}
-
-/** Enough for a year of days. A book's state holds every period of every year, so there must be some limit. */
-const periodsMax = 400;
-
-function monthsOf(from: CalendarDate, to: CalendarDate): Period[] {
-  const periods: Period[] = [];
-  for (let start = from; start <= to; start = addMonths(from, periods.length)) {
-    const end = addDays(addMonths(from, periods.length + 1), -1);
-    periods.push({ no: periods.length + 1, from: start, to: end < to ? end : to, kind: 'normal' });
-  }
-  return periods;
-}
-
-function periodsProblem(periods: readonly Period[], from: CalendarDate, to: CalendarDate): string | undefined {
-  const normal = periods.filter(({ kind }) => kind === 'normal');
-  if (normal.length === 0) return 'it needs at least one normal period';
-  if (periods.length > periodsMax) return `it has ${periods.length} periods; at most ${periodsMax} are allowed`;
-  if (periods.some(({ no }, index) => no !== index + 1)) return 'periods are numbered 1, 2, 3 … in order';
-  if (periods.some((period) => !isDate(period.from) || !isDate(period.to) || period.to < period.from))
-    return 'a period ends before it begins';
-  if (normal[0]?.from !== from || normal.at(-1)?.to !== to) return `normal periods must cover ${from} … ${to}`;
-  if (normal.some((period, index) => index > 0 && addDays(normal[index - 1]?.to ?? from, 1) !== period.from))
-    return 'normal periods must adjoin';
-  if (periods.some((period) => period.kind === 'adjustment' && (period.from < from || period.to > to)))
-    return 'an adjustment period must lie inside the year';
-  return undefined;
-}
-
 /** @throws LedgerError journal_exists */
 export function defineJournal(decision: Decision, command: DefineJournal): void {
   if (decision.book().journals.some(({ journalCode }) => journalCode === command.journalCode)) {
@@ -394,41 +296,6 @@ function checkScale(code: string, scale: number, member: string): void {
     throw new LedgerError('malformed', `${code} has ${standard} decimals in ISO 4217; a book may use more, not ${scale}`, { member });
 }
 
-/** Notes what speaks against posting on `date`: no_fiscal_year, before_book_start, period_closed. */
-export function checkDate(book: BookState, date: CalendarDate, refusals: Refusals): void {
-  if (book.startsOn !== undefined && date < book.startsOn) {
-    refusals.note('before_book_start', () => `${date} lies before the book starts on ${book.startsOn}`, {
-      effectiveDate: date,
-      startsOn: book.startsOn,
-    });
-  }
-  const period = periodOf(book, date);
-  if (period?.closed) {
-    refusals.note(
-      'period_closed',
-      () =>
-        `${date} lies in period ${period.fiscalYear}/${period.period}, which is closed; the first open day is ${firstOpenDay(book, date)}`,
-      {
-        effectiveDate: date,
-        fiscalYear: period.fiscalYear,
-        period: period.period,
-      },
-    );
-  }
-  if (period === undefined && missingYears(book, date) === undefined) {
-    refusals.note(
-      'no_fiscal_year',
-      () => {
-        const last = book.fiscalYears.at(-1);
-        const defined = `${date} lies in no fiscal year; defined are ${book.fiscalYears[0]?.from} … ${last?.to}`;
-        if (book.calendar === 'given' || last === undefined) return defined;
-        return `${defined}, and an entry extends them by ${yearsAheadMax} years at most, to ${reachOf(last)}; if the date is meant, define the years first (POST …/fiscal-years)`;
-      },
-      { effectiveDate: date },
-    );
-  }
-}
-
 /** Newer releases of Node.js take offsets like +01:00 too, which an older one that replays the book would not know. */
 function isTimeZone(name: string): boolean {
   if (!/^[A-Za-z]/.test(name)) return false;
@@ -437,4 +304,36 @@ function isTimeZone(name: string): boolean {
   } catch {
     return false; // Intl throws for a name that it does not know: there is no other way to ask
   }
+}
+
+export interface DesignateAccount {
+  readonly type: 'DesignateAccount';
+  readonly role: AccountRole;
+  /** Code of the account. */
+  readonly account: string;
+  readonly reason?: string;
+}
+
+/**
+ * Says which account takes what the service computes and posts by itself. Another one may be designated later; what was posted
+ * stays where it is.
+ * @returns the account
+ * @throws LedgerError account_unknown | role_invalid
+ */
+export function designateAccount(decision: Decision, { role, account: code }: DesignateAccount): AccountState {
+  decision.book();
+  const id = decision.accountIdByCode(code);
+  const account = id === undefined ? undefined : decision.account(id);
+  if (id === undefined || account === undefined) throw new LedgerError('account_unknown', `there is no account ${code}`, { account: code });
+  const types: readonly string[] = accountRoles[role];
+  const problem = !types.includes(account.type)
+    ? `is of type ${account.type}; an account for ${role} is of type ${types.join(' or ')}`
+    : !account.postable
+      ? 'is a header account and takes no lines'
+      : account.status === 'closed'
+        ? 'is closed'
+        : undefined;
+  if (problem !== undefined) throw new LedgerError('role_invalid', `${code} ${problem}`, { account: code, role });
+  decision.recordBook({ type: 'AccountDesignated', data: { accountId: id, role } });
+  return account;
 }

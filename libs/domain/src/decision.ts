@@ -8,10 +8,20 @@ import { accountReducer } from './account';
 import type { BookEvent, BookState } from './book';
 import { bookReducer } from './book';
 import { LedgerError } from './errors';
+import { pairKey, type RateEvent, type RatePair, type RatesState, ratesReducer } from './exchange-rates';
 import type { JournalEvent, JournalState } from './journal';
 import { journalReducer } from './journal';
+import { addToTally, emptyTally, type PeriodTally } from './period-close';
 
-export type DomainEvent = BookEvent | AccountEvent | JournalEvent;
+export type DomainEvent = BookEvent | AccountEvent | JournalEvent | RateEvent;
+
+/** Whoever sends a command, as far as rules ask for it. */
+export interface Actor {
+  /** Opaque id. */
+  readonly userId: string;
+  /** May close and reopen periods, and post into softly closed ones. */
+  readonly isController: boolean;
+}
 
 /** An event that was decided and not yet appended. */
 export interface UncommittedEvent {
@@ -40,6 +50,21 @@ export interface BookView {
   entry(id: string): JournalState | undefined;
   /** The last number given in a journal and fiscal year, 0 when none was. */
   lastNumber(fiscalYear: string, journalCode: string): number;
+  /** The last numbers of a fiscal year by journal code. */
+  lastNumbers(fiscalYear: string): ReadonlyMap<string, number>;
+  /** What was posted into a period. */
+  tally(fiscalYear: string, period: number): PeriodTally;
+  /** Exchange rates of a pair and type. */
+  rates(pair: RatePair): RatesState | undefined;
+  /** The stream that they stand in. */
+  ratesStreamId(pair: RatePair): string;
+}
+
+/** What decisions have posted into a period of a fiscal year. */
+export interface PeriodPostings {
+  readonly fiscalYear: string;
+  readonly period: number;
+  tally: PeriodTally;
 }
 
 const noCodes: ReadonlyMap<string, string> = new Map();
@@ -50,13 +75,19 @@ export class Decision implements BookView {
   private codes: Map<string, string> | undefined;
   readonly accounts = new Map<string, AccountState>();
   readonly entries = new Map<string, JournalState>();
+  private changedRatesByPair: Map<string, RatesState> | undefined;
   /** Last numbers of the day books that this decision posts to: rarely more than one. */
   readonly numbers: { readonly fiscalYear: string; readonly journalCode: string; last: number }[] = [];
+  /** What this decision posts into periods: rarely more than one. */
+  readonly tallies: PeriodPostings[] = [];
   changedBook: BookState | undefined;
   /** Why what is recorded next is recorded, where that is not the reason of the whole command. */
   reason: string | undefined;
 
-  constructor(private readonly view: BookView) {}
+  constructor(
+    private readonly view: BookView,
+    readonly actor: Actor,
+  ) {}
 
   /** Account codes that this decision gives away, to be reserved for ever, with the account that gets each. */
   get newCodes(): ReadonlyMap<string, string> {
@@ -108,6 +139,38 @@ export class Decision implements BookView {
     return undefined;
   }
 
+  lastNumbers(fiscalYear: string): ReadonlyMap<string, number> {
+    const numbers = new Map(this.view.lastNumbers(fiscalYear));
+    for (const given of this.numbers) if (given.fiscalYear === fiscalYear) numbers.set(given.journalCode, given.last);
+    return numbers;
+  }
+
+  tally(fiscalYear: string, period: number): PeriodTally {
+    const before = this.view.tally(fiscalYear, period);
+    const own = this.tallies.find((known) => known.fiscalYear === fiscalYear && known.period === period);
+    return own === undefined ? before : addToTally(before, own.tally);
+  }
+
+  rates(pair: RatePair): RatesState | undefined {
+    return this.changedRatesByPair?.get(pairKey(pair)) ?? this.view.rates(pair);
+  }
+
+  /** Rates that this decision records, by pair and type. */
+  get changedRates(): Iterable<RatesState> {
+    return this.changedRatesByPair?.values() ?? [];
+  }
+
+  ratesStreamId(pair: RatePair): string {
+    return this.view.ratesStreamId(pair);
+  }
+
+  recordRate(event: RateEvent): void {
+    const rates = ratesReducer.evolve(this.rates(event.data), event);
+    this.changedRatesByPair ??= new Map();
+    this.changedRatesByPair.set(pairKey(event.data), rates);
+    this.uncommitted.push({ streamId: this.ratesStreamId(event.data), version: rates.version, type: event.type, data: event.data });
+  }
+
   recordBook(event: BookEvent): void {
     const book = bookReducer.evolve(this.findBook(), event);
     this.changedBook = book;
@@ -126,15 +189,21 @@ export class Decision implements BookView {
     this.uncommitted.push({ streamId: id, version: account.version, type: event.type, data: event.data, causedBy });
   }
 
-  /** @returns the index of the event among the uncommitted ones, for the legs that it causes */
-  recordEntry(id: string, event: JournalEvent): number {
+  /**
+   * @param posted what a JournalEntryPosted adds to its period
+   * @returns the index of the event among the uncommitted ones, for the legs that it causes
+   */
+  recordEntry(id: string, event: JournalEvent, posted: PeriodTally = emptyTally): number {
     const entry = journalReducer.evolve(this.entry(id), event);
     this.entries.set(id, entry);
     if (event.type === 'JournalEntryPosted') {
-      const { fiscalYear, journalCode, number } = event.data;
+      const { fiscalYear, journalCode, number, period } = event.data;
       const known = this.given(fiscalYear, journalCode);
       if (known === undefined) this.numbers.push({ fiscalYear, journalCode, last: number });
       else known.last = number;
+      const counted = this.tallies.find((known) => known.fiscalYear === fiscalYear && known.period === period);
+      if (counted === undefined) this.tallies.push({ fiscalYear, period, tally: posted });
+      else counted.tally = addToTally(counted.tally, posted);
     }
     const { reason } = this;
     return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data, reason }) - 1;

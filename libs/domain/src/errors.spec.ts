@@ -10,6 +10,7 @@ import {
   aBook,
   account,
   calendarYear,
+  closed,
   credit,
   type DomainCommand,
   debit,
@@ -68,7 +69,7 @@ const dateFaults: Faults = {
     scene.effectiveDate ??= '2026-01-15';
   },
   period_closed: (scene) => {
-    scene.events.push(onBook('PeriodClosed', { fiscalYear: '2026', period: 1 }));
+    scene.events.push(closed('2026', 1));
     scene.effectiveDate ??= '2026-01-15';
   },
 };

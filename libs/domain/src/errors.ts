@@ -69,6 +69,7 @@ export const errorTable = declare({
   route_unknown: { kind: 'not_found', meaning: 'No such path or method.' },
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
   entry_unknown: { kind: 'not_found', meaning: 'No such journal entry in this book.', members: ['entry'] },
+  period_unknown: { kind: 'not_found', meaning: 'No such period in the calendar of this book.', members: ['fiscalYear', 'period'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
   account_unknown: {
     kind: 'rejected',
@@ -88,6 +89,7 @@ export const errorTable = declare({
     meaning: 'The currency is enabled already, by declaration or first use; its scale is final.',
     members: ['currency'],
   },
+  rate_exists: { kind: 'conflict', meaning: 'This very exchange rate is recorded already.', members: ['member'] },
   parent_invalid: {
     kind: 'rejected',
     meaning: 'The parent is unknown, closed, or has another type than the account.',
@@ -111,8 +113,19 @@ export const errorTable = declare({
   },
   base_amount_required: {
     kind: 'rejected',
-    meaning: 'In a book with fx=tracked a line in another currency needs its base amount.',
+    meaning:
+      'In a book with fx=tracked a line in another currency needs its amount in base currency, or a rate: its own, or a spot rate of the book that is not older than 31 days.',
     members: ['line'],
+  },
+  account_not_designated: {
+    kind: 'rejected',
+    meaning: 'The service has to add a line, and the book has no account designated for it.',
+    members: ['role'],
+  },
+  role_invalid: {
+    kind: 'rejected',
+    meaning: 'The account cannot be designated for this: it has another type, or takes no lines.',
+    members: ['account', 'role'],
   },
   too_few_lines: { kind: 'rejected', meaning: 'An entry has two or more lines.' },
   unbalanced: {
@@ -132,7 +145,26 @@ export const errorTable = declare({
     members: ['effectiveDate'],
   },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
-  period_closed: { kind: 'rejected', meaning: 'The period is closed (I9).', members: ['effectiveDate', 'fiscalYear', 'period'] },
+  period_closed: {
+    kind: 'rejected',
+    meaning: 'The period is closed (I9), or softly closed and the API key has not the scope controller.',
+    members: ['effectiveDate', 'fiscalYear', 'period', 'status'],
+  },
+  period_state: {
+    kind: 'rejected',
+    meaning: 'The period is not in the state that this needs: open to be closed softly, softly closed to be closed for ever or reopened.',
+    members: ['fiscalYear', 'period', 'status'],
+  },
+  period_order: {
+    kind: 'rejected',
+    meaning: 'Periods close in order and open again from the last one backwards; the members name the period whose turn it is.',
+    members: ['fiscalYear', 'period'],
+  },
+  second_user_required: {
+    kind: 'rejected',
+    meaning: 'Another person than the one who asked has to agree.',
+    members: ['fiscalYear', 'period'],
+  },
   account_not_postable: { kind: 'rejected', meaning: 'A header account takes no lines (I9).', members: ['account', 'line'] },
   account_frozen: { kind: 'rejected', meaning: 'The account is frozen.', members: ['account', 'line'] },
   account_not_frozen: { kind: 'rejected', meaning: 'The account is not frozen.', members: ['account'] },

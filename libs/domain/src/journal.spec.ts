@@ -5,6 +5,7 @@ import {
   account,
   atoms,
   calendarYear,
+  closed,
   credit,
   debit,
   type GivenEvent,
@@ -456,15 +457,11 @@ describe('reversing', () => {
   });
 
   it('moves to the first open day by itself, but never a date that was asked for (I9)', () => {
-    const closed = [
-      ...start,
-      onBook('PeriodClosed', { fiscalYear: '2026', period: 7 }),
-      onBook('PeriodClosed', { fiscalYear: '2026', period: 8 }),
-    ];
-    expect(posted(given(closed).when(reverse('e1')).thenAccepted()).effectiveDate).toBe('2026-09-01');
-    given(closed)
+    const shut = [...start, closed('2026', 7), closed('2026', 8)];
+    expect(posted(given(shut).when(reverse('e1')).thenAccepted()).effectiveDate).toBe('2026-09-01');
+    given(shut)
       .when(reverse('e1', { effectiveDate: '2026-07-05' }))
-      .thenRefused('period_closed', { effectiveDate: '2026-07-05', fiscalYear: '2026', period: 7 });
+      .thenRefused('period_closed', { effectiveDate: '2026-07-05', fiscalYear: '2026', period: 7, status: 'hard_closed' });
   });
 
   it('takes a text of its own', () => {

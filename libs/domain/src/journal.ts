@@ -5,16 +5,25 @@
  * and the declared order of codes decides which refusal is told.
  */
 import { type AccountState, type CurrencyTotal, checkLimits, checkPostable, type Side, totalIn, unknownCurrency } from './account';
-import { type BookState, checkDate, firstOpenDay, missingYears, periodOf, scaleOf } from './book';
+import { type AccountRole, type BookState, scaleOf } from './book';
 import { type CalendarDate, isDate } from './calendar-date';
 import type { Decision } from './decision';
 import { LedgerError, Refusals } from './errors';
+import { convert, rateAgeMax, rateOn } from './exchange-rates';
+import { adjustmentPeriodOf, checkDate, firstOpenDay, missingYears, type PostingDay, periodOf, postingDate } from './fiscal-calendar';
 import { amountCeiling, canonicalDecimal, fromMinor, isPlainDecimal, toMinor } from './money';
+import { type CurrencySum, type PeriodTally } from './period-close';
 
 export const entryTypes = ['normal', 'opening', 'adjusting', 'closing', 'reversal', 'revaluation', 'accrual', 'conversion'] as const;
 export type EntryType = (typeof entryTypes)[number];
 export const entryMethods = ['manual', 'interface', 'import', 'recurring', 'system'] as const;
 export type EntryMethod = (typeof entryMethods)[number];
+/** first_open_day moves a late entry there, and requestedDate keeps the date that was asked for. */
+export const onClosedPeriods = ['refuse', 'first_open_day'] as const;
+export type OnClosedPeriod = (typeof onClosedPeriods)[number];
+/** currency_conversion: what is missing per currency is added on the account designated for it, as marked lines. */
+export const onImbalances = ['refuse', 'currency_conversion'] as const;
+export type OnImbalance = (typeof onImbalances)[number];
 export const linkRelations = ['reverses', 'corrects', 'accrual_of', 'settles', 'intercompany'] as const;
 
 /** What a line may carry beside account, side, amount and currency; stored as given, checked for form at the edge. */
@@ -131,6 +140,12 @@ export interface EntryContent extends EntryExtras {
   readonly journalCode?: string;
   readonly entryType?: EntryType;
   readonly entryMethod?: EntryMethod;
+  /** Number of an adjustment period that the date lies in; else the entry goes to the normal one. */
+  readonly adjustmentPeriod?: number;
+  /** What becomes of an entry whose date lies in a period that is closed to its caller; refused when absent. */
+  readonly onClosedPeriod?: OnClosedPeriod;
+  /** What becomes of an entry that does not balance per currency; refused when absent. */
+  readonly onImbalance?: OnImbalance;
   readonly reason?: string;
   readonly lines: readonly EntryLine[];
 }
@@ -200,19 +215,45 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   const book = decision.book();
   const refusals = new Refusals();
   const journalCode = command.journalCode ?? defaultJournalCode;
-  checkRelations(command, refusals);
-  const lines = resolveLines(decision, book, command.lines, refusals);
-  checkEntry(book, command.effectiveDate, journalCode, lines, refusals);
+  checkClaims(command, refusals);
+  const lines = resolveLines(decision, book, command, command.effectiveDate, refusals);
+  const day = postingDay(decision, command, command.effectiveDate);
+  const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines(lines, refusals);
   refusals.throwFirst();
-  return record(decision, command, journalCode, lines, totals, id);
+  const requestedDate = day.date === command.effectiveDate ? command.requestedDate : command.effectiveDate;
+  return record(decision, { ...command, effectiveDate: day.date, requestedDate }, day, journalCode, lines, totals, tally, id);
+}
+
+/** Where an entry is posted: on its own day, or on the first open one where it may move. */
+function postingDay(decision: Decision, { adjustmentPeriod, onClosedPeriod }: Partial<EntryContent>, date: CalendarDate): PostingDay {
+  const moves = onClosedPeriod === 'first_open_day';
+  return { date: postingDate(decision.book(), { date, moves }, decision.actor), adjustmentPeriod };
 }
 
 /** Relations that only the commands that reverse and correct can make true: they also mark the entry that they point to. */
 const ownRelations = new Set<string>(['reverses', 'corrects']);
 
-/** Notes malformed for an entry that claims to be a reversal or correction; one taken over from other books may say so. */
-function checkRelations({ entryType, entryMethod, links }: Partial<EntryContent>, refusals: Refusals): void {
+/** How lines that the service adds are marked: a caller's lines are never altered. */
+const ownOrigins = { rounding: 'book-keeper:rounding', conversion: 'book-keeper:currency-conversion' } as const;
+const isOwnOrigin = (origin: string | undefined): boolean => origin?.startsWith('book-keeper:') === true;
+
+/** Notes malformed for an entry that claims what only the service can make true; one taken over from other books may say so. */
+function checkClaims(entry: Partial<EntryContent>, refusals: Refusals): void {
+  const { entryType, entryMethod, links, lines, onClosedPeriod, requestedDate } = entry;
+  if (onClosedPeriod === 'first_open_day' && requestedDate !== undefined) {
+    const message = 'requestedDate is given by onClosedPeriod: first_open_day where an entry moves; state one of them';
+    refusals.note('malformed', () => message, { member: 'requestedDate' });
+  }
+  if (onClosedPeriod === 'first_open_day' && entry.adjustmentPeriod !== undefined) {
+    const message = 'onClosedPeriod: an entry of an adjustment period cannot move to another day';
+    refusals.note('malformed', () => message, { member: 'onClosedPeriod' });
+  }
+  const marked = lines?.findIndex(({ origin }) => isOwnOrigin(origin)) ?? -1;
+  if (marked >= 0) {
+    const message = `lines.${marked}.origin: book-keeper:… marks lines that the service has added`;
+    refusals.note('malformed', () => message, { member: `lines.${marked}.origin` });
+  }
   if (entryMethod === 'import') return;
   if (entryType === 'reversal') {
     const message = 'entryType reversal is given by reversing an entry (POST …/reverse); only an import may state it';
@@ -233,10 +274,10 @@ function checkRelations({ entryType, entryMethod, links }: Partial<EntryContent>
 export function reverseEntry(decision: Decision, command: ReverseEntry, today: CalendarDate, id: string): PostedEntry {
   const date = reversalDate(decision, command, today);
   const refusals = new Refusals();
-  const { journalCode, lines } = mirror(decision, command.entryId, date, refusals);
-  const totals = addLines(lines, refusals);
+  const mirrored = mirror(decision, command.entryId, date, refusals);
+  const totals = addLines(mirrored.lines, refusals);
   refusals.throwFirst();
-  return recordReversal(decision, command.entryId, date, journalCode, lines, totals, id, command.description);
+  return recordReversal(decision, command.entryId, date, mirrored, totals, id, command.description);
 }
 
 /**
@@ -258,13 +299,14 @@ export function correctEntry(
   const mirrored = mirror(decision, entryId, date, refusals);
   const book = decision.book();
   const journalCode = command.journalCode ?? original.journalCode;
-  checkRelations(command, refusals);
-  const lines = resolveLines(decision, book, command.lines, refusals);
-  checkEntry(book, date, journalCode, lines, refusals);
+  checkClaims(command, refusals);
+  const lines = resolveLines(decision, book, command, date, refusals);
+  const day = postingDay(decision, command, date);
+  const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines([...mirrored.lines, ...lines], refusals);
   refusals.throwFirst();
   const reversed = mirrored.lines.length;
-  const reversal = recordReversal(decision, entryId, date, mirrored.journalCode, mirrored.lines, totals.slice(0, reversed), ids.reversal);
+  const reversal = recordReversal(decision, entryId, date, mirrored, totals.slice(0, reversed), ids.reversal);
   const header: EntryHeader = {
     ...command,
     entryType: command.entryType ?? original.entryType,
@@ -275,10 +317,10 @@ export function correctEntry(
     source: command.source ?? original.source,
     requestedDate: command.requestedDate ?? original.requestedDate,
     metadata: command.metadata ?? original.metadata,
-    effectiveDate: date,
+    effectiveDate: day.date,
     links: [...(command.links ?? original.links?.filter(({ rel }) => !ownRelations.has(rel)) ?? []), { rel: 'corrects', entryId }],
   };
-  return { reversal, replacement: record(decision, header, journalCode, lines, totals.slice(reversed), ids.replacement) };
+  return { reversal, replacement: record(decision, header, day, journalCode, lines, totals.slice(reversed), tally, ids.replacement) };
 }
 
 function knownEntry(decision: Decision, id: string): JournalState {
@@ -302,13 +344,14 @@ function reversalDate(
   return firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
 }
 
+interface Mirrored {
+  readonly journalCode: string;
+  readonly lines: readonly ResolvedLine[];
+  readonly tally: PeriodTally;
+}
+
 /** The lines of an entry with their sides exchanged; notes what speaks against posting them on `date`. */
-function mirror(
-  decision: Decision,
-  entryId: string,
-  date: CalendarDate,
-  refusals: Refusals,
-): { readonly journalCode: string; readonly lines: readonly ResolvedLine[] } {
+function mirror(decision: Decision, entryId: string, date: CalendarDate, refusals: Refusals): Mirrored {
   const { posted, reversedBy } = knownEntry(decision, entryId);
   const book = decision.book();
   if (reversedBy !== undefined) {
@@ -326,19 +369,19 @@ function mirror(
     const side = line.side === 'debit' ? 'credit' : 'debit';
     const { amount, currency, baseAmount } = line;
     const stored = storedLine(line.line, account, side, amount, currency, baseAmount, line);
-    const baseMinor = baseAmount === undefined ? undefined : toMinor(baseAmount, baseScale);
-    return { account, minor: toMinor(amount, scale) ?? 0n, scale, line: line.line, side, currency, baseMinor, stored };
+    const minor = toMinor(amount, scale) ?? 0n;
+    const baseMinor = baseAmount !== undefined ? toMinor(baseAmount, baseScale) : currency === book.baseCurrency ? minor : undefined;
+    return { account, minor, scale, line: line.line, side, currency, baseMinor, stored };
   });
-  checkEntry(book, date, posted.journalCode, lines, refusals);
-  return { journalCode: posted.journalCode, lines };
+  const tally = checkEntry(decision, book, { date }, posted.journalCode, lines, refusals);
+  return { journalCode: posted.journalCode, lines, tally };
 }
 
 function recordReversal(
   decision: Decision,
   entryId: string,
   effectiveDate: CalendarDate,
-  journalCode: string,
-  lines: readonly ResolvedLine[],
+  { journalCode, lines, tally }: Mirrored,
   totals: readonly CurrencyTotal[],
   id: string,
   description?: string,
@@ -353,7 +396,7 @@ function recordReversal(
     document: posted.document,
     links: [{ rel: 'reverses', entryId }],
   };
-  const reversal = record(decision, header, journalCode, lines, totals, id);
+  const reversal = record(decision, header, { date: effectiveDate }, journalCode, lines, totals, tally, id);
   decision.recordEntry(entryId, { type: 'JournalEntryReversed', data: { by: id } });
   return reversal;
 }
@@ -374,8 +417,16 @@ interface ResolvedLine {
 /** What `record` needs of an entry beside its day book and lines. */
 type EntryHeader = Omit<EntryContent, 'lines' | 'journalCode' | 'reason'>;
 
-function resolveLines(decision: Decision, book: BookState, lines: readonly EntryLine[], refusals: Refusals): ResolvedLine[] {
+/** @param date the day of the rates at which amounts are converted */
+function resolveLines(
+  decision: Decision,
+  book: BookState,
+  { lines, onImbalance }: Pick<EntryContent, 'lines' | 'onImbalance'>,
+  date: CalendarDate,
+  refusals: Refusals,
+): ResolvedLine[] {
   const resolved: ResolvedLine[] = [];
+  let computed = 0;
   for (let index = 0; index < lines.length; index++) {
     const given = lines[index] as EntryLine;
     const line = index + 1;
@@ -395,16 +446,25 @@ function resolveLines(decision: Decision, book: BookState, lines: readonly Entry
         { line },
       );
     }
-    const baseMinor = given.baseAmount === undefined ? undefined : readBaseAmount(book, given, minor, line, refusals);
+    const base =
+      given.baseAmount === undefined && book.fx === 'untracked'
+        ? noBase
+        : baseValue(decision, book, given, minor, { date, line, refusals });
+    if (base.rate !== undefined) computed++;
     if (account !== undefined && scale !== undefined && minor !== undefined) {
       const { side, currency } = given;
-      const baseAmount = baseMinor === undefined ? undefined : fromMinor(baseMinor, scaleOf(book, book.baseCurrency) ?? 0);
-      const stored = storedLine(line, account, side, fromMinor(minor, scale), currency, baseAmount, given);
-      resolved.push({ account, minor, scale, line, side, currency, baseMinor, stored });
+      const baseAmount = base.minor === undefined ? undefined : fromMinor(base.minor, scaleOf(book, book.baseCurrency) ?? 0);
+      const extras = base.rate === undefined || given.rate !== undefined ? given : { ...given, rate: base.rate };
+      const stored = storedLine(line, account, side, fromMinor(minor, scale), currency, baseAmount, extras);
+      resolved.push({ account, minor, scale, line, side, currency, baseMinor: base.minor, stored });
     }
   }
+  if ((computed > 0 || onImbalance !== undefined) && resolved.length === lines.length)
+    complete(decision, book, resolved, { computed, onImbalance }, refusals);
   return resolved;
 }
+
+const noBase: BaseValue = { minor: undefined };
 
 const mayBeZero = ({ baseAmount, tax, quantity }: EntryLine): boolean =>
   baseAmount !== undefined || quantity !== undefined || (tax !== undefined && tax.length > 0);
@@ -446,7 +506,8 @@ function readBaseAmount(
   const scale = scaleOf(book, base);
   if (scale === undefined) refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(base)}`, { currency: base, line });
   const baseMinor = readAmount(baseAmount, 'baseAmount', base, scale, line, refusals);
-  if (currency === base && minor !== undefined && baseMinor !== undefined && minor !== baseMinor) {
+  // A line of no amount changes the value in base currency only: a difference of exchange or of rounding.
+  if (currency === base && minor !== undefined && minor !== 0n && baseMinor !== undefined && minor !== baseMinor) {
     refusals.note('malformed', () => `line ${line}: its amount is in ${base} already, so a baseAmount can only repeat it`, {
       member: `lines.${line - 1}.baseAmount`,
     });
@@ -457,14 +518,15 @@ function readBaseAmount(
 const invalidDateText = (date: string): string => `effectiveDate "${date}" is no date YYYY-MM-DD from 1900 to 2199`;
 const invalidDate = (date: string): LedgerError => new LedgerError('date_invalid', invalidDateText(date), { member: 'effectiveDate' });
 
-/** Notes what lines, date and day book say together. */
+/** Notes what lines, date and day book say together. @returns what the entry adds to its period */
 function checkEntry(
+  decision: Decision,
   book: BookState,
-  effectiveDate: CalendarDate,
+  day: PostingDay,
   journalCode: string,
   lines: readonly ResolvedLine[],
   refusals: Refusals,
-): void {
+): PeriodTally {
   if (!book.journals.some((journal) => journal.journalCode === journalCode)) {
     refusals.note(
       'journal_unknown',
@@ -472,18 +534,20 @@ function checkEntry(
       { journalCode },
     );
   }
-  if (!isDate(effectiveDate)) refusals.note('date_invalid', () => invalidDateText(effectiveDate), { member: 'effectiveDate' });
-  else checkDate(book, effectiveDate, refusals);
-  checkBalance(book, lines, refusals);
+  if (!isDate(day.date)) refusals.note('date_invalid', () => invalidDateText(day.date), { member: 'effectiveDate' });
+  else checkDate(book, day, decision.actor, refusals);
+  return checkBalance(book, lines, refusals);
 }
 
 /** Records what was found right, with what it needs first: nothing can fail any more. */
 function record(
   decision: Decision,
   entry: EntryHeader,
+  { adjustmentPeriod }: PostingDay,
   journalCode: string,
   lines: readonly ResolvedLine[],
   totals: readonly CurrencyTotal[],
+  tally: PeriodTally,
   id: string,
 ): PostedEntry {
   const { effectiveDate } = entry;
@@ -494,12 +558,13 @@ function record(
     // A base amount is a use of the base currency: its scale is final from then on.
     if (baseMinor !== undefined) enableOnFirstUse(decision, book.baseCurrency, scaleOf(book, book.baseCurrency) ?? 0);
   }
-  const period = periodOf(decision.book(), effectiveDate);
+  const adjustment = adjustmentPeriod === undefined ? undefined : adjustmentPeriodOf(decision.book(), effectiveDate, adjustmentPeriod);
+  const period = adjustment ?? periodOf(decision.book(), effectiveDate);
   if (period === undefined) throw new Error(`no period covers ${effectiveDate} although its fiscal year was defined`);
   const number = decision.lastNumber(period.fiscalYear, journalCode) + 1;
   const position = decision.position + 1;
-  const causedBy = decision.recordEntry(id, {
-    type: 'JournalEntryPosted',
+  const posted = {
+    type: 'JournalEntryPosted' as const,
     // In canonical order (RFC 8785), as are lines and legs below: what is in order is hashed without being sorted first.
     data: {
       description: entry.description,
@@ -518,7 +583,8 @@ function record(
       requestedDate: entry.requestedDate,
       source: entry.source,
     },
-  });
+  };
+  const causedBy = decision.recordEntry(id, posted, tally);
   for (let index = 0; index < lines.length; index++) {
     const { line, account, side, scale, currency, stored } = lines[index] as ResolvedLine;
     const total = totals[index] as CurrencyTotal;
@@ -611,9 +677,16 @@ interface Sum {
   credit: bigint;
 }
 
-/** Notes too_few_lines and, per currency and in base, unbalanced with the arithmetic. */
-function checkBalance(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): void {
+/** Notes too_few_lines and, per currency and in base, unbalanced with the arithmetic. @returns what the entry adds to its period */
+function checkBalance(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): PeriodTally {
   if (lines.length < 2) refusals.note('too_few_lines', () => `an entry has two or more lines, this one has ${lines.length}`);
+  const sums = sumPerCurrency(lines);
+  for (const sum of sums) if (sum.debit !== sum.credit) noteUnbalanced(sum, '', refusals);
+  const base = book.fx === 'tracked' ? checkBase(book, lines, refusals) : 0n;
+  return { entries: 1, sums: sums.map(({ currency, scale, debit }): CurrencySum => ({ currency, scale, debit })), base };
+}
+
+function sumPerCurrency(lines: readonly ResolvedLine[]): Sum[] {
   const sums: Sum[] = [];
   for (const { currency, scale, side, minor } of lines) {
     let sum = sums.find((known) => known.currency === currency);
@@ -623,26 +696,145 @@ function checkBalance(book: BookState, lines: readonly ResolvedLine[], refusals:
     }
     sum[side] += minor;
   }
-  for (const sum of sums) if (sum.debit !== sum.credit) noteUnbalanced(sum, '', refusals);
-  if (book.fx === 'tracked') checkBase(book, lines, refusals);
+  return sums;
 }
 
-/** In a book with fx=tracked every line counts in the base currency too: its own amount, or the base amount it carries. */
-function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): void {
-  const scale = scaleOf(book, book.baseCurrency) ?? 0;
-  const sum: Sum = { currency: book.baseCurrency, scale, debit: 0n, credit: 0n };
-  for (const { line, currency, baseMinor, side, minor } of lines) {
-    if (baseMinor === undefined && currency !== book.baseCurrency) {
-      refusals.note(
-        'base_amount_required',
-        () =>
-          `line ${line}: the book tracks exchange rates, so a line in ${currency} needs its amount in ${book.baseCurrency} (baseAmount)`,
-        { line },
-      );
-    }
-    sum[side] += baseMinor ?? minor;
+/** In a book with fx=tracked every line counts in the base currency too. @returns debits in base currency */
+function checkBase(book: BookState, lines: readonly ResolvedLine[], refusals: Refusals): bigint {
+  const sum = sumInBase(book, lines);
+  // Where a line lacks its base amount that is what is told.
+  if (sum.debit !== sum.credit && lines.every(({ baseMinor }) => baseMinor !== undefined))
+    noteUnbalanced(sum, 'in base currency ', refusals);
+  return sum.debit;
+}
+
+function sumInBase(book: BookState, lines: readonly ResolvedLine[]): Sum {
+  const sum: Sum = { currency: book.baseCurrency, scale: scaleOf(book, book.baseCurrency) ?? 0, debit: 0n, credit: 0n };
+  for (const { baseMinor = 0n, side } of lines) sum[side] += baseMinor;
+  return sum;
+}
+
+// --- Amounts in base currency, and lines that the service adds ---
+
+/** A line's amount in base currency, and the rate behind it where it was computed. */
+interface BaseValue {
+  readonly minor: bigint | undefined;
+  /** Undefined where the caller has stated the amount, or it needs no rate. */
+  readonly rate?: LineExtras['rate'];
+}
+
+/**
+ * In base currency a line is what its caller says, its own amount, or its amount at a rate: the one that it carries, or else the
+ * spot rate that the book has for the day, which the line then carries.
+ */
+function baseValue(
+  decision: Decision,
+  book: BookState,
+  given: EntryLine,
+  minor: bigint | undefined,
+  { date, line, refusals }: { readonly date: CalendarDate; readonly line: number; readonly refusals: Refusals },
+): BaseValue {
+  const base = book.baseCurrency;
+  if (given.baseAmount !== undefined) return { minor: readBaseAmount(book, given, minor, line, refusals) };
+  if (book.fx !== 'tracked' || minor === undefined) return { minor: undefined };
+  if (given.currency === base) return { minor };
+  const [scale, baseScale] = [scaleOf(book, given.currency), scaleOf(book, base)];
+  const rate =
+    given.rate ?? (isDate(date) ? rateOn(decision.rates({ from: given.currency, to: base, rateType: 'spot' }), date) : undefined);
+  if (rate === undefined || scale === undefined || baseScale === undefined) {
+    refusals.note(
+      'base_amount_required',
+      () =>
+        `line ${line}: the book tracks exchange rates, and has no spot rate ${given.currency}/${base} of ${date} or up to ${rateAgeMax} days before; give the line its rate or its amount in ${base} (baseAmount), or record the rate first (POST …/rates)`,
+      { line },
+    );
+    return { minor: undefined };
   }
-  if (sum.debit !== sum.credit) noteUnbalanced(sum, 'in base currency ', refusals);
+  const value = convert(minor, scale, rate.value, baseScale, book.rounding);
+  if (value >= amountCeiling)
+    refusals.note('amount_range', () => `line ${line}: at the rate ${rate.value} it is 10^30 minor units of ${base} or more`, { line });
+  return { minor: value, rate: { date: rate.date, source: rate.source, value: rate.value } };
+}
+
+/**
+ * Adds what makes an entry balance, each as a marked line on an account designated for it: what rounding of computed base
+ * amounts leaves over (never more than a minor unit for each), and per currency what is missing, where the caller asks for that.
+ */
+function complete(
+  decision: Decision,
+  book: BookState,
+  lines: ResolvedLine[],
+  { computed, onImbalance }: { readonly computed: number; readonly onImbalance: OnImbalance | undefined },
+  refusals: Refusals,
+): void {
+  if (computed > 0) addRounding(decision, book, lines, computed, refusals);
+  if (onImbalance !== 'currency_conversion') return;
+  const missing = sumPerCurrency(lines).filter(({ debit, credit }) => debit !== credit);
+  if (missing.length === 0) return;
+  const account = designated(decision, book, 'currency_conversion', refusals);
+  if (account === undefined) return;
+  const baseOf = (currency?: string): Sum =>
+    sumInBase(book, currency === undefined ? lines : lines.filter((line) => line.currency === currency));
+  for (const [index, { currency, scale, debit, credit }] of missing.entries()) {
+    const side = debit > credit ? 'credit' : 'debit';
+    const minor = debit > credit ? debit - credit : credit - debit;
+    let baseMinor: bigint | undefined;
+    if (book.fx === 'tracked') {
+      // The last one takes what the others leave, so that the whole balances also where lines have a base amount only.
+      const sum = index === missing.length - 1 ? baseOf() : baseOf(currency);
+      baseMinor = side === 'credit' ? sum.debit - sum.credit : sum.credit - sum.debit;
+      if (baseMinor < 0n) {
+        noteUnbalanced(sum, `the lines in ${currency} are on one side, their base amounts on the other: in base currency `, refusals);
+        return;
+      }
+    }
+    lines.push(ownLine(book, lines.length + 1, account, { side, minor, currency, scale, baseMinor, origin: ownOrigins.conversion }));
+  }
+}
+
+function addRounding(decision: Decision, book: BookState, lines: ResolvedLine[], computed: number, refusals: Refusals): void {
+  const { debit, credit, currency, scale } = sumInBase(book, lines);
+  const difference = debit > credit ? debit - credit : credit - debit;
+  if (difference === 0n || difference > BigInt(computed) || lines.some(({ baseMinor }) => baseMinor === undefined)) return;
+  const account = designated(decision, book, 'rounding', refusals);
+  if (account === undefined) return;
+  const side = debit > credit ? 'credit' : 'debit';
+  lines.push(
+    ownLine(book, lines.length + 1, account, { side, minor: 0n, currency, scale, baseMinor: difference, origin: ownOrigins.rounding }),
+  );
+}
+
+/** The account that takes what the service adds; notes account_not_designated when there is none. */
+function designated(decision: Decision, book: BookState, role: AccountRole, refusals: Refusals): AccountState | undefined {
+  const id = book.designated[role];
+  const account = id === undefined ? undefined : decision.account(id);
+  if (account === undefined) {
+    refusals.note(
+      'account_not_designated',
+      () => `the entry needs a line on an account for ${role}, and the book has none; designate one first (POST …/designated-accounts)`,
+      { role },
+    );
+  }
+  return account;
+}
+
+function ownLine(
+  book: BookState,
+  line: number,
+  account: AccountState,
+  added: {
+    readonly side: Side;
+    readonly minor: bigint;
+    readonly currency: string;
+    readonly scale: number;
+    readonly baseMinor: bigint | undefined;
+    readonly origin: string;
+  },
+): ResolvedLine {
+  const { side, minor, currency, scale, baseMinor, origin } = added;
+  const baseAmount = baseMinor === undefined ? undefined : fromMinor(baseMinor, scaleOf(book, book.baseCurrency) ?? 0);
+  const stored = storedLine(line, account, side, fromMinor(minor, scale), currency, baseAmount, { origin });
+  return { account, minor, scale, line, side, currency, baseMinor, stored };
 }
 
 function noteUnbalanced({ currency, scale, debit, credit }: Sum, where: string, refusals: Refusals): void {

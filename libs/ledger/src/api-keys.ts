@@ -12,11 +12,16 @@ import { LedgerError } from '#domain';
 import { instantText, uuidV5, uuidV7 } from '#event-store';
 import type { Config } from './config';
 
+/** What a key may do beyond what every key may. controller: close and reopen periods, post into softly closed ones. */
+export const scopes = ['controller'] as const;
+export type Scope = (typeof scopes)[number];
+
 /** Whom a request comes from. */
 export interface ApiKey {
   /** Opaque: what events carry as userId. */
   readonly id: string;
   readonly name: string;
+  readonly scopes: readonly Scope[];
 }
 
 /** A key as it is listed; never with its secret, which nobody has. */
@@ -44,7 +49,7 @@ const nameForm = /^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$/;
  * each process compares with the secret that it was given. So a new BOOTSTRAP_API_KEY replaces the old one at the next start,
  * two services on one database may have different ones, and revoking the row ends them all.
  */
-const bootstrap: ApiKey = { id: uuidV5('api-key:bootstrap'), name: 'bootstrap' };
+const bootstrap: ApiKey = { id: uuidV5('api-key:bootstrap'), name: 'bootstrap', scopes };
 
 export class ApiKeys {
   private readonly cache = new Map<string, { readonly key: ApiKey | undefined; readonly until: number }>();
@@ -55,10 +60,11 @@ export class ApiKeys {
   /**
    * Makes a key.
    * @param name for people; valid keys have different names
+   * @param granted what it may do beyond what every key may
    * @returns the key and its secret, which cannot be shown again
    * @throws LedgerError malformed when the name has another form or belongs to a valid key
    */
-  async create(name: string): Promise<ApiKey & { readonly secret: string }> {
+  async create(name: string, granted: readonly Scope[] = []): Promise<ApiKey & { readonly secret: string }> {
     if (!nameForm.test(name)) {
       throw new LedgerError(
         'malformed',
@@ -66,15 +72,15 @@ export class ApiKeys {
         { member: 'name' },
       );
     }
-    const key = { id: uuidV7(), name };
+    const key = { id: uuidV7(), name, scopes: granted };
     const secret = newSecret();
     const { rowCount } =
       name === bootstrap.name
         ? { rowCount: 0 }
         : await this.pool.query(
-            `INSERT INTO access.api_keys (id, name, secret_hash, created_at) VALUES ($1, $2, $3, $4)
+            `INSERT INTO access.api_keys (id, name, secret_hash, created_at, scopes) VALUES ($1, $2, $3, $4, $5::text[])
        ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING`,
-            [key.id, key.name, hashOf(secret), now()],
+            [key.id, key.name, hashOf(secret), now(), [...granted]],
           );
     if (rowCount === 0) {
       throw new LedgerError('malformed', `there is a valid key named ${name}; revoke it first, or choose another name`, { member: 'name' });
@@ -84,12 +90,13 @@ export class ApiKeys {
 
   /** All keys, the revoked ones too, oldest first. */
   async list(): Promise<ListedApiKey[]> {
-    const { rows } = await this.pool.query<{ id: string; name: string; created_at: string; revoked_at: string | null }>(
-      'SELECT id, name, created_at, revoked_at FROM access.api_keys ORDER BY created_at, id',
+    const { rows } = await this.pool.query<ApiKey & { created_at: string; revoked_at: string | null }>(
+      'SELECT id, name, scopes, created_at, revoked_at FROM access.api_keys ORDER BY created_at, id',
     );
-    return rows.map(({ id, name, created_at, revoked_at }) => ({
+    return rows.map(({ id, name, scopes: granted, created_at, revoked_at }) => ({
       id,
       name,
+      scopes: id === bootstrap.id ? bootstrap.scopes : granted,
       createdAt: created_at,
       ...(revoked_at === null ? {} : { revokedAt: revoked_at }),
     }));
@@ -133,10 +140,12 @@ export class ApiKeys {
     const isBootstrap = this.bootstrapHash !== undefined && timingSafeEqual(this.bootstrapHash, digest);
     const { rows } = await this.pool.query<ApiKey>({
       name: 'api-key',
-      text: 'SELECT id, name FROM access.api_keys WHERE (secret_hash = $1 OR id = $2) AND revoked_at IS NULL',
+      text: 'SELECT id, name, scopes FROM access.api_keys WHERE (secret_hash = $1 OR id = $2) AND revoked_at IS NULL',
       values: [digest, isBootstrap ? bootstrap.id : null],
     });
-    return rows[0];
+    const [key] = rows;
+    // The first administrator may do everything, also where the row was made before there were scopes.
+    return key?.id === bootstrap.id ? bootstrap : key;
   }
 
   /**

@@ -22,7 +22,7 @@ function storeOf(more: Partial<EventStore> = {}): EventStore {
 
 /** Debits an account in three currencies, as a batch that is acknowledged. */
 function post(memory: BookMemory, id: string): void {
-  const decision = new Decision(memory);
+  const decision = new Decision(memory, { userId: 'u', isController: false });
   for (const currency of ['EUR', 'USD', 'JPY']) {
     const data = {
       entryId: id,
@@ -77,7 +77,7 @@ describe('memory of account states (DESIGN section 5, rule 7)', () => {
     const memory = new BookMemory('recoded', storeOf(), new StateBudget(20_000));
     const letGo = await memory.load([{ codes: ['1', '2'], entries: [] }]);
     const recode = (code: string): BatchChanges => {
-      const decision = new Decision(memory);
+      const decision = new Decision(memory, { userId: 'u', isController: false });
       decision.recordAccount(idOf(code), { type: 'AccountCodeChanged', data: { code: 'new' } });
       const changes = new BatchChanges(memory.head);
       memory.apply(decision, changes);

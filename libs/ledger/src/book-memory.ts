@@ -14,21 +14,40 @@ import {
   type BookView,
   bookReducer,
   type Decision,
+  emptyTally,
   type JournalEntryPosted,
   type JournalState,
   journalReducer,
+  type PeriodTally,
+  pairKey,
+  type RateEvent,
+  type RatePair,
+  type RatesState,
+  ratesReducer,
 } from '#domain';
 import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
 import { BriefMap } from './brief-map';
-import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
-
-/** Version of the head that holds a fiscal year's numbers; see catalogue.numbersStreamId. */
-const numbersVersion = 1;
+import { accountCodes, bookStreamId, numbersStreamId, ratesStreamId } from './catalogue';
+import {
+  addTally,
+  copyOf,
+  countersSnapshot,
+  countPosted,
+  emptyCounters,
+  readCounters,
+  versionOfCounters,
+  type YearCounters,
+  yearCountersVersion,
+} from './year-counters';
 
 /** What a command needs to find in memory before it can be decided. */
 export interface Needs {
   readonly codes: readonly string[];
   readonly entries: readonly string[];
+  /** Exchange rates; `to` absent: to the base currency, where the book tracks exchange rates. */
+  readonly rates?: readonly { readonly from: string; readonly to?: string; readonly rateType: RatePair['rateType'] }[];
+  /** Whether lines may be added on accounts that are designated for that. */
+  readonly designated?: boolean;
 }
 
 interface CachedAccount {
@@ -51,14 +70,19 @@ interface AccountHead {
   readonly state: unknown;
 }
 
-/** Last numbers of one fiscal year by journal code. */
-type Numbers = Map<string, number>;
+/** Rates of one pair and type; undefined: none is recorded. */
+interface CachedRates {
+  readonly pair: RatePair;
+  state: RatesState | undefined;
+}
 
 /** What one batch has changed: enough to undo it, and to tell the store which versions it started from. */
 export class BatchChanges {
   readonly accounts = new Map<string, AccountState | undefined>();
   readonly entries = new Map<string, JournalState | undefined>();
-  readonly numbers = new Map<string, Numbers | undefined>();
+  /** Counters by fiscal year. */
+  readonly numbers = new Map<string, YearCounters | undefined>();
+  readonly rates = new Map<string, RatesState | undefined>();
   readonly newCodes = new Map<string, string>();
   book: { readonly before: BookState | undefined } | undefined;
 
@@ -110,7 +134,9 @@ export class BookMemory implements BookView {
   private readonly idsByCode = new Map<string, string>();
   /** Entries that a batch under way has posted or that the batch about to be decided refers to. */
   private readonly entries = new BriefMap<CachedEntry>();
-  private readonly numbers = new Map<string, Numbers>();
+  private readonly numbers = new Map<string, YearCounters>();
+  /** By stream; kept as long as the book, since pairs are few. */
+  private readonly ratesByStream = new Map<string, CachedRates>();
 
   constructor(
     readonly bookId: string,
@@ -144,7 +170,23 @@ export class BookMemory implements BookView {
   }
 
   lastNumber(fiscalYear: string, journalCode: string): number {
-    return this.numbers.get(fiscalYear)?.get(journalCode) ?? 0;
+    return this.numbers.get(fiscalYear)?.last.get(journalCode) ?? 0;
+  }
+
+  lastNumbers(fiscalYear: string): ReadonlyMap<string, number> {
+    return this.numbers.get(fiscalYear)?.last ?? new Map();
+  }
+
+  tally(fiscalYear: string, period: number): PeriodTally {
+    return this.numbers.get(fiscalYear)?.periods.get(period) ?? emptyTally;
+  }
+
+  rates(pair: RatePair): RatesState | undefined {
+    return this.ratesByStream.get(ratesStreamId(this.bookId, pairKey(pair)))?.state;
+  }
+
+  ratesStreamId(pair: RatePair): string {
+    return ratesStreamId(this.bookId, pairKey(pair));
   }
 
   // --- Loading ---
@@ -158,6 +200,7 @@ export class BookMemory implements BookView {
     this.idsByCode.clear();
     this.entries.clear();
     this.numbers.clear();
+    this.ratesByStream.clear();
     this.bookState = undefined;
     this.head = emptyHead;
     this.taken = false;
@@ -174,26 +217,27 @@ export class BookMemory implements BookView {
 
   private async loadNumbers(fiscalYears: readonly string[]): Promise<void> {
     const ids = new Map(fiscalYears.map((label) => [numbersStreamId(this.bookId, label), label]));
-    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => numbersVersion);
+    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => yearCountersVersion);
     const missing: string[] = [];
     for (const [id, label] of ids) {
       const head = heads.get(id);
       if (head === undefined) missing.push(label);
-      else this.numbers.set(label, new Map((head.state as { last: [string, number][] }).last));
+      else this.numbers.set(label, readCounters(head.state));
     }
     // A year that is defined has a head since its definition: one that is missing was lost, and is folded, never taken as new.
     if (missing.length > 0) for (const [label, numbers] of await this.foldNumbers(missing)) this.numbers.set(label, numbers);
   }
 
-  private async foldNumbers(fiscalYears: readonly string[]): Promise<Map<string, Map<string, number>>> {
-    const folded = new Map(fiscalYears.map((label) => [label, new Map<string, number>()]));
+  private async foldNumbers(fiscalYears: readonly string[]): Promise<Map<string, YearCounters>> {
+    const folded = new Map(fiscalYears.map((label) => [label, emptyCounters()]));
     for (let after = 0; after < this.head.position; ) {
       const events = await this.store.readAll(this.bookId, after, 5_000);
       if (events.length === 0) break;
       for (const event of events) {
         if (event.position > this.head.position || event.eventType !== 'JournalEntryPosted') continue;
-        const { fiscalYear, journalCode, number } = event.current as unknown as JournalEntryPosted;
-        folded.get(fiscalYear)?.set(journalCode, number);
+        const posted = event.current as unknown as JournalEntryPosted;
+        const counters = folded.get(posted.fiscalYear);
+        if (counters !== undefined) countPosted(counters, posted);
       }
       after = events.at(-1)?.position ?? this.head.position;
     }
@@ -202,11 +246,29 @@ export class BookMemory implements BookView {
 
   /** Whether everything that these commands need is here, so that they can be decided without waiting. */
   has(needs: readonly Needs[]): boolean {
-    for (const { codes, entries } of needs) {
-      for (const code of codes) if (!this.idsByCode.has(code)) return false;
-      if (entries.length > 0) return false;
+    const designated = this.designatedIds();
+    for (const need of needs) {
+      for (const code of need.codes) if (!this.idsByCode.has(code)) return false;
+      if (need.entries.length > 0) return false;
+      if (need.rates !== undefined)
+        for (const pair of this.pairsOf(need)) if (!this.ratesByStream.has(this.ratesStreamId(pair))) return false;
+      if (need.designated) for (const id of designated) if (!this.accounts.has(id)) return false;
     }
     return true;
+  }
+
+  private pairsOf({ rates = [] }: Needs): readonly RatePair[] {
+    const book = this.bookState;
+    const pairs: RatePair[] = [];
+    for (const { from, to, rateType } of rates) {
+      if (to !== undefined) pairs.push({ from, to, rateType });
+      else if (book?.fx === 'tracked' && from !== book.baseCurrency) pairs.push({ from, to: book.baseCurrency, rateType });
+    }
+    return pairs;
+  }
+
+  private designatedIds(): string[] {
+    return Object.values(this.bookState?.designated ?? {});
   }
 
   /**
@@ -235,7 +297,8 @@ export class BookMemory implements BookView {
           else pin(this.accounts.get(id));
         }
       }
-      const lineAccounts = new Set<string>();
+      const lineAccounts = new Set<string>(needs.some(({ designated }) => designated) ? this.designatedIds() : []);
+      for (const pair of needs.flatMap((need) => this.pairsOf(need))) await this.loadRates(pair);
       for (const id of entryIds) {
         const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
         for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
@@ -257,6 +320,14 @@ export class BookMemory implements BookView {
       throw error;
     }
     return letGo;
+  }
+
+  private async loadRates(pair: RatePair): Promise<void> {
+    const id = this.ratesStreamId(pair);
+    if (this.ratesByStream.has(id)) return;
+    const read = await this.store.load(this.bookId, id, ratesReducer as never);
+    // A batch that was decided while we read may have recorded some: what it left is newer.
+    if (!this.ratesByStream.has(id)) this.ratesByStream.set(id, { pair, state: read?.state as RatesState | undefined });
   }
 
   private async readEntry(id: string): Promise<CachedEntry | undefined> {
@@ -346,15 +417,23 @@ export class BookMemory implements BookView {
       else known.state = entry;
     }
     for (const { fiscalYear, journalCode, last } of decision.numbers) {
-      this.numbersOf(fiscalYear, changes).set(journalCode, last);
+      this.numbersOf(fiscalYear, changes).last.set(journalCode, last);
+    }
+    for (const { fiscalYear, period, tally } of decision.tallies) addTally(this.numbersOf(fiscalYear, changes), period, tally);
+    for (const state of decision.changedRates) {
+      const id = this.ratesStreamId(state);
+      const known = this.ratesByStream.get(id);
+      if (!changes.rates.has(id)) changes.rates.set(id, known?.state);
+      if (known === undefined) this.ratesByStream.set(id, { pair: state, state });
+      else known.state = state;
     }
   }
 
-  /** The numbers of a year, ready to be changed: how they were before the batch is kept aside first. */
-  private numbersOf(fiscalYear: string, changes: BatchChanges): Numbers {
+  /** The counters of a year, ready to be changed: how they were before the batch is kept aside first. */
+  private numbersOf(fiscalYear: string, changes: BatchChanges): YearCounters {
     const known = this.numbers.get(fiscalYear);
-    if (!changes.numbers.has(fiscalYear)) changes.numbers.set(fiscalYear, known && new Map(known));
-    const numbers = known ?? new Map<string, number>();
+    if (!changes.numbers.has(fiscalYear)) changes.numbers.set(fiscalYear, known && copyOf(known));
+    const numbers = known ?? emptyCounters();
     this.numbers.set(fiscalYear, numbers);
     return numbers;
   }
@@ -392,18 +471,26 @@ export class BookMemory implements BookView {
       streams.push({ streamId: id, expected: before?.version ?? 'new', head });
     }
     for (const [fiscalYear, before] of changes.numbers) {
-      const numbers = this.numbers.get(fiscalYear) ?? new Map();
+      const counters = this.numbers.get(fiscalYear) ?? emptyCounters();
       const head = {
         kind: 'every',
-        version: versionOfNumbers(numbers),
-        reducerVersion: numbersVersion,
-        state: { fiscalYear, last: [...numbers] },
+        version: versionOfCounters(counters),
+        reducerVersion: yearCountersVersion,
+        state: countersSnapshot(fiscalYear, counters),
       } as const;
       streams.push({
         streamId: numbersStreamId(this.bookId, fiscalYear),
-        expected: before === undefined ? 'new' : versionOfNumbers(before),
+        expected: before === undefined ? 'new' : versionOfCounters(before),
         head,
       });
+    }
+    for (const [id, before] of changes.rates) {
+      const state = this.ratesByStream.get(id)?.state;
+      if (state === undefined) throw new Error(`exchange rates ${id} left memory before their batch was sent`);
+      const head = snapshotDue(before?.version ?? 0, state.version)
+        ? ({ kind: 'policy', version: state.version, reducerVersion: ratesReducer.version, state: ratesReducer.toSnapshot(state) } as const)
+        : undefined;
+      streams.push({ streamId: id, expected: before?.version ?? 'new', head });
     }
     return streams;
   }
@@ -449,6 +536,10 @@ export class BookMemory implements BookView {
       if (before === undefined) this.numbers.delete(fiscalYear);
       else this.numbers.set(fiscalYear, before);
     }
+    for (const [id, before] of changes.rates) {
+      const known = this.ratesByStream.get(id);
+      if (known !== undefined) known.state = before;
+    }
   }
 
   /**
@@ -474,16 +565,25 @@ export class BookMemory implements BookView {
       const known = this.bookState?.version ?? 0;
       if (version === known + 1) {
         this.bookState = bookReducer.evolve(this.bookState, { type: eventType, data: current } as unknown as BookEvent);
-        for (const { label } of this.bookState.fiscalYears) if (!this.numbers.has(label)) this.numbers.set(label, new Map());
+        for (const { label } of this.bookState.fiscalYears) if (!this.numbers.has(label)) this.numbers.set(label, emptyCounters());
       }
       return version <= known + 1;
     }
     if (eventType === 'JournalEntryPosted') {
-      const { fiscalYear, journalCode, number } = current as unknown as JournalEntryPosted;
-      const numbers = this.numbers.get(fiscalYear) ?? new Map<string, number>();
-      const known = numbers.get(journalCode) ?? 0;
-      if (number === known + 1) this.numbers.set(fiscalYear, new Map(numbers).set(journalCode, number));
-      return number <= known + 1;
+      const posted = current as unknown as JournalEntryPosted;
+      const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
+      const known = counters.last.get(posted.journalCode) ?? 0;
+      if (posted.number === known + 1) {
+        countPosted(counters, posted);
+        this.numbers.set(posted.fiscalYear, counters);
+      }
+      return posted.number <= known + 1;
+    }
+    const rates = this.ratesByStream.get(streamId);
+    if (rates !== undefined) {
+      const known = rates.state?.version ?? 0;
+      if (version === known + 1) rates.state = ratesReducer.evolve(rates.state, { type: eventType, data: current } as unknown as RateEvent);
+      return version <= known + 1;
     }
     const account = this.accounts.get(streamId);
     if (account === undefined) return true;
@@ -493,11 +593,4 @@ export class BookMemory implements BookView {
     }
     return version <= account.state.version;
   }
-}
-
-/** One more than the entries posted in the year, so that it grows with each and starts at 1 with the definition of the year. */
-function versionOfNumbers(numbers: Numbers): number {
-  let version = 1;
-  for (const last of numbers.values()) version += last;
-  return version;
 }

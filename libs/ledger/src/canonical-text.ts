@@ -10,10 +10,11 @@ import { canonicalJson } from '#event-store';
 /** A command to post. Where it has members that most have not it takes the common way. */
 export function postEntryText(command: PostEntry): string {
   const { description, effectiveDate, entryMethod, entryType, journalCode, lines, reason, reference, type } = command;
-  const { document, links, metadata, requestedDate, source } = command;
+  const { adjustmentPeriod, document, links, metadata, onClosedPeriod, onImbalance, requestedDate, source } = command;
   // Each by itself: null, which no caller of the API can send, is not the same as nothing.
-  const rare = document !== undefined || links !== undefined || metadata !== undefined || requestedDate !== undefined;
-  if (rare || source !== undefined) return canonicalJson(command);
+  if (document !== undefined || links !== undefined || metadata !== undefined || requestedDate !== undefined) return canonicalJson(command);
+  if (adjustmentPeriod !== undefined || onClosedPeriod !== undefined || onImbalance !== undefined) return canonicalJson(command);
+  if (source !== undefined) return canonicalJson(command);
   let text = `{"description":${quoted(description)},"effectiveDate":${quoted(effectiveDate)},${optional('entryMethod', entryMethod)}${optional('entryType', entryType)}${optional('journalCode', journalCode)}"lines":[`;
   for (let index = 0; index < lines.length; index++) {
     const line = givenLineText(lines[index] as EntryLine);
@@ -136,7 +137,13 @@ type LineMembers =
   | 'tax'
   | 'valueDate';
 /** Of a command; of its lines below. */
-type CommandMembers = Exclude<EntryMembers, 'fiscalYear' | 'number' | 'period'> | 'reason' | 'type';
+type CommandMembers =
+  | Exclude<EntryMembers, 'fiscalYear' | 'number' | 'period'>
+  | 'adjustmentPeriod'
+  | 'onClosedPeriod'
+  | 'onImbalance'
+  | 'reason'
+  | 'type';
 type GivenLineMembers = Exclude<LineMembers, 'accountId' | 'code' | 'line'> | 'account';
 type Forgotten =
   | Exclude<keyof PostEntry, CommandMembers>

@@ -2,7 +2,7 @@
  * Every event type that a log of ours holds, and the ids of the streams that a book has exactly one of. Hides nothing but
  * the names behind those ids; guarantees that they are the same in every process and for ever.
  */
-import { accountEvents, bookEvents, journalEvents } from '#domain';
+import { accountEvents, bookEvents, journalEvents, rateEvents } from '#domain';
 import { type EventCatalogue, uuidV5 } from '#event-store';
 import { entryText, legText } from './canonical-text';
 
@@ -10,6 +10,7 @@ export const catalogue: EventCatalogue = {
   ...bookEvents,
   ...accountEvents,
   ...journalEvents,
+  ...rateEvents,
   AccountDebited: { ...accountEvents.AccountDebited, canonicalText: legText },
   AccountCredited: { ...accountEvents.AccountCredited, canonicalText: legText },
   JournalEntryPosted: { ...journalEvents.JournalEntryPosted, canonicalText: entryText },
@@ -20,9 +21,14 @@ export function bookStreamId(bookId: string): string {
   return uuidV5(`book:${bookId}`);
 }
 
-/** The head that holds the last number of each day book in one fiscal year; it has no events of its own. */
+/** The head that holds the counters of one fiscal year (year-counters.ts); it has no events of its own. */
 export function numbersStreamId(bookId: string, fiscalYear: string): string {
   return uuidV5(`numbers:${bookId}:${fiscalYear}`);
+}
+
+/** The exchange rates of one pair and type, `USD/EUR/spot`. */
+export function ratesStreamId(bookId: string, pair: string): string {
+  return uuidV5(`rates:${bookId}:${pair}`);
 }
 
 /** Category under which account codes are reserved in the log's names. */

@@ -7,16 +7,20 @@ import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type ChangeAccount,
+  type ClosePeriod,
   type CorrectEntry,
   canonicalDecimal,
   type DefineFiscalYear,
   type DefineJournal,
+  type DesignateAccount,
   type EnableCurrency,
   LedgerError,
   normaliseLines,
   type OpenAccount,
   type OpenBook,
   type PostEntry,
+  type RecordRates,
+  type ReopenPeriod,
   type ReverseEntry,
 } from '#domain';
 import { canonicalJson } from '#event-store';
@@ -33,6 +37,10 @@ export type Command =
   | DefineFiscalYear
   | DefineJournal
   | EnableCurrency
+  | DesignateAccount
+  | RecordRates
+  | ClosePeriod
+  | ReopenPeriod
   | OpenAccount
   | ChangeAccount
   | PostEntry
@@ -52,6 +60,8 @@ export interface CommandContext {
   /** Kept apart from the events, which hold a salted hash only. */
   readonly ip?: string;
   readonly userAgent?: string;
+  /** May close periods and post into softly closed ones; no part of what the key stands for. */
+  readonly isController?: boolean;
 }
 
 const printableAscii = /^[\x20-\x7e]{1,255}$/;
@@ -77,6 +87,8 @@ export function normalise<C extends Command>(command: C): C {
       return { ...command, entries: command.entries.map(normaliseLines) };
     case 'OpenAccount':
       return { ...command, limits: command.limits?.map(shortestLimit) };
+    case 'RecordRates':
+      return { ...command, rates: command.rates.map((rate) => ({ ...rate, value: canonicalDecimal(rate.value) })) };
     default:
       return command;
   }
@@ -91,7 +103,7 @@ function shortestLimit(limit: AccountLimit): AccountLimit {
 /** Members that callers know by another name. */
 const namedByCallers: Readonly<Record<string, string>> = { accountType: 'type', journalType: 'type' };
 /** Lists whose elements have fingerprints of their own, as long as the list has at most as many. */
-const listed = new Set(['entries', 'lines']);
+const listed = new Set(['entries', 'lines', 'rates']);
 const listedMax = 1_000;
 
 /**

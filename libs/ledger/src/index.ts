@@ -13,3 +13,4 @@ export * from './projector';
 export * from './queries';
 export * from './service';
 export * from './verify';
+export * from './year-counters';

@@ -18,9 +18,14 @@ import {
   type CalendarDate,
   fromMinor,
   isDate,
+  type JournalEntryPosted,
   type JournalState,
   journalReducer,
   LedgerError,
+  pairKey,
+  type RatePair,
+  type RatesState,
+  ratesReducer,
 } from '#domain';
 import {
   canonicalJson,
@@ -35,10 +40,11 @@ import {
   type StoredEvent,
 } from '#event-store';
 import { int8Array, isTransient, textArray, uuidArray } from '#postgres';
-import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
+import { accountCodes, bookStreamId, numbersStreamId, ratesStreamId } from './catalogue';
 import { findEntries, register } from './projections/register';
 import { foldedUpTo } from './projector';
 import type { EventAnswer } from './queries';
+import { copyOf, countersSnapshot, countPosted, emptyCounters, type YearCounters, yearCountersVersion } from './year-counters';
 
 /** Rows of one answer of the database. */
 const pageRows = 1_000;
@@ -361,16 +367,22 @@ export class Inspector {
   // --- Streams ---
 
   /**
-   * The stream that a text names: `book`, `account:CODE`, `journal:ID` or `journal:GENERAL/2026/17`, `numbers:2026`, an id;
+   * The stream that a text names: `book`, `account:CODE`, `journal:ID` or `journal:GENERAL/2026/17`, `numbers:2026`, `rates:USD/EUR/spot`, an id;
    * also a code or a number of an entry alone.
    * @throws LedgerError book_unknown | stream_unknown
    */
   async stream(bookId: string, text: string): Promise<StreamRef> {
     await this.head(bookId);
-    const [, kind, rest = ''] = /^(account|journal|entry|numbers):(.*)$/s.exec(text) ?? [];
-    const id = (kind === 'account' || kind === 'numbers' ? '' : kind === undefined ? text : rest).toLowerCase();
+    const [, kind, rest = ''] = /^(account|journal|entry|numbers|rates):(.*)$/s.exec(text) ?? [];
+    const id = (kind === 'account' || kind === 'numbers' || kind === 'rates' ? '' : kind === undefined ? text : rest).toLowerCase();
     const unknown = (what: string): LedgerError => new LedgerError('stream_unknown', `there is no ${what} in book ${bookId}`);
     if (kind === 'account') return { aggregateType: 'Account', aggregateId: await this.accountId(bookId, rest), name: rest };
+    if (kind === 'rates') {
+      const aggregateId = ratesStreamId(bookId, rest);
+      const [first] = await this.store.readStream(bookId, aggregateId, { limit: 1 });
+      if (first === undefined) throw unknown(`exchange rate ${rest} (FROM/TO/TYPE, like USD/EUR/spot)`);
+      return { aggregateType: 'ExchangeRates', aggregateId, name: rest };
+    }
     if (kind === 'numbers') {
       const years = await this.fiscalYears(bookId);
       if (years.includes(rest))
@@ -398,12 +410,13 @@ export class Inspector {
     const account = (await this.store.streamsByName(bookId, accountCodes, [text])).get(text);
     if (account !== undefined) return { aggregateType: 'Account', aggregateId: account, name: text };
     throw unknown(
-      `stream "${text}": name it as book, account:CODE, journal:ID, journal:GENERAL/2026/17, numbers:2026, or by its id; no such stream`,
+      `stream "${text}": name it as book, account:CODE, journal:ID, journal:GENERAL/2026/17, numbers:2026, rates:USD/EUR/spot, or by its id; no such stream`,
     );
   }
 
   private async nameOf(bookId: string, first: RecordedEvent): Promise<string> {
     if (first.eventType === 'JournalEntryPosted') return numberOf(first.data) ?? first.streamId;
+    if (first.eventType === 'ExchangeRateRecorded') return pairKey(first.data as unknown as RatePair);
     if (first.eventType !== 'AccountOpened') return first.eventType === 'BookOpened' ? bookId : first.streamId;
     const head = (await this.store.heads(bookId, [first.streamId], () => accountReducer.version)).get(first.streamId);
     return (head?.state as { code?: string } | undefined)?.code ?? String(first.data.code);
@@ -526,29 +539,33 @@ export class Inspector {
       values: [bookId, streamId],
     });
     const [stored] = rows;
-    const show = (numbers: ReadonlyMap<string, number>): unknown => ({
+    const show = ({ last, periods }: YearCounters): unknown => ({
       fiscalYear,
-      last: [...numbers].sort().map(([journalCode, number]) => ({ journalCode, number })),
+      last: [...last].sort().map(([journalCode, number]) => ({ journalCode, number })),
+      periods: [...periods]
+        .sort(([a], [b]) => a - b)
+        .map(([period, { entries, sums }]) => ({
+          period,
+          entries,
+          totals: sums.map(({ currency, scale, debit }) => ({ currency, debit: fromMinor(debit, scale) })),
+        })),
     });
     const all = await this.store.readStream(bookId, bookStreamId(bookId));
     const definition = all.find(({ eventType, data }) => eventType === 'FiscalYearDefined' && data.label === fiscalYear);
     let versions = 1;
-    let before = new Map<string, number>();
-    const at = new Map<string, number>();
+    let before = emptyCounters();
+    const at = emptyCounters();
     let event: StoredEvent | undefined = definition;
     for await (const posted of this.postedIn(bookId, fiscalYear, 0, stored?.position)) {
-      const { journalCode, number } = posted.data as { journalCode: string; number: number };
       versions++;
       if (wanted !== undefined && versions > wanted) continue;
-      before = new Map(at);
-      at.set(journalCode, number);
+      before = copyOf(at);
+      countPosted(at, posted.data as unknown as JournalEntryPosted);
       event = posted;
     }
     if (wanted !== undefined && wanted > versions) return { versions };
     const head =
-      (wanted ?? versions) === versions
-        ? compareHead(sortedNumbers(stored), versions, numbersHead, { fiscalYear, last: [...at].sort() })
-        : undefined;
+      (wanted ?? versions) === versions ? compareHead(stored, versions, numbersHead, countersSnapshot(fiscalYear, at)) : undefined;
     return { versions, before: (wanted ?? versions) === 1 ? undefined : show(before), state: show(at), event, head };
   }
 
@@ -776,6 +793,11 @@ const aggregates: Readonly<Record<string, Aggregate>> = {
     headAlways: false,
     show: (state) => withoutVersion(state as JournalState),
   },
+  ExchangeRates: {
+    reducer: ratesReducer as unknown as Aggregate['reducer'],
+    headAlways: false,
+    show: (state) => withoutVersion(state as RatesState),
+  },
 };
 
 function withoutVersion<T extends { readonly version: number }>({ version: _version, ...state }: T): unknown {
@@ -796,15 +818,7 @@ function showAccount({ id: _id, totals, ...state }: AccountState): unknown {
 }
 
 /** How the head of a fiscal year's numbers is kept; the writer has no reducer for it. */
-const numbersHead = { reducer: { version: 1 }, headAlways: true };
-
-/** Day books stand in the order of their first use, which says nothing. */
-function sortedNumbers(stored: StoredHead | undefined): StoredHead | undefined {
-  const last = (stored?.state as { last?: unknown } | null | undefined)?.last;
-  return stored === undefined || !Array.isArray(last)
-    ? stored
-    : { ...stored, state: { ...(stored.state as object), last: [...last].sort() } };
-}
+const numbersHead = { reducer: { version: yearCountersVersion }, headAlways: true };
 
 function compareHead(
   stored: StoredHead | undefined,

@@ -6,13 +6,16 @@
 import * as crypto from 'node:crypto';
 import type { Client } from 'pg';
 import {
+  type Actor,
   changeAccount,
   checkOpening,
+  closePeriod,
   correctEntry,
   type Decision,
   defaultJournalCode,
   defineFiscalYear,
   defineJournal,
+  designateAccount,
   enableCurrency,
   type JournalEntryPosted,
   LedgerError,
@@ -20,7 +23,10 @@ import {
   openBook,
   type PostEntry,
   postEntry,
+  recordRates,
+  reopenPeriod,
   reverseEntry,
+  statusOfPeriod,
   todayIn,
 } from '#domain';
 import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
@@ -327,6 +333,7 @@ class CommandUnit implements Unit {
   readonly opensBook: boolean;
   readonly metadata: string;
   readonly userId: string;
+  readonly actor: Actor;
 
   constructor(
     private readonly ledger: Ledger,
@@ -353,6 +360,7 @@ class CommandUnit implements Unit {
     this.bytes = text.length;
     this.opensBook = source.type === 'OpenBook';
     this.userId = sent.userId;
+    this.actor = { userId: sent.userId, isController: sent.isController ?? false };
     this.metadata = this.metadataBecause('reason' in source ? source.reason : undefined);
   }
 
@@ -414,13 +422,17 @@ const mayPass = (error: unknown): boolean => error instanceof LedgerError && ['l
 function needsOf(command: Command): Needs {
   switch (command.type) {
     case 'PostEntry':
-      return { codes: command.lines.map(({ account }) => account), entries: [] };
+      return { ...needsOfLines(command.lines), entries: [] };
     case 'PostEntries':
-      return { codes: command.entries.flatMap(({ lines }) => lines.map(({ account }) => account)), entries: [] };
+      return { ...needsOfLines(command.entries.flatMap(({ lines }) => lines)), entries: [] };
     case 'ReverseEntry':
       return { codes: [], entries: [command.entryId] };
     case 'CorrectEntry':
-      return { codes: command.lines.map(({ account }) => account), entries: [command.entryId] };
+      return { ...needsOfLines(command.lines), entries: [command.entryId] };
+    case 'DesignateAccount':
+      return { codes: [command.account], entries: [] };
+    case 'RecordRates':
+      return { codes: [], entries: [], rates: command.rates };
     case 'OpenAccount':
       return { codes: command.parent === undefined ? [command.code] : [command.code, command.parent], entries: [] };
     case 'ChangeAccountCode':
@@ -435,6 +447,30 @@ function needsOf(command: Command): Needs {
   }
 }
 
+/** Lines without an amount in base currency may need a rate, and what is computed may need a line for what rounding leaves. */
+function needsOfLines(lines: PostEntry['lines']): Omit<Needs, 'entries'> {
+  const codes = lines.map(({ account }) => account);
+  const [first] = lines;
+  const isPlain = ({ currency, baseAmount, rate }: PostEntry['lines'][number]): boolean =>
+    currency === first?.currency && baseAmount === undefined && rate === undefined;
+  if (first !== undefined && lines.every(isPlain)) return { codes, rates: spotOf(first.currency), designated: true };
+  const currencies = new Set(lines.flatMap(({ currency, baseAmount, rate }) => ((baseAmount ?? rate) === undefined ? [currency] : [])));
+  return { codes, rates: [...currencies].flatMap(spotOf), designated: true };
+}
+
+/** The rate that postings in a currency may need. Kept: there are thousands of commands at a time, and few currencies. */
+function spotOf(from: string): NonNullable<Needs['rates']> {
+  let spot = spots.get(from);
+  if (spot === undefined) {
+    spot = [{ from, rateType: 'spot' }];
+    if (spots.size >= 1_000) spots.clear();
+    spots.set(from, spot);
+  }
+  return spot;
+}
+
+const spots = new Map<string, NonNullable<Needs['rates']>>();
+
 function eventsOf(command: Command): number {
   switch (command.type) {
     case 'PostEntry':
@@ -443,6 +479,8 @@ function eventsOf(command: Command): number {
       return command.entries.reduce((events, { lines }) => events + lines.length + 1, 0);
     case 'CorrectEntry':
       return 2 * command.lines.length + 3;
+    case 'RecordRates':
+      return command.rates.length;
     default:
       return 4;
   }
@@ -478,6 +516,20 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
     case 'EnableCurrency':
       enableCurrency(decision, command);
       return created({ code: command.code, scale: command.scale }, first, at);
+    case 'DesignateAccount':
+      return created({ role: command.role, account: designateAccount(decision, command).code }, first, at, 200);
+    case 'RecordRates':
+      recordRates(decision, command);
+      return created({ recorded: command.rates.length }, first, at);
+    case 'ClosePeriod': {
+      const closed = closePeriod(decision, command);
+      return created({ ...periodAnswer(decision, command), closed }, first, at, 200);
+    }
+    case 'RequestReopening':
+    case 'ApproveReopening':
+    case 'DeclineReopening':
+      reopenPeriod(decision, command);
+      return created(periodAnswer(decision, command), first, at, 200);
     case 'OpenAccount': {
       const id = uuidV7();
       openAccount(decision, command, id);
@@ -490,6 +542,16 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
       return created({ id: account?.id, code: account?.code, status: account?.status }, first, at, 200);
     }
   }
+}
+
+function periodAnswer(decision: Decision, { fiscalYear, period }: { readonly fiscalYear: string; readonly period: number }): object {
+  const book = decision.book();
+  return {
+    fiscalYear,
+    period,
+    status: statusOfPeriod(book, fiscalYear, period),
+    reopening: book.periods[`${fiscalYear}/${period}`]?.reopening,
+  };
 }
 
 function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[], at: string): string[] {
@@ -521,8 +583,6 @@ function created(members: object, position: number, recordedAt: string, status =
 /** Members of an entry that have a default: the event does not tell whether the caller stated it. */
 const defaults: Readonly<Record<string, string>> = { journalCode: defaultJournalCode, entryType: 'normal', entryMethod: 'interface' };
 const entryMembers = [
-  'effectiveDate',
-  'requestedDate',
   'description',
   'journalCode',
   'reference',
@@ -543,15 +603,22 @@ function differingMembers(
   const same = (given: unknown, stored: unknown): boolean =>
     given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
   const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
+  // An entry that moved to the first open day keeps the date that was asked for.
+  const moved = command.onClosedPeriod === 'first_open_day' && posted.requestedDate !== undefined;
+  if (!same(command.effectiveDate, moved ? posted.requestedDate : posted.effectiveDate)) differing.push('effectiveDate');
+  if (!moved && !same(command.requestedDate, posted.requestedDate)) differing.push('requestedDate');
   if (!same(command.reason, reason)) differing.push('reason');
   const { lines } = normalise({
     type: 'PostEntry',
     effectiveDate: '',
     description: '',
-    lines: posted.lines.map(({ line: _line, accountId, code, ...line }, index) => {
-      const given = command.lines[index]?.account;
+    // Without what the service has added: marked lines, and base amounts and rates that the caller left to it.
+    lines: posted.lines.flatMap(({ line: _line, accountId, code, baseAmount, rate, ...line }, index) => {
+      if (line.origin?.startsWith('book-keeper:')) return [];
+      const given = command.lines[index];
       // An old code leads to the same account, and the event does not tell which of its codes was sent.
-      return { ...line, account: given !== undefined && accountIds.get(given) === accountId ? given : code };
+      const account = given !== undefined && accountIds.get(given.account) === accountId ? given.account : code;
+      return [{ ...line, account, baseAmount: given?.baseAmount && baseAmount, rate: given?.rate && rate }];
     }),
   });
   differing.push(...differingLines(command.lines, lines, same));

@@ -26,8 +26,11 @@ import {
   LedgerError,
   lastDate,
   type Period,
+  type PeriodState,
   type PostedLine,
+  periodKey,
   type Side,
+  statusOfPeriod,
 } from '#domain';
 import { canonicalJson, definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
 import { accountCodes, bookStreamId } from './catalogue';
@@ -90,7 +93,7 @@ export interface BookAnswer extends BookOpened {
 }
 
 export interface FiscalYearAnswer extends Omit<FiscalYear, 'periods'> {
-  readonly periods: readonly (Period & { readonly status: 'open' | 'closed' })[];
+  readonly periods: readonly (Period & PeriodState)[];
 }
 
 /** An account without balances; `parent` is a code. */
@@ -227,13 +230,32 @@ export class Queries {
 
   async fiscalYears(bookId: string): Promise<{ readonly position: number; readonly fiscalYears: readonly FiscalYearAnswer[] }> {
     const { state, position } = await this.currentBook(bookId);
-    const closed = new Set(state.closedPeriods);
-    const status = (label: string, no: number): 'open' | 'closed' => (closed.has(`${label}/${no}`) ? 'closed' : 'open');
     const fiscalYears = state.fiscalYears.map((year) => ({
       ...year,
-      periods: year.periods.map((period) => ({ ...period, status: status(year.label, period.no) })),
+      periods: year.periods.map((period) => ({
+        ...period,
+        status: statusOfPeriod(state, year.label, period.no),
+        reopening: state.periods[periodKey({ fiscalYear: year.label, period: period.no })]?.reopening,
+      })),
     }));
     return { position, fiscalYears };
+  }
+
+  /** Accounts that take what the service computes, with their codes now. */
+  async designatedAccounts(
+    bookId: string,
+  ): Promise<{ readonly position: number; readonly designated: readonly { readonly role: string; readonly account: string }[] }> {
+    const { state, position } = await this.currentBook(bookId);
+    const ids = Object.values(state.designated);
+    const heads = await this.store.heads(bookId, ids, () => accountReducer.version);
+    const designated: { role: string; account: string }[] = [];
+    for (const [role, id] of Object.entries(state.designated)) {
+      const head = heads.get(id);
+      const known = head === undefined ? undefined : accountReducer.fromSnapshot(head.state, id, head.version);
+      const account = known ?? (await this.store.load(bookId, id, accountReducer))?.state;
+      if (account !== undefined) designated.push({ role, account: account.code });
+    }
+    return { position, designated: designated.sort((a, b) => (a.role < b.role ? -1 : 1)) };
   }
 
   private async currentBook(bookId: string): Promise<{ state: BookState; position: number }> {

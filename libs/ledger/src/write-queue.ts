@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Client } from 'pg';
-import { Decision, LedgerError } from '#domain';
+import { type Actor, Decision, LedgerError } from '#domain';
 import {
   type AppendOutcome,
   type CommandContext as ContextRow,
@@ -52,6 +52,7 @@ export interface Unit {
   /** The same for events that have a reason of their own. */
   metadataBecause(reason: string): string;
   readonly userId: string;
+  readonly actor: Actor;
   readonly context: ContextRow | undefined;
   /** Milliseconds by performance.now, which nobody turns, after which it is given up while the database cannot be reached. */
   readonly deadline: number;
@@ -506,7 +507,7 @@ class BookWriter {
         this.fail(queued, new LedgerError('book_unknown', `there is no book ${this.bookId}`, { book: this.bookId }));
         continue;
       }
-      const decision = new Decision(this.memory);
+      const decision = new Decision(this.memory, unit.actor);
       let receipt: Receipt;
       try {
         const { status, body } = unit.decide(decision, recordedAt);

@@ -13,6 +13,7 @@ export type Check =
   | 'metadata'
   | 'book'
   | 'account'
+  | 'rate'
   | 'entry'
   | 'leg'
   | 'reversal'

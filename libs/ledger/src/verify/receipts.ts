@@ -3,7 +3,7 @@
  * and fingerprint, and its answer is what the events say was answered, byte for byte where the order of members is settled.
  * Of refused commands no event tells anything: only the form of their receipts is checked.
  */
-import { type ErrorCode, errorTable } from '#domain';
+import { type ErrorCode, errorTable, periodKey } from '#domain';
 import { canonicalJson } from '#event-store';
 import { statusOf } from '../answer';
 import type { Findings } from './findings';
@@ -53,6 +53,12 @@ const commands: Readonly<Record<string, { readonly status: number; readonly firs
   DefineFiscalYear: { status: 201, first: 'FiscalYearDefined', events: 1 },
   DefineJournal: { status: 201, first: 'JournalDefined', events: 1 },
   EnableCurrency: { status: 201, first: 'CurrencyEnabled', events: 1 },
+  DesignateAccount: { status: 200, first: 'AccountDesignated', events: 1 },
+  RecordRates: { status: 201 },
+  ClosePeriod: { status: 200 },
+  RequestReopening: { status: 200, first: 'PeriodReopeningRequested', events: 1 },
+  ApproveReopening: { status: 200, first: 'PeriodReopened', events: 1 },
+  DeclineReopening: { status: 200, first: 'PeriodReopeningDeclined', events: 1 },
   OpenAccount: { status: 201, first: 'AccountOpened', events: 1 },
   RenameAccount: { status: 200, first: 'AccountRenamed', events: 1 },
   ChangeAccountCode: { status: 200, first: 'AccountCodeChanged', events: 1 },
@@ -256,6 +262,28 @@ function expectedAnswer(command: string, unit: Unit, replay: BookReplay): string
     case 'OpenAccount': {
       const { code, name, type, normalSide, postable } = data;
       return JSON.stringify({ id: streamId, code, name, type, normalSide, postable, status: 'open', ...place });
+    }
+    case 'DesignateAccount':
+      return JSON.stringify({ role: data.role, account: replay.accounts.get(String(data.accountId))?.code, ...place });
+    case 'RecordRates':
+      return unit.types.every((type) => type === 'ExchangeRateRecorded')
+        ? JSON.stringify({ recorded: unit.types.length, ...place })
+        : undefined;
+    case 'ClosePeriod': {
+      const { closed, types } = unit;
+      const last = closed.at(-1);
+      if (last === undefined || closed.length !== types.length) return undefined;
+      const { fiscalYear, period, level } = last;
+      const status = level === 'soft' ? 'soft_closed' : 'hard_closed';
+      return JSON.stringify({ fiscalYear, period, status, closed: closed.map(periodKey), ...place });
+    }
+    case 'RequestReopening':
+    case 'ApproveReopening':
+    case 'DeclineReopening': {
+      const { fiscalYear, period, requestedBy } = data;
+      const status = command === 'ApproveReopening' ? 'open' : 'soft_closed';
+      const reopening = command === 'RequestReopening' ? { requestedBy } : undefined;
+      return JSON.stringify({ fiscalYear, period, status, reopening, ...place });
     }
     case 'DefineJournal':
     case 'EnableCurrency':

@@ -8,16 +8,22 @@ import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type AccountState,
+  adjustmentPeriodOf,
   type BookEvent,
   type BookState,
   bookReducer,
+  type ExchangeRateRecorded,
   isDate,
+  isPlainDecimal,
+  type PeriodClosed,
   type PeriodRef,
+  pairKey,
   periodOf,
+  rateTypes,
   toMinor,
 } from '#domain';
 import { canonicalJson, definitionOf, type EventDefinition, upcast } from '#event-store';
-import { bookStreamId, catalogue } from '../catalogue';
+import { bookStreamId, catalogue, ratesStreamId } from '../catalogue';
 import type { Check, Findings } from './findings';
 import { type Minor, minorText, minus, plus, readAmount, smallest } from './minor-units';
 import { type ProjectedLine, ProjectionRows, type Sum } from './projection-rows';
@@ -131,9 +137,18 @@ export interface ReplayedAccount {
   sum: Sum | undefined;
 }
 
-/** The last numbers of one fiscal year. */
+/** What was posted into one period. */
+export interface ReplayedTally {
+  entries: number;
+  /** Debits per currency, in the order of first use. */
+  readonly sums: { readonly currency: string; readonly scale: number; debit: Minor }[];
+  base: Minor;
+}
+
+/** The counters of one fiscal year. */
 export interface ReplayedNumbers {
   readonly last: Map<string, number>;
+  readonly periods: Map<number, ReplayedTally>;
   batch: number;
   versionBefore: number;
 }
@@ -182,6 +197,8 @@ export interface Unit {
   readonly types: string[];
   readonly posted: { readonly id: string; readonly number: unknown; readonly position: number }[];
   data: Json;
+  /** Periods that it closed. */
+  readonly closed: { readonly fiscalYear: string; readonly period: number; readonly level: string }[];
   reversedId?: string;
 }
 
@@ -190,6 +207,8 @@ export class BookReplay {
   /** Account codes, each with the account that had it first. */
   readonly codes = new Map<string, string>();
   readonly numbers = new Map<string, ReplayedNumbers>();
+  /** Exchange rates by stream, in the order in which they were recorded. */
+  readonly rates = new Map<string, ExchangeRateRecorded[]>();
   readonly pendingReversals: PendingReversal[] = [];
   /** Contexts that events refer to. */
   readonly contexts = new Set<string>();
@@ -382,6 +401,7 @@ export class BookReplay {
     if (event.eventType === 'JournalEntryPosted') this.takeEntry(event, current);
     else if (event.eventType === 'JournalEntryReversed') this.takeReversed(event, current);
     else if (definition.aggregateType === 'Book') this.takeBook(event, current);
+    else if (definition.aggregateType === 'ExchangeRates') this.takeRate(event, current);
     else this.takeAccount(event, current);
     this.unit?.types.push(event.eventType);
     if (this.unit?.types.length === 1) this.unit.data = current;
@@ -452,7 +472,7 @@ export class BookReplay {
     if (this.receipts.beginsAt(position)) {
       this.closeUnit();
       this.receipts.take();
-      this.unit = { position, recordedAt, streamId, types: [], posted: [], data: {} };
+      this.unit = { position, recordedAt, streamId, types: [], posted: [], data: {}, closed: [] };
     }
     if (!this.receipts.covers(event, metadata)) this.unit = undefined;
   }
@@ -474,6 +494,9 @@ export class BookReplay {
     }
     const problem = shapeProblem(event.eventType, data) ?? bookProblem(this.book, event.eventType, data);
     if (problem !== undefined) this.tell('book', event, problem);
+    else if (event.eventType === 'PeriodClosed' && event.eventVersion > 1) this.checkClose(event, data as unknown as PeriodClosed);
+    else if (event.eventType === 'AccountDesignated' && !this.accounts.has(String(data.accountId)))
+      this.tell('book', event, `designates account ${String(data.accountId)}, which does not exist`);
     if (this.bookBatch !== this.batch) this.bookVersionBefore = this.book?.version ?? 0;
     this.bookBatch = this.batch;
     const book = bookReducer.evolve(this.book, { type: event.eventType, data } as unknown as BookEvent);
@@ -484,7 +507,7 @@ export class BookReplay {
   private numbersOf(fiscalYear: string): ReplayedNumbers {
     let numbers = this.numbers.get(fiscalYear);
     if (numbers === undefined) {
-      numbers = { last: new Map(), batch: this.batch, versionBefore: 0 };
+      numbers = { last: new Map(), periods: new Map(), batch: this.batch, versionBefore: 0 };
       this.numbers.set(fiscalYear, numbers);
     }
     if (numbers.batch !== this.batch) {
@@ -492,6 +515,50 @@ export class BookReplay {
       numbers.batch = this.batch;
     }
     return numbers;
+  }
+
+  /** What a close says was posted, held against what was. */
+  private checkClose(event: ReadEvent, { fiscalYear, period, level, position, entries, totals, baseTotal, numbers }: PeriodClosed): void {
+    this.unit?.closed.push({ fiscalYear, period, level });
+    const year = this.numbers.get(fiscalYear);
+    const tally = year?.periods.get(period) ?? { entries: 0, sums: [], base: 0 };
+    const { book } = this;
+    const debits = tally.sums.map(({ currency, scale, debit }) => [currency, minorText(debit, scale)] as const).sort(byFirst);
+    const made = {
+      position: event.position - 1,
+      entries: tally.entries,
+      totals: debits.map(([currency, debit]) => ({ currency, debit, credit: debit })),
+      baseTotal: book?.fx === 'tracked' ? minorText(tally.base, book.currencies[book.baseCurrency] ?? 0) : undefined,
+      numbers: [...(year?.last ?? [])].sort(byFirst).map(([journalCode, last]) => ({ journalCode, last })),
+    };
+    const said = { position, entries, totals, baseTotal, numbers };
+    for (const member of Object.keys(made) as (keyof typeof made)[]) {
+      const [is, should] = [canonicalJson(said[member] ?? 'nothing'), canonicalJson(made[member] ?? 'nothing')];
+      if (is !== should)
+        this.tell('book', event, `closes ${fiscalYear}/${period} with ${member} ${is}, the events before it make it ${should}`);
+    }
+  }
+
+  // --- Exchange rates ---
+
+  private takeRate(event: ReadEvent, data: Json): void {
+    const problem = shapeProblem(event.eventType, data);
+    if (problem !== undefined) {
+      this.tell('rate', event, problem);
+      return;
+    }
+    const rate = data as unknown as ExchangeRateRecorded;
+    const known = this.rates.get(event.streamId) ?? [];
+    this.checkVersion(event, known.length, `the rates ${pairKey(rate)}`);
+    const stream = ratesStreamId(this.bookId, pairKey(rate));
+    if (event.streamId !== stream)
+      this.tell('rate', event, `stands on stream ${event.streamId}, the stream of ${pairKey(rate)} is ${stream}`);
+    if (!rateTypes.includes(rate.rateType)) this.tell('rate', event, `its rateType is ${JSON.stringify(rate.rateType)}`);
+    if (rate.from === rate.to || !isPlainDecimal(rate.value) || /^[0.]*$/.test(rate.value))
+      this.tell('rate', event, `says that one ${rate.from} is ${rate.value} ${rate.to}`);
+    const before = known.findLast(({ date }) => date === rate.date);
+    if (before?.value === rate.value && before.source === rate.source) this.tell('rate', event, `repeats the rate of ${rate.date}`);
+    this.rates.set(event.streamId, [...known, rate]);
   }
 
   // --- Accounts ---
@@ -632,7 +699,9 @@ export class BookReplay {
         `its number is ${journalCode}/${fiscalYear}/${number}, after ${before} comes ${before + 1}: numbers have no gap`,
       );
     numbers.last.set(journalCode, number);
-    const lines = this.readLines(event, book, data.lines as readonly Json[]);
+    const tally = tallyOf(numbers, period);
+    tally.entries++;
+    const lines = this.readLines(event, book, data.lines as readonly Json[], tally);
     this.unit?.posted.push({ id: event.streamId, number, position: event.position });
     this.open = { event, data, lines, legs: 0, frame: undefined };
     this.rows.entry(event.position, event.streamId, data, lines);
@@ -650,15 +719,17 @@ export class BookReplay {
     }
     if (book.startsOn !== undefined && date < book.startsOn)
       this.tell('entry', event, `its effective date ${date} lies before the book starts on ${book.startsOn}`);
-    const ref: PeriodRef | undefined = periodOf(book, date);
+    const normal = periodOf(book, date);
+    const ref: PeriodRef | undefined = normal?.period === period ? normal : (adjustmentPeriodOf(book, date, period) ?? normal);
     if (ref === undefined) this.tell('entry', event, `its effective date ${date} lies in no fiscal year (I9)`);
     else if (ref.fiscalYear !== fiscalYear || ref.period !== period)
       this.tell('entry', event, `says period ${fiscalYear}/${period}, its effective date ${date} lies in ${ref.fiscalYear}/${ref.period}`);
-    if (ref?.closed)
+    // Into a softly closed period a controller may have posted; which keys have that scope no event says.
+    if (ref?.status === 'hard_closed')
       this.tell('entry', event, `its effective date ${date} lies in period ${ref.fiscalYear}/${ref.period}, which is closed (I9)`);
   }
 
-  private readLines(event: ReadEvent, book: BookState, given: readonly Json[]): Line[] {
+  private readLines(event: ReadEvent, book: BookState, given: readonly Json[], tally: ReplayedTally): Line[] {
     const lines: Line[] = [];
     const sums: { readonly currency: string; readonly scale: number; debit: Minor; credit: Minor }[] = [];
     const base: { debit: Minor; credit: Minor } = { debit: 0, credit: 0 };
@@ -721,7 +792,11 @@ export class BookReplay {
     for (const { currency, scale, debit, credit } of sums) {
       if (debit !== credit)
         wrong(`does not balance: debits ${minorText(debit, scale)}, credits ${minorText(credit, scale)} ${currency} (I1)`);
+      const sum = tally.sums.find((known) => known.currency === currency);
+      if (sum === undefined) tally.sums.push({ currency, scale, debit });
+      else sum.debit = plus(sum.debit, debit);
     }
+    if (tracked) tally.base = plus(tally.base, base.debit);
     if (tracked && base.debit !== base.credit)
       wrong(`does not balance in ${book.baseCurrency}: debits ${base.debit}, credits ${base.credit} minor units (I1)`);
     return lines;
@@ -749,7 +824,7 @@ export class BookReplay {
         wrong(`line ${line}: base amount ${JSON.stringify(baseAmount)} is no amount of ${book.baseCurrency} (I2)`);
         return;
       }
-      if (currency === book.baseCurrency && read !== minor)
+      if (currency === book.baseCurrency && minor !== 0 && read !== minor)
         wrong(`line ${line}: its base amount differs from its amount, both in ${currency}`);
       value = read;
     } else if (currency !== book.baseCurrency) {
@@ -1029,6 +1104,17 @@ export function versionOfNumbers(last: ReadonlyMap<string, number>): number {
   for (const number of last.values()) version += number;
   return version;
 }
+
+function tallyOf({ periods }: ReplayedNumbers, period: number): ReplayedTally {
+  let tally = periods.get(period);
+  if (tally === undefined) {
+    tally = { entries: 0, sums: [], base: 0 };
+    periods.set(period, tally);
+  }
+  return tally;
+}
+
+const byFirst = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
 
 const definitions = new Map(Object.entries(catalogue));
 const debited = definitionOf(catalogue, 'AccountDebited');

@@ -2,7 +2,7 @@
  * What an event must look like: its members, who and which command its metadata must name (I12), and what the Book must be like
  * for it. Each function tells what is wrong in words that follow "event 7 (…): ", or undefined.
  */
-import { accountTypes, type BookState, entryMethods, entryTypes, isDate } from '#domain';
+import { accountRoles, accountTypes, type BookState, entryMethods, entryTypes, isDate, periodKey, statusOfPeriod } from '#domain';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -23,7 +23,21 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   FiscalYearDefined: { label: 'text', from: 'day', to: 'day', periods: 'array', given: 'true?' },
   JournalDefined: { journalCode: 'text', name: 'text', type: 'text' },
   CurrencyEnabled: { code: 'text', scale: 'integer' },
-  PeriodClosed: { fiscalYear: 'text', period: 'integer' },
+  PeriodClosed: {
+    fiscalYear: 'text',
+    period: 'integer',
+    level: 'text',
+    position: 'integer',
+    entries: 'integer',
+    totals: 'array',
+    baseTotal: 'text?',
+    numbers: 'array',
+  },
+  PeriodReopeningRequested: { fiscalYear: 'text', period: 'integer', requestedBy: 'text' },
+  PeriodReopeningDeclined: { fiscalYear: 'text', period: 'integer' },
+  PeriodReopened: { fiscalYear: 'text', period: 'integer', requestedBy: 'text' },
+  AccountDesignated: { role: 'text', accountId: 'text' },
+  ExchangeRateRecorded: { from: 'text', to: 'text', rateType: 'text', date: 'date', value: 'text', source: 'text' },
   AccountOpened: {
     code: 'text',
     name: 'text',
@@ -135,12 +149,43 @@ export function bookProblem(book: BookState | undefined, eventType: string, data
     case 'CurrencyEnabled':
       return Object.hasOwn(book.currencies, String(data.code)) ? `currency ${String(data.code)} is enabled already` : undefined;
     case 'PeriodClosed':
-      return book.closedPeriods.includes(`${String(data.fiscalYear)}/${String(data.period)}`)
-        ? 'closes a period that is closed already'
-        : undefined;
+    case 'PeriodReopeningRequested':
+    case 'PeriodReopeningDeclined':
+    case 'PeriodReopened':
+      return periodProblem(book, eventType, data);
+    case 'AccountDesignated':
+      return Object.hasOwn(accountRoles, String(data.role)) ? undefined : `designates an account for ${JSON.stringify(data.role)}`;
     default:
       return undefined;
   }
+}
+
+/** Order and state of periods, asked otherwise than where it is decided: from the list of all days that are closed. */
+function periodProblem(book: BookState, eventType: string, data: Json): string | undefined {
+  const { fiscalYear, period: no, level } = data as { fiscalYear: string; period: number; level?: string };
+  const year = book.fiscalYears.find(({ label }) => label === fiscalYear);
+  const period = year?.periods.find((candidate) => candidate.no === no);
+  if (year === undefined || period === undefined) return `there is no period ${fiscalYear}/${no}`;
+  const status = statusOfPeriod(book, fiscalYear, no);
+  const reopening = book.periods[periodKey({ fiscalYear, period: no })]?.reopening;
+  if (eventType === 'PeriodClosed') {
+    if (level !== 'soft' && level !== 'hard') return `its level is ${JSON.stringify(level)}`;
+    if (status !== (level === 'soft' ? 'open' : 'soft_closed')) return `closes period ${fiscalYear}/${no}, which is ${status}, ${level}`;
+    const day = period.kind === 'normal' ? period.from : dayAfter(year.to);
+    const earlier = book.fiscalYears.flatMap(({ label, periods }) =>
+      periods.flatMap(({ kind, to, no: other }) =>
+        kind === 'normal' && to < day ? [{ label, other, is: statusOfPeriod(book, label, other) }] : [],
+      ),
+    );
+    const open = earlier.find(({ is }) => is === 'open' || (level === 'hard' && is !== 'hard_closed'));
+    return open && `closes period ${fiscalYear}/${no} (${level}) while ${open.label}/${open.other} is ${open.is}`;
+  }
+  if (status !== 'soft_closed') return `period ${fiscalYear}/${no} is ${status}`;
+  if (eventType === 'PeriodReopeningRequested') return reopening && `period ${fiscalYear}/${no} is asked to be reopened already`;
+  if (reopening === undefined) return `nobody has asked for period ${fiscalYear}/${no} to be reopened`;
+  return eventType === 'PeriodReopened' && data.requestedBy !== reopening.requestedBy
+    ? `says that ${JSON.stringify(data.requestedBy)} has asked for it, which was ${reopening.requestedBy}`
+    : undefined;
 }
 
 const dayMs = 86_400_000;

@@ -3,15 +3,24 @@
  * streams, its names, its command contexts, and row for row every projection up to its cursor.
  */
 import { createHash } from 'node:crypto';
-import { accountReducer, bookReducer } from '#domain';
+import { accountReducer, bookReducer, type RatesState, ratesReducer } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
 import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
 import { copyValue } from './copy-text';
 import { type Digests, rangeSize } from './digests';
 import { type Check, type Findings, shown } from './findings';
-import { readAmount } from './minor-units';
+import { minorText, readAmount } from './minor-units';
 import { type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables } from './projection-rows';
-import { type BookReplay, eventText, instantOf, type ReadEvent, type ReplayedAccount, readEvent, versionOfNumbers } from './replay';
+import {
+  type BookReplay,
+  eventText,
+  instantOf,
+  type ReadEvent,
+  type ReplayedAccount,
+  type ReplayedTally,
+  readEvent,
+  versionOfNumbers,
+} from './replay';
 import type { Snapshot } from './rows';
 import { jsonbText } from './stored-json';
 
@@ -55,19 +64,21 @@ export async function checkBookHead(
 interface ExpectedHead {
   readonly what: string;
   readonly version: number;
-  readonly versionBefore: number;
+  /** Undefined for a snapshot that is taken now and then. */
+  readonly versionBefore: number | undefined;
   readonly reducer: number;
   readonly state: () => unknown;
 }
 
-/** Version of the head that holds a fiscal year's numbers. */
-const numbersReducer = 1;
+/** Version of the head that holds a fiscal year's counters. */
+const numbersReducer = 2;
 
-function expectedHeads(replay: BookReplay): (stream: string) => ExpectedHead | undefined {
+/** @returns the head that a stream should have; of a snapshot, at the version that it was taken at */
+function expectedHeads(replay: BookReplay): (stream: string, version: number) => ExpectedHead | undefined {
   const { bookId, book, accounts, numbers } = replay;
   const bookStream = bookStreamId(bookId);
   const years = new Map([...numbers].map(([fiscalYear, year]) => [numbersStreamId(bookId, fiscalYear), { fiscalYear, year }]));
-  return (stream) => {
+  return (stream, stored) => {
     const account = accounts.get(stream);
     if (account !== undefined) {
       const { version, versionBefore, code } = account;
@@ -75,13 +86,34 @@ function expectedHeads(replay: BookReplay): (stream: string) => ExpectedHead | u
     }
     const year = years.get(stream);
     if (year !== undefined) {
-      const { last, versionBefore } = year.year;
+      const { last, periods, versionBefore } = year.year;
       return {
         what: `the numbers of ${year.fiscalYear}`,
         version: versionOfNumbers(last),
         versionBefore,
         reducer: numbersReducer,
-        state: () => ({ fiscalYear: year.fiscalYear, last: [...last] }),
+        state: () => ({
+          fiscalYear: year.fiscalYear,
+          last: [...last],
+          periods: [...periods].map(([period, tally]) => periodState(period, tally)),
+        }),
+      };
+    }
+    const rates = replay.rates.get(stream);
+    if (rates !== undefined) {
+      const folded = rates.slice(0, stored);
+      return {
+        what: 'exchange rates',
+        version: folded.length,
+        versionBefore: undefined,
+        reducer: ratesReducer.version,
+        state: () =>
+          ratesReducer.toSnapshot(
+            folded.reduce<RatesState | undefined>(
+              (state, data) => ratesReducer.evolve(state, { type: 'ExchangeRateRecorded', data }),
+              undefined,
+            ) as RatesState,
+          ),
       };
     }
     if (stream !== bookStream || book === undefined) return undefined;
@@ -94,6 +126,11 @@ function expectedHeads(replay: BookReplay): (stream: string) => ExpectedHead | u
       state: () => bookReducer.toSnapshot(book),
     };
   };
+}
+
+function periodState(period: number, { entries, sums, base }: ReplayedTally): unknown[] {
+  const amounts = sums.map(({ currency, scale, debit }) => [currency, minorText(debit, scale)]);
+  return base === 0 ? [period, entries, amounts] : [period, entries, amounts, String(base)];
 }
 
 function accountState({ id, version, code, type, normalSide, postable, status, currencies, limits, totals }: ReplayedAccount): unknown {
@@ -111,7 +148,7 @@ export async function checkHeads(snapshot: Snapshot, replay: BookReplay, finding
   await snapshot.eachRow(select, (text) => {
     const [stream = '', version, before, reducer, ...state] = text.split('\t');
     const row = `log.heads ${stream}`;
-    const head = expected(stream);
+    const head = expected(stream, Number(version));
     if (head === undefined) {
       findings.add('head', `${row}: no stream of this book keeps a head there`, { row, stream });
       return;
@@ -121,7 +158,8 @@ export async function checkHeads(snapshot: Snapshot, replay: BookReplay, finding
       findings.add('head', `${row} (${head.what}): ${column} is ${is}, the events make it ${should}`, { row, stream });
     if (Number(version) !== head.version) wrong('version', version, String(head.version));
     // Its sign tells whether the row had been dropped and was made again, which no event knows.
-    if (before === '-' || Math.abs(Number(before)) !== head.versionBefore) wrong('version_before', before, String(head.versionBefore));
+    const asBefore = head.versionBefore === undefined ? '-' : String(head.versionBefore);
+    if ((before === '-' ? '-' : String(Math.abs(Number(before)))) !== asBefore) wrong('version_before', before, asBefore);
     if (Number(reducer) !== head.reducer) wrong('reducer_version', reducer, String(head.reducer));
     const stored = state.join('\t');
     const made = canonicalJson(head.state());
@@ -131,7 +169,7 @@ export async function checkHeads(snapshot: Snapshot, replay: BookReplay, finding
   const missing = (stream: string): void => {
     const row = `log.heads ${stream}`;
     if (!seen.has(stream))
-      findings.add('head', `${row} (${expected(stream)?.what}): is missing; it will be folded from events`, { row, stream });
+      findings.add('head', `${row} (${expected(stream, 0)?.what}): is missing; it will be folded from events`, { row, stream });
   };
   if (replay.book !== undefined) missing(bookStreamId(replay.bookId));
   for (const id of replay.accounts.keys()) missing(id);
