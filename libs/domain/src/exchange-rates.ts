@@ -3,10 +3,11 @@
  * source. Hides how the rate that holds on a day is found; guarantees that a correction is another event and never a change,
  * and that amounts are converted exactly and rounded once, in the book's way (IAS 21.21, 21.23).
  */
+import { unknownCurrency } from './account';
 import { type BookState, scaleOf } from './book';
 import { addDays, type CalendarDate, isDate } from './calendar-date';
 import type { Decision } from './decision';
-import { LedgerError } from './errors';
+import { Refusals } from './errors';
 import { isPlainDecimal, Money, type Rounding } from './money';
 
 /** spot: of the day, for postings · closing: of the last day of a period, for revaluation · average: of a period · budget: planned. */
@@ -127,42 +128,37 @@ const valueDigitsMax = 40;
  */
 export function recordRates(decision: Decision, { rates }: RecordRates): void {
   const book = decision.book();
+  const refusals = new Refusals();
+  const fresh = new Map<string, ExchangeRateRecorded>();
   for (const [index, rate] of rates.entries()) {
-    checkRate(book, rate, `rates.${index}`);
+    const member = `rates.${index}`;
+    checkRate(book, rate, member, refusals);
     const { from, to, rateType, date, value, source } = rate;
-    const known = decision.rates(rate)?.rates.find((other) => other.date === date);
-    if (known?.value === value && known.source === source) {
-      throw new LedgerError(
-        'rate_exists',
-        `rates.${index}: the ${rateType} rate ${from}/${to} of ${date} is ${value} from ${source} already`,
-        {
-          member: `rates.${index}`,
-        },
-      );
-    }
-    decision.recordRate({ type: 'ExchangeRateRecorded', data: { date, from, rateType, source, to, value } });
+    const day = `${pairKey(rate)}/${date}`;
+    const known = fresh.get(day) ?? decision.rates(rate)?.rates.find((other) => other.date === date);
+    if (known?.value === value && known.source === source)
+      refusals.note('rate_exists', () => `${member}: the ${rateType} rate ${from}/${to} of ${date} is ${value} from ${source} already`, {
+        member,
+      });
+    fresh.set(day, rate);
   }
+  refusals.throwFirst();
+  for (const { from, to, rateType, date, value, source } of rates)
+    decision.recordRate({ type: 'ExchangeRateRecorded', data: { date, from, rateType, source, to, value } });
 }
 
-function checkRate(book: BookState, { from, to, date, value }: ExchangeRateRecorded, member: string): void {
-  if (!isPlainDecimal(value) || /^[0.]*$/.test(value) || value.length > valueDigitsMax)
-    throw new LedgerError(
-      'amount_format',
-      `${member}: value "${value}" is not a plain decimal above 0 of at most ${valueDigitsMax} characters`,
-      { member: `${member}.value` },
-    );
+function checkRate(book: BookState, { from, to, date, value }: ExchangeRateRecorded, member: string, refusals: Refusals): void {
+  if (!isPlainDecimal(value) || /^[0.]*$/.test(value) || value.length > valueDigitsMax) {
+    const message = `${member}: value "${value}" is not a plain decimal above 0 of at most ${valueDigitsMax} characters`;
+    refusals.note('amount_format', () => message, { member: `${member}.value` });
+  }
   if (!isDate(date))
-    throw new LedgerError('date_invalid', `${member}: date "${date}" is no date YYYY-MM-DD from 1900 to 2199`, {
-      member: `${member}.date`,
-    });
+    refusals.note('date_invalid', () => `${member}: date "${date}" is no date YYYY-MM-DD from 1900 to 2199`, { member: `${member}.date` });
   if (from === to)
-    throw new LedgerError('malformed', `${member}: from and to are both ${from}; a rate is between two currencies`, {
+    refusals.note('malformed', () => `${member}: from and to are both ${from}; a rate is between two currencies`, {
       member: `${member}.to`,
     });
-  for (const currency of [from, to]) {
+  for (const currency of [from, to])
     if (scaleOf(book, currency) === undefined)
-      throw new LedgerError('currency_unknown', `${member}: ${currency} is neither an ISO 4217 currency nor declared in this book`, {
-        currency,
-      });
-  }
+      refusals.note('currency_unknown', () => `${member}: ${unknownCurrency(currency)}`, { currency });
 }

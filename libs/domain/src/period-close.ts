@@ -90,8 +90,8 @@ export type ReopenPeriod =
  * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order
  */
 export function closePeriod(decision: Decision, command: ClosePeriod): string[] {
-  const book = decision.book();
   requireController(decision, 'close a period');
+  const book = decision.book();
   const wanted = findPeriod(book, command);
   const { level } = command;
   const status = statusOf(book, wanted);
@@ -119,8 +119,8 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
  * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order | second_user_required
  */
 export function reopenPeriod(decision: Decision, command: ReopenPeriod): void {
-  const book = decision.book();
   requireController(decision, 'reopen a period');
+  const book = decision.book();
   const period = findPeriod(book, command);
   const { fiscalYear, period: no } = period;
   const status = statusOf(book, period);
@@ -140,13 +140,13 @@ export function reopenPeriod(decision: Decision, command: ReopenPeriod): void {
     decision.recordBook({ type: 'PeriodReopeningDeclined', data: { fiscalYear, period: no } });
     return;
   }
+  checkLast(book, period);
   if (reopening.requestedBy === decision.actor.userId) {
     throw new LedgerError('second_user_required', `you asked for ${periodKey(period)} to be reopened; another controller has to agree`, {
       fiscalYear,
       period: no,
     });
   }
-  checkLast(book, period);
   decision.recordBook({ type: 'PeriodReopened', data: { fiscalYear, period: no, requestedBy: reopening.requestedBy } });
 }
 

@@ -1,0 +1,344 @@
+/** Closing and reopening periods: order, rights, what a close puts on record, and what it means for postings. */
+import * as fc from 'fast-check';
+import {
+  aBook,
+  account,
+  closed,
+  controller,
+  credit,
+  debit,
+  type GivenEvent,
+  given,
+  history,
+  NaiveBook,
+  onBook,
+  post,
+  somebody,
+} from '../../../test/support/given-when-then';
+import type { FiscalYear } from './fiscal-calendar';
+import { addToTally, type ClosePeriod, emptyTally, type PeriodClosed, type ReopenPeriod } from './period-close';
+
+const close = (period: number, level: 'soft' | 'hard' = 'soft', more: Partial<ClosePeriod> = {}): ClosePeriod => ({
+  type: 'ClosePeriod',
+  fiscalYear: '2026',
+  period,
+  level,
+  ...more,
+});
+const reopen = (type: ReopenPeriod['type'], period: number): ReopenPeriod => ({ type, fiscalYear: '2026', period, reason: 'late invoice' });
+const ann = { actor: controller('ann') };
+const bob = { actor: controller('bob') };
+const book = [...aBook(), account('CASH'), account('BANK')];
+const on = (effectiveDate: string, amount = '1', more: object = {}) =>
+  post([debit('CASH', amount), credit('BANK', amount)], { effectiveDate, ...more });
+const requested = (period: number, by = 'ann'): GivenEvent =>
+  onBook('PeriodReopeningRequested', { fiscalYear: '2026', period, requestedBy: by });
+/** Twelve months and a 13th period of the last day. */
+const withAdjustments = (): GivenEvent[] => {
+  const [first, year, ...rest] = aBook();
+  const given = year?.data as FiscalYear;
+  const adjustment = { no: 13, from: '2026-12-31', to: '2026-12-31', kind: 'adjustment' as const };
+  return [
+    first as GivenEvent,
+    onBook('FiscalYearDefined', { ...given, periods: [...given.periods, adjustment] }),
+    ...rest,
+    account('CASH'),
+    account('BANK'),
+  ];
+};
+
+describe('closing a period', () => {
+  it('puts on record up to where it counts, how many entries, debits and credits per currency, and the last numbers', () => {
+    const posted = history(
+      book,
+      on('2026-01-10', '10'),
+      [on('2026-01-31', '2.50'), { id: 'e2' }],
+      [post([debit('CASH', '7', 'USD'), credit('BANK', '7', 'USD')], { effectiveDate: '2026-01-15' }), { id: 'e3' }],
+      [on('2026-02-01', '99'), { id: 'e4' }],
+    );
+    given(posted)
+      .when(close(1), ann)
+      .thenEvents(
+        onBook('PeriodClosed', {
+          fiscalYear: '2026',
+          period: 1,
+          level: 'soft',
+          position: posted.length,
+          entries: 3,
+          totals: [
+            { currency: 'EUR', debit: '12.50', credit: '12.50' },
+            { currency: 'USD', debit: '7.00', credit: '7.00' },
+          ],
+          numbers: [{ journalCode: 'GENERAL', last: 4 }],
+        }),
+      );
+  });
+
+  it('counts base amounts too where the book tracks exchange rates', () => {
+    const tracked = history(
+      [...aBook({ fx: 'tracked' }), account('CASH'), account('BANK')],
+      post([debit('CASH', '7', 'USD', { baseAmount: '6.44' }), credit('BANK', '7', 'USD', { baseAmount: '6.44' })], {
+        effectiveDate: '2026-01-15',
+      }),
+    );
+    expect(given(tracked).when(close(1), ann).thenAccepted()[0]?.data).toMatchObject({ baseTotal: '6.44' });
+  });
+
+  it('of a period without entries is a close like any other', () => {
+    expect(given(book).when(close(1), ann).thenAccepted()[0]?.data).toMatchObject({ entries: 0, totals: [], numbers: [] });
+  });
+
+  it('goes in order, and all at once where that is asked for', () => {
+    given(book).when(close(3), ann).thenRefused('period_order', { fiscalYear: '2026', period: 1 });
+    given(book, closed('2026', 1, 'soft'))
+      .when(close(3), ann)
+      .thenRefused('period_order', { fiscalYear: '2026', period: 2 });
+    const events = given(book, closed('2026', 1, 'soft'))
+      .when(close(3, 'soft', { includeEarlier: true }), ann)
+      .thenAccepted();
+    expect(events.map(({ type, data }) => [type, (data as PeriodClosed).period])).toEqual([
+      ['PeriodClosed', 2],
+      ['PeriodClosed', 3],
+    ]);
+    // Each counts up to right before itself.
+    const [second, third] = events.map(({ data }) => (data as PeriodClosed).position);
+    expect(third).toBe((second ?? 0) + 1);
+  });
+
+  it('goes in order across fiscal years', () => {
+    const two = [
+      ...book,
+      onBook('FiscalYearDefined', {
+        label: '2025',
+        from: '2025-01-01',
+        to: '2025-12-31',
+        periods: [{ no: 1, from: '2025-01-01', to: '2025-12-31', kind: 'normal' }],
+      }),
+    ];
+    given(two).when(close(1), ann).thenRefused('period_order', { fiscalYear: '2025', period: 1 });
+    given(two, closed('2025', 1, 'soft'))
+      .when(close(1), ann)
+      .thenAccepted();
+  });
+
+  it('for ever needs a soft close before, of this and of all earlier ones', () => {
+    given(book).when(close(1, 'hard'), ann).thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'open' });
+    given(book)
+      .when(close(1, 'hard', { includeEarlier: true }), ann)
+      .thenRefused('period_state');
+    const softly = [...book, closed('2026', 1, 'soft'), closed('2026', 2, 'soft')];
+    given(softly).when(close(2, 'hard'), ann).thenRefused('period_order', { fiscalYear: '2026', period: 1 });
+    given(softly).when(close(1, 'hard'), ann).thenAccepted();
+    expect(
+      given(softly)
+        .when(close(2, 'hard', { includeEarlier: true }), ann)
+        .thenAccepted(),
+    ).toHaveLength(2);
+  });
+
+  it('is refused twice, for a period that there is not, and to whoever is no controller', () => {
+    given(book, closed('2026', 1, 'soft'))
+      .when(close(1), ann)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'soft_closed' });
+    given(book, closed('2026', 1))
+      .when(close(1, 'hard'), ann)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'hard_closed' });
+    given(book).when(close(13), ann).thenRefused('period_unknown', { fiscalYear: '2026', period: 13 });
+    given(book)
+      .when({ ...close(1), fiscalYear: '1999' }, ann)
+      .thenRefused('period_unknown');
+    given(book).when(close(1)).thenRefused('forbidden');
+  });
+
+  it('of an adjustment period goes apart: after the months of its year, and before or after those of the next', () => {
+    const months = Array.from({ length: 12 }, (_, index) => closed('2026', index + 1, 'soft'));
+    given(withAdjustments(), months.slice(0, 11)).when(close(13), ann).thenRefused('period_order', { fiscalYear: '2026', period: 12 });
+    given(withAdjustments(), months).when(close(13), ann).thenAccepted();
+    const next = onBook('FiscalYearDefined', {
+      label: '2027',
+      from: '2027-01-01',
+      to: '2027-12-31',
+      periods: [{ no: 1, from: '2027-01-01', to: '2027-12-31', kind: 'normal' }],
+    });
+    given(withAdjustments(), next, months)
+      .when({ ...close(1), fiscalYear: '2027' }, ann)
+      .thenAccepted();
+  });
+});
+
+describe('posting into a closed period', () => {
+  const softly = [...book, closed('2026', 1, 'soft')];
+
+  it('is for controllers only while it is softly closed, and for nobody once it is closed for ever', () => {
+    given(softly)
+      .when(on('2026-01-15'))
+      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, status: 'soft_closed' });
+    given(softly).when(on('2026-01-15'), ann).thenAccepted();
+    given(book, closed('2026', 1))
+      .when(on('2026-01-15'), ann)
+      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, status: 'hard_closed' });
+  });
+
+  it('is not possible from behind, by a date before the calendar', () => {
+    given(softly)
+      .when(on('2025-12-31'))
+      .thenRefused('period_closed', { effectiveDate: '2025-12-31', fiscalYear: '2026', period: 1, status: 'soft_closed' });
+    given(softly).when(on('2025-12-31'), ann).thenAccepted();
+    given(book, closed('2026', 1)).when(on('2024-05-05'), ann).thenRefused('period_closed');
+    given(book, closed('2026', 1))
+      .when({ type: 'DefineFiscalYear', label: '2025', from: '2025-01-01', to: '2025-12-31' }, ann)
+      .thenRefused('fiscal_year_invalid');
+  });
+
+  it('moves to the first open day on request, and the entry keeps the date that was asked for', () => {
+    const moved = given(softly, closed('2026', 2, 'soft'))
+      .when(on('2026-01-15', '1', { onClosedPeriod: 'first_open_day' }))
+      .thenAccepted();
+    expect(moved.find(({ type }) => type === 'JournalEntryPosted')?.data).toMatchObject({
+      effectiveDate: '2026-03-01',
+      requestedDate: '2026-01-15',
+      period: 3,
+    });
+    // A controller need not move, nor does anyone on an open day.
+    for (const outcome of [
+      given(softly).when(on('2026-01-15', '1', { onClosedPeriod: 'first_open_day' }), ann),
+      given(book).when(on('2026-01-15', '1', { onClosedPeriod: 'first_open_day' })),
+    ]) {
+      const entry = outcome.thenAccepted().find(({ type }) => type === 'JournalEntryPosted')?.data as { requestedDate?: string };
+      expect(entry).toMatchObject({ effectiveDate: '2026-01-15' });
+      expect(entry.requestedDate).toBeUndefined();
+    }
+    given(softly)
+      .when(on('2026-01-15', '1', { onClosedPeriod: 'first_open_day', requestedDate: '2026-01-01' }))
+      .thenRefused('malformed', { member: 'requestedDate' });
+  });
+
+  it('of an adjustment period is possible while that is open, whatever became of the month', () => {
+    const shut = [...withAdjustments(), ...Array.from({ length: 12 }, (_, index) => closed('2026', index + 1))];
+    const into13 = on('2026-12-31', '1', { adjustmentPeriod: 13, entryType: 'adjusting' });
+    given(shut).when(on('2026-12-31'), ann).thenRefused('period_closed');
+    expect(
+      given(shut)
+        .when(into13)
+        .thenAccepted()
+        .find(({ type }) => type === 'JournalEntryPosted')?.data,
+    ).toMatchObject({ period: 13, fiscalYear: '2026' });
+    given(shut, closed('2026', 13))
+      .when(into13, ann)
+      .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, status: 'hard_closed' });
+    given(withAdjustments())
+      .when(on('2026-12-30', '1', { adjustmentPeriod: 13 }))
+      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+    given(withAdjustments())
+      .when(on('2026-12-31', '1', { adjustmentPeriod: 12 }))
+      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+    given(withAdjustments())
+      .when(on('2026-12-31', '1', { adjustmentPeriod: 13, onClosedPeriod: 'first_open_day' }))
+      .thenRefused('malformed', { member: 'onClosedPeriod' });
+  });
+});
+
+describe('reopening a period', () => {
+  const softly = [...book, closed('2026', 1, 'soft'), closed('2026', 2, 'soft')];
+
+  it('takes two people: one asks, another agrees, and it is open', () => {
+    given(softly).when(reopen('RequestReopening', 2), ann).thenEvents(requested(2));
+    given(softly, requested(2))
+      .when(reopen('ApproveReopening', 2), ann)
+      .thenRefused('second_user_required', { fiscalYear: '2026', period: 2 });
+    given(softly, requested(2))
+      .when(reopen('ApproveReopening', 2), bob)
+      .thenEvents(onBook('PeriodReopened', { fiscalYear: '2026', period: 2, requestedBy: 'ann' }));
+    const again = history([...softly, requested(2)], [reopen('ApproveReopening', 2), bob]);
+    given(again).when(on('2026-02-15')).thenAccepted();
+    given(again).when(close(2), ann).thenAccepted();
+  });
+
+  it('may be declined, by anyone who could agree and by who has asked', () => {
+    for (const who of [ann, bob]) {
+      given(softly, requested(2))
+        .when(reopen('DeclineReopening', 2), who)
+        .thenEvents(onBook('PeriodReopeningDeclined', { fiscalYear: '2026', period: 2 }));
+    }
+    const declined = history([...softly, requested(2)], [reopen('DeclineReopening', 2), bob]);
+    given(declined).when(reopen('ApproveReopening', 2), bob).thenRefused('period_state');
+    given(declined).when(on('2026-02-15')).thenRefused('period_closed');
+  });
+
+  it('goes backwards from the last one that is closed', () => {
+    given(softly).when(reopen('RequestReopening', 1), ann).thenRefused('period_order', { fiscalYear: '2026', period: 2 });
+    given(book, closed('2026', 1, 'soft'), requested(1), closed('2026', 2, 'soft'))
+      .when(reopen('ApproveReopening', 1), bob)
+      .thenRefused('period_order', { fiscalYear: '2026', period: 2 });
+  });
+
+  it('is asked for once, of a period that is softly closed, by a controller', () => {
+    given(softly, requested(2))
+      .when(reopen('RequestReopening', 2), bob)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 2, status: 'soft_closed' });
+    given(softly).when(reopen('RequestReopening', 3), ann).thenRefused('period_state', { fiscalYear: '2026', period: 3, status: 'open' });
+    given(book, closed('2026', 1))
+      .when(reopen('RequestReopening', 1), ann)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'hard_closed' });
+    given(softly).when(reopen('RequestReopening', 2), { actor: somebody }).thenRefused('forbidden');
+  });
+});
+
+describe('counters of a period', () => {
+  const tally = fc.record({
+    entries: fc.constant(1),
+    base: fc.bigInt(0n, 10n ** 20n),
+    sums: fc.uniqueArray(
+      fc.record({ currency: fc.constantFrom('EUR', 'USD', 'JPY'), scale: fc.constant(2), debit: fc.bigInt(0n, 10n ** 20n) }),
+      {
+        minLength: 1,
+        selector: ({ currency }) => currency,
+      },
+    ),
+  });
+
+  it('add up whatever the order and the grouping', () => {
+    fc.assert(
+      fc.property(fc.array(tally, { maxLength: 8 }), fc.nat(8), (tallies, cut) => {
+        const sum = (some: typeof tallies) => some.reduce(addToTally, emptyTally);
+        const plain = ({ entries, base, sums }: typeof emptyTally) => ({
+          entries,
+          base,
+          sums: [...sums].sort((a, b) => (a.currency < b.currency ? -1 : 1)),
+        });
+        expect(plain(addToTally(sum(tallies.slice(0, cut)), sum(tallies.slice(cut))))).toEqual(plain(sum([...tallies].reverse())));
+      }),
+    );
+  });
+
+  it('say in a close what a fold of the entries says, for any history', () => {
+    const step = fc.record({
+      day: fc.integer({ min: 1, max: 28 }),
+      month: fc.integer({ min: 1, max: 3 }),
+      cents: fc.integer({ min: 1, max: 99_999 }),
+      currency: fc.constantFrom('EUR', 'USD'),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), fc.integer({ min: 1, max: 3 }), (steps, period) => {
+        const naive = new NaiveBook(book);
+        const dated = (month: number, day: number) => `2026-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+        steps.forEach(({ day, month, cents, currency }, index) => {
+          const amount = (cents / 100).toFixed(2);
+          naive.execute(post([debit('CASH', amount, currency), credit('BANK', amount, currency)], { effectiveDate: dated(month, day) }), {
+            id: `e${index}`,
+          });
+        });
+        const events = naive.execute(close(period, 'soft', { includeEarlier: true }), ann);
+        const data = events.at(-1)?.data as PeriodClosed;
+        const mine = steps.filter(({ month }) => month === period);
+        expect(data.entries).toBe(mine.length);
+        for (const { currency, debit: sum } of data.totals) {
+          const cents = mine.filter((other) => other.currency === currency).reduce((total, other) => total + other.cents, 0);
+          expect(sum).toBe((cents / 100).toFixed(2));
+        }
+        expect(data.totals.map(({ currency }) => currency)).toEqual([...new Set(mine.map(({ currency }) => currency))].sort());
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
