@@ -129,23 +129,13 @@ describe('a state', () => {
 
   it('of the numbers of a year goes from entry to entry', async () => {
     const all = await Promise.all([1, 2, 3, 4].map((version) => state('numbers:2026', version)));
+    const last = (numbers: Record<string, number>) => Object.entries(numbers).map(([journalCode, number]) => ({ journalCode, number }));
+    const march = (entries: number, debit: string) => [{ period: 3, entries, totals: [{ currency: 'EUR', debit }] }];
     expect(all.map(({ state: is }) => is)).toEqual([
-      { fiscalYear: '2026', last: [] },
-      { fiscalYear: '2026', last: [{ journalCode: 'GENERAL', number: 1 }] },
-      {
-        fiscalYear: '2026',
-        last: [
-          { journalCode: 'GENERAL', number: 1 },
-          { journalCode: 'SALES', number: 1 },
-        ],
-      },
-      {
-        fiscalYear: '2026',
-        last: [
-          { journalCode: 'GENERAL', number: 2 },
-          { journalCode: 'SALES', number: 1 },
-        ],
-      },
+      { fiscalYear: '2026', last: [], periods: [] },
+      { fiscalYear: '2026', last: last({ GENERAL: 1 }), periods: march(1, '100.00') },
+      { fiscalYear: '2026', last: last({ GENERAL: 1, SALES: 1 }), periods: march(2, '120.50') },
+      { fiscalYear: '2026', last: last({ GENERAL: 2, SALES: 1 }), periods: march(3, '220.50') },
     ]);
     expect(all.map(({ event: { event } }) => event.eventType)).toEqual([
       'FiscalYearDefined',
@@ -153,7 +143,7 @@ describe('a state', () => {
       'JournalEntryPosted',
       'JournalEntryPosted',
     ]);
-    expect(all[2]?.changes).toEqual([{ path: 'last[SALES].number', after: '1' }]);
+    expect(all[2]?.changes).toContainEqual({ path: 'last[SALES].number', after: '1' });
     expect(all[3]).toMatchObject({ versions: 4, head: { kind: 'agrees', version: 4 } });
     expect(await state(numbersStreamId('shop', '2027'))).toMatchObject({ version: 2, head: { kind: 'agrees' } });
   });
