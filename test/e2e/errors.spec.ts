@@ -45,6 +45,11 @@ beforeAll(async () => {
   await openBook(api, 'by-hand');
   await created(api.post('/v1/books/by-hand/fiscal-years', { label: 'F27', from: '2027-01-01', to: '2027-12-31' }));
   await openBook(api, 'tracked', { fx: 'tracked' });
+  await openBook(api, 'several');
+  for (const currency of ['EUR', 'USD']) {
+    const sides = [line('Assets:Cash', 'debit', '1', currency), line('Assets:Bank', 'credit', '1', currency)];
+    await created(api.post('/v1/books/several/journal-entries', entry('1', { lines: sides })));
+  }
 });
 afterAll(async () => {
   await Promise.all([narrow?.close(), unreachable?.close()]);
@@ -150,6 +155,10 @@ const rows: Record<
   reversal_of_reversal: {
     sends: () => api.post(`${book}/journal-entries/${reversal}/reverse`, { reason: 'back' }),
     tells: { entry: () => reversal },
+  },
+  report_currency_needed: {
+    sends: () => api.get('/v1/books/several/reports/balance-sheet?asOf=2026-12-31'),
+    tells: { currencies: ['EUR', 'USD'] },
   },
   queue_full: {
     sends: async () => {

@@ -18,6 +18,7 @@ import { HealthController } from './health.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
 import { ProblemFilter } from './problem.filter';
+import { ReportsController } from './reports.controller';
 
 /** Nest tells each route and module of a start; that is for those who look for it. */
 @Injectable()
@@ -38,7 +39,7 @@ class AppModule {
         // Requests are logged at the edge, at a tenth of the cost of a child logger each.
         LoggerModule.forRoot({ pinoHttp: { logger: log }, forRoutes: [] }),
       ],
-      controllers: [BooksController, AccountsController, JournalEntriesController, AuditController, HealthController],
+      controllers: [BooksController, AccountsController, JournalEntriesController, AuditController, ReportsController, HealthController],
       providers: [
         { provide: Service, useFactory: service },
         { provide: APP_FILTER, useClass: ProblemFilter },

@@ -11,5 +11,7 @@ export * from './ledger';
 export * from './log';
 export * from './projector';
 export * from './queries';
+export * from './reports/question';
+export * from './reports/reports';
 export * from './service';
 export * from './verify';
