@@ -34,11 +34,19 @@ describe('trial balance', () => {
       recordedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/),
       carry: 'fiscalYear',
       columns: [{ from: '2026-01-01', to: '2026-12-31', yearFrom: '2026-01-01' }],
-      retainedEarnings: [{ currency: 'EUR', figures: [{ opening: '-300.00', debit: '0.00', credit: '0.00', net: '0.00', closing: '-300.00' }] }],
+      retainedEarnings: [
+        { currency: 'EUR', figures: [{ opening: '-300.00', debit: '0.00', credit: '0.00', net: '0.00', closing: '-300.00' }] },
+      ],
       totals: [{ currency: 'EUR', figures: [{ opening: '0.00', debit: '170.00', credit: '170.00', net: '0.00', closing: '0.00' }] }],
       balanced: true,
     });
-    const rows = body.rows.map(({ account, figures: [{ opening, debit, credit, closing }] }: Reply['body']) => [account, opening, debit, credit, closing]);
+    const rows = body.rows.map(({ account, figures: [{ opening, debit, credit, closing }] }: Reply['body']) => [
+      account,
+      opening,
+      debit,
+      credit,
+      closing,
+    ]);
     expect(rows).toEqual([
       ['Assets:Bank', '1300.00', '0.00', '120.00', '1180.00'],
       ['Assets:Cash', '0.00', '50.00', '0.00', '50.00'],
@@ -52,7 +60,14 @@ describe('trial balance', () => {
 describe('balance sheet', () => {
   it('balances, with the result of the year computed', async () => {
     const { body } = await report('balance-sheet', 'asOf=2026-12-31');
-    expect(body).toMatchObject({ currency: 'EUR', basis: 'lines', assets: ['1230.00'], liabilitiesAndEquity: ['1230.00'], difference: ['0.00'], balanced: true });
+    expect(body).toMatchObject({
+      currency: 'EUR',
+      basis: 'lines',
+      assets: ['1230.00'],
+      liabilitiesAndEquity: ['1230.00'],
+      difference: ['0.00'],
+      balanced: true,
+    });
     const equity = body.sections[2];
     expect(equity.computed).toEqual([
       { row: 'retainedEarnings', name: 'Retained earnings brought forward', amounts: ['300.00'] },
@@ -65,7 +80,10 @@ describe('income statement', () => {
   it('shows income and expenses in their own signs, in as many columns as asked for', async () => {
     const { body } = await report('income-statement', 'period=2026&compare=2025,2026/2');
     expect(body.result).toEqual(['-70.00', '300.00', '-120.00']);
-    expect(body.sections.map(({ total }: Reply['body']) => total)).toEqual([['50.00', '300.00', '0.00'], ['120.00', '0.00', '120.00']]);
+    expect(body.sections.map(({ total }: Reply['body']) => total)).toEqual([
+      ['50.00', '300.00', '0.00'],
+      ['120.00', '0.00', '120.00'],
+    ]);
     const csv = await report('income-statement', 'period=2026&compare=2025', { accept: 'text/csv' });
     expect(csv.text.split('\r\n')[0]).toBe(
       'row,account,name,type,level,currency,amount 2026-01-01..2026-12-31,amount 2025-01-01..2025-12-31,position,reportVersion',

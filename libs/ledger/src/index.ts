@@ -13,5 +13,8 @@ export * from './projector';
 export * from './queries';
 export * from './reports/question';
 export * from './reports/reports';
+export type * from './reports/statements';
+export type * from './reports/trial-balance';
+export type * from './reports/valuation';
 export * from './service';
 export * from './verify';

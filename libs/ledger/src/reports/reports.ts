@@ -3,10 +3,11 @@
  * answer states its position and version, and that the same question at that position and version is answered with the same bytes
  * for ever: the text is made here, from inputs at that position alone (Inputs), in an order of members that never changes.
  */
-import type { LedgerError } from '#domain';
+import type { EntryLine, LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
 import { malformed } from '../asking';
 import type { Queries } from '../queries';
+import { closingLines } from './closing';
 import { balanceSheetTable, csvText, incomeStatementTable, type Table, trialBalanceTable, valuationTable } from './csv';
 import {
   type Carry,
@@ -76,6 +77,15 @@ export class Reports {
     checkVersion(name, question.reportVersion);
     const { report, table } = await this.compute(name, bookId, question);
     return answerOf(report, format, () => csvText(table(), report));
+  }
+
+  /**
+   * The lines of the entry that would close the days asked for: what income and expense moved in them, against one account; see
+   * closing.ts. Nothing is posted.
+   * @param question from and to, or period; knownAt
+   */
+  async closingLines(bookId: string, question: ReportQuestion, retainedEarnings: string): Promise<EntryLine[]> {
+    return closingLines(await this.input(bookId, question, 'range', { closing: 'include', carry: 'none' }), retainedEarnings);
   }
 
   private async compute(name: ReportName, bookId: string, question: ReportQuestion): Promise<{ report: ReportHead; table: () => Table }> {
