@@ -53,6 +53,11 @@ beforeAll(async () => {
   const shut = await openBook(api, 'closed');
   await api.post(`${shut}/periods/2026/1/close`, { level: 'soft' });
   await api.post(`${shut}/periods/2026/1/reopening`, { reason: 'an invoice is missing' });
+  await openBook(api, 'several');
+  for (const currency of ['EUR', 'USD']) {
+    const sides = [line('Assets:Cash', 'debit', '1', currency), line('Assets:Bank', 'credit', '1', currency)];
+    await created(api.post('/v1/books/several/journal-entries', entry('1', { lines: sides })));
+  }
 });
 afterAll(async () => {
   await Promise.all([narrow?.close(), unreachable?.close()]);
@@ -195,6 +200,10 @@ const rows: Record<
   reversal_of_reversal: {
     sends: () => api.post(`${book}/journal-entries/${reversal}/reverse`, { reason: 'back' }),
     tells: { entry: () => reversal },
+  },
+  report_currency_needed: {
+    sends: () => api.get('/v1/books/several/reports/balance-sheet?asOf=2026-12-31'),
+    tells: { currencies: ['EUR', 'USD'] },
   },
   queue_full: {
     sends: async () => {

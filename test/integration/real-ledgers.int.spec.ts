@@ -7,7 +7,22 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AccountType, JournalEntryPosted } from '#domain';
-import { type ImportOptions, type ImportSummary, importFile, importFormats, type Service, type StatementLine } from '#ledger';
+import {
+  type BalanceSheet,
+  type ImportOptions,
+  type ImportSummary,
+  type IncomeStatement,
+  importFile,
+  importFormats,
+  type RatesAt,
+  type ReportName,
+  type ReportQuestion,
+  Reports,
+  type Service,
+  type StatementLine,
+  type TrialBalance,
+  type Valuation,
+} from '#ledger';
 import { type TestDatabase, testDatabase } from '../support/database';
 import {
   add,
@@ -22,6 +37,7 @@ import {
   randomFrom,
   readExpected,
   readPostings,
+  readPrices,
   shown,
   shuffled,
   units,
@@ -39,6 +55,8 @@ interface Ledger {
   readonly expected: string;
   readonly baseCurrency: string;
   readonly defaultType?: AccountType;
+  /** Closing rates into the base currency. */
+  readonly prices?: string;
 }
 
 const ledgers: readonly Ledger[] = [
@@ -47,6 +65,7 @@ const ledgers: readonly Ledger[] = [
     file: join(own, 'multicurrency', 'multicurrency.postings.csv'),
     expected: join(own, 'multicurrency', 'expected'),
     baseCurrency: 'EUR',
+    prices: join(own, 'multicurrency', 'prices.journal'),
   },
   {
     name: 'ledger-standard',
@@ -206,6 +225,73 @@ function suite(ledger: Ledger, book: string, order: Order, fileOrder: boolean): 
       for (const statement of expected.statements) await compareStatement(service, book, statement, fileOrder);
     });
 
+  it('reports the trial balances that the other programs computed', async () => {
+    for (const { year, rows } of expected.trialBalances) {
+      const wanted = rows.map(({ account, commodity, opening, debit, credit, closing }) => [
+        addressOf(account, commodity),
+        ...[opening, debit, credit, closing].map((amount) => String(units(amount))),
+      ]);
+      const report = await reportOf<TrialBalance>(service.reports, 'trial-balance', book, { period: year, carry: 'none' });
+      const ours = report.rows.map(({ account, currency, figures: [one] }) => [
+        addressOf(account, currency),
+        ...[one?.opening, one?.debit, one?.credit, one?.closing].map((amount) => String(units(amount ?? ''))),
+      ]);
+      expect({ year, rows: ours.sort() }).toEqual({ year, rows: wanted.sort() });
+      expect(report.balanced).toBe(true);
+    }
+  });
+
+  if (ledger.prices !== undefined) {
+    const prices = readPrices(ledger.prices);
+    /** Rates of the file on its days, and none on others. */
+    const ratesAt: RatesAt = async ({ date, type }) => ({
+      date,
+      type,
+      rateOf: (from, to) => {
+        const value = to === ledger.baseCurrency ? prices.get(date)?.get(from) : undefined;
+        return value === undefined ? undefined : { value, date, source: 'prices.journal' };
+      },
+    });
+
+    it('reports every balance valued at closing rates, with every decimal', async () => {
+      const reports = new Reports(service.store, service.queries, ratesAt);
+      expect(expected.valued.length).toBeGreaterThan(0);
+      for (const { date, rows } of expected.valued) {
+        const report = await reportOf<Valuation>(reports, 'valuation', book, { asOf: date });
+        const shownRow = (account: string, unit: string, ...amounts: string[]) =>
+          [addressOf(account, unit), ...amounts.map(exact)].join(' ');
+        const ours = report.rows.map(({ account, currency, quantity, rate, value }) =>
+          shownRow(account, currency, quantity, rate.value, value),
+        );
+        const wanted = rows.map((row) => shownRow(row.account, row.commodity, row.quantity, row.closing_rate_eur, row.value_eur_exact));
+        expect({ date, rows: ours.sort() }).toEqual({ date, rows: wanted.sort() });
+        // The statements of the same day are the same values, rounded; what rounding leaves over is told.
+        const sheet = await reportOf<BalanceSheet>(reports, 'balance-sheet', book, { asOf: date, in: ledger.baseCurrency });
+        expect({ date, balanced: sheet.balanced, difference: sheet.difference }).toEqual({ date, balanced: true, difference: ['0.00'] });
+        const result = sheet.sections[2]?.computed?.find(({ row }) => row === 'result')?.amounts;
+        const year = await reportOf<IncomeStatement>(reports, 'income-statement', book, { period: date.slice(0, 4), in: 'EUR' });
+        expect({ date, result }).toEqual({ date, result: year.result });
+      }
+      await expect(service.reports.answer('balance-sheet', book, { asOf: '2023-12-31' }, 'json')).rejects.toMatchObject({
+        code: 'report_currency_needed',
+      });
+    });
+
+    it('computes the closing entries of the years', async () => {
+      const reports = new Reports(service.store, service.queries);
+      expect(expected.closings.length).toBeGreaterThan(0);
+      for (const { year, rows } of expected.closings) {
+        const lines = await reports.closingLines(book, { period: year }, 'Equity:Retained-Earnings');
+        const ours = lines.map(({ account, currency, side, amount }) => [
+          addressOf(account, currency),
+          String(side === 'debit' ? units(amount) : -units(amount)),
+        ]);
+        const wanted = rows.map((row) => [addressOf(row.account, row.commodity), String(units(row.closing_line_quantity))]);
+        expect({ year, rows: ours.sort() }).toEqual({ year, rows: wanted.sort() });
+      }
+    });
+  }
+
   it('posts nothing when it is imported again', async () => {
     const before = await service.store.head(book);
     const again = await importFile(service, options);
@@ -220,6 +306,13 @@ function suite(ledger: Ledger, book: string, order: Order, fileOrder: boolean): 
     expect((await service.store.head(book)).position).toBe(before.position);
   });
 }
+
+async function reportOf<T>(reports: Reports, name: ReportName, book: string, question: ReportQuestion): Promise<T> {
+  return JSON.parse((await reports.answer(name, book, question, 'json')).body as string) as T;
+}
+
+/** A decimal without zeros at its end. */
+const exact = (text: string): string => (text.includes('.') ? text.replace(/\.?0+$/, '') : text);
 
 /** All balances at the end of a day, debit positive, without zeros. */
 async function balancesAsOf(from: Service, book: string, asOf: string, knownAt?: number): Promise<Balances> {

@@ -124,6 +124,16 @@ export interface Expected {
     rows: readonly { account: string; commodity: string; opening: string; debit: string; credit: string; closing: string }[];
   }[];
   readonly statements: readonly ExpectedStatement[];
+  /** quantity × closing rate, exactly, of every balance at the end of a day. */
+  readonly valued: readonly {
+    readonly date: string;
+    readonly rows: readonly { account: string; commodity: string; quantity: string; closing_rate_eur: string; value_eur_exact: string }[];
+  }[];
+  /** Lines that close a year, debit positive. */
+  readonly closings: readonly {
+    readonly year: string;
+    readonly rows: readonly { account: string; commodity: string; closing_line_quantity: string }[];
+  }[];
 }
 
 /** @param accounts codes of the ledger, since a file name has `_` where the code has `:` */
@@ -147,5 +157,17 @@ export function readExpected(directory: string, accounts: Iterable<string>): Exp
       if (account === undefined) throw new Error(`${file} names no account of the ledger`);
       return { account, commodity, from, to, rows: readRows(file) };
     }),
+    valued: found(/^valued-EUR\.(.+)\.csv$/, (file, [date = '']) => ({ date, rows: readRows(file) })),
+    closings: found(/^year-end-closing\.(.+)\.csv$/, (file, [year = '']) => ({ year, rows: readRows(file) })),
   };
+}
+
+/** Rates of a file in hledger's format (`P DATE COMMODITY VALUE CURRENCY`), by date, then commodity. */
+export function readPrices(file: string): Map<string, Map<string, string>> {
+  const prices = new Map<string, Map<string, string>>();
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [directive, date = '', commodity = '', value = ''] = line.split(' ');
+    if (directive === 'P') prices.set(date, (prices.get(date) ?? new Map()).set(commodity, value));
+  }
+  return prices;
 }

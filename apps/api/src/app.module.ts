@@ -20,6 +20,7 @@ import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
 import { PeriodsController } from './periods.controller';
 import { ProblemFilter } from './problem.filter';
+import { ReportsController } from './reports.controller';
 
 /** Nest tells each route and module of a start; that is for those who look for it. */
 @Injectable()
@@ -47,6 +48,7 @@ class AppModule {
         AccountsController,
         JournalEntriesController,
         AuditController,
+        ReportsController,
         HealthController,
       ],
       providers: [

@@ -236,6 +236,17 @@ function list(name: string, max: number, each: (element: unknown) => Finding | u
   };
 }
 
+/** `key:value` as often as it is given: one is a text, several are a list. */
+const dimensionFilter: Kind = (() => {
+  const each = textual('dimension-filter', {}, (value) =>
+    /^[^:]+:.+$/s.test(value) && lengthOf(value, 300) <= 300
+      ? undefined
+      : wrong(`must be a dimension key:value like costCenter:4711, not ${shownValue(value)}`),
+  );
+  const many = list('dimension-filters', 10, each.check, each.schema);
+  return { ...many, check: (value) => (Array.isArray(value) ? many.check(value) : each.check(value)) };
+})();
+
 /** Bounds of a caller's own data (DESIGN section 4). */
 const metadataLimits = { depth: 8, bytes: 8192 };
 
@@ -349,6 +360,8 @@ export const BookId = of(bookId);
 export const Country = of(country);
 export const JournalCode = of(journalCode);
 export const YearLabel = of(yearLabel);
+/** Dimensions that lines must have, of a query. */
+export const DimensionFilter = of(dimensionFilter);
 /** A word of a closed or agreed vocabulary, like a sub-type. */
 export const Token = of(token);
 export const Sha256 = of(sha256);

@@ -27,6 +27,8 @@ interface OperationOptions {
   readonly description?: string;
   /** Class of the answer, or what it is when it is no JSON. */
   readonly answer: (new () => object) | Readonly<Record<string, { readonly schema: { readonly type: 'string' } }>>;
+  /** The answer is given as CSV too, when it is asked for. */
+  readonly csv?: true;
   /** Codes beyond those that every operation has. */
   readonly refusals?: readonly ErrorCode[];
   /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
@@ -62,12 +64,20 @@ const retryHeader = {
 };
 
 /** A route that reads. */
-export function QueryOperation({ summary, description, answer, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
+export function QueryOperation({ summary, description, answer, csv, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
   return applyDecorators(
     ApiOperation({ summary, description }),
-    ApiResponse({ status: 200, description: 'OK', ...(typeof answer === 'function' ? { type: answer } : { content: answer }) }),
+    ...answered(answer, csv),
     ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
   );
+}
+
+function answered(answer: OperationOptions['answer'], csv: true | undefined): MethodDecorator[] {
+  const told = { status: 200, description: 'OK' };
+  if (typeof answer !== 'function') return [ApiResponse({ ...told, content: answer })];
+  if (csv === undefined) return [ApiResponse({ ...told, type: answer })];
+  const content = { 'application/json': { schema: { $ref: getSchemaPath(answer) } }, 'text/csv': { schema: { type: 'string' as const } } };
+  return [ApiExtraModels(answer), ApiResponse({ ...told, content })];
 }
 
 /** A route that sends a command. */

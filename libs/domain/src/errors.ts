@@ -177,6 +177,12 @@ export const errorTable = declare({
   },
   already_reversed: { kind: 'rejected', meaning: 'The entry was reversed before.', members: ['entry', 'by'] },
   reversal_of_reversal: { kind: 'rejected', meaning: 'A reversal cannot be reversed; post the entry anew.', members: ['entry'] },
+  report_currency_needed: {
+    kind: 'rejected',
+    meaning:
+      'A statement in one currency cannot be given: the book has lines in several, or a rate is missing. Ask for the lines of one (`currency`) or for a conversion (`in`) that there are rates for.',
+    members: ['currencies'],
+  },
   // What the service can do now
   queue_full: {
     kind: 'limited',

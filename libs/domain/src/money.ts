@@ -57,6 +57,21 @@ export function fromMinor(minor: bigint, scale: number): string {
   return negative ? `-${text}` : text;
 }
 
+/**
+ * Minor units at another scale: exact where that has as many decimals or more, else rounded in the named mode.
+ * @param minor may be negative, which rounds like its opposite
+ * @param from decimals that `minor` has; @param to decimals that are wanted
+ */
+export function rescale(minor: bigint, from: number, to: number, rounding: Rounding): bigint {
+  if (to >= from) return minor * 10n ** BigInt(to - from);
+  const unit = 10n ** BigInt(from - to);
+  const size = minor < 0n ? -minor : minor;
+  const [whole, rest] = [size / unit, size % unit];
+  const up = rest * 2n > unit || (rest * 2n === unit && (rounding === 'half_away_from_zero' || whole % 2n === 1n));
+  const rounded = up ? whole + 1n : whole;
+  return minor < 0n ? -rounded : rounded;
+}
+
 const zeroRun = '0'.repeat(digitsMax);
 const zeros = (count: number): string => zeroRun.slice(0, count);
 

@@ -7,7 +7,6 @@
  * Amounts are strings with exactly the decimals of their currency. `net` is debit − credit, `balance` the same in the sign of
  * the account's normal side. Accounts show the code that was valid at the position; any code they ever had finds them.
  */
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import {
@@ -21,7 +20,6 @@ import {
   type FiscalYear,
   firstDate,
   fromMinor,
-  isDate,
   type JournalEntryPosted,
   LedgerError,
   lastDate,
@@ -32,7 +30,8 @@ import {
   type Side,
   statusOfPeriod,
 } from '#domain';
-import { canonicalJson, definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
+import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
+import { checkDate, checkRange, dateInvalid, filterHash, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
 import { accountCodes, bookStreamId } from './catalogue';
 import {
   type AccountBalance,
@@ -60,14 +59,6 @@ import { foldedUpTo, type Projection } from './projector';
 
 /** The recorded axis: a position (number or digits), or an RFC 3339 instant. */
 export type KnownAt = string | number;
-
-/** What every list takes. */
-export interface Page {
-  /** Where the page before ended; goes with the same filters only. */
-  readonly cursor?: string;
-  /** Rows of a page, 1 to 1,000; 100 when absent. */
-  readonly limit?: number;
-}
 
 /** Amounts of one currency. */
 export interface CurrencyBalance {
@@ -171,11 +162,8 @@ export interface EventAnswer extends Envelope {
   readonly leafHash: string;
 }
 
-const limitDefault = 100;
-const limitMax = 1_000;
 /** Accounts whose balances are read by one statement. */
 const accountsPerRead = 250;
-const cursorVersion = 1;
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class Queries {
@@ -656,7 +644,7 @@ export class Queries {
    * The position that an answer holds for: the cursor's, that of knownAt, or the head.
    * @throws LedgerError book_unknown | date_invalid for an instant or position that has not come or has another form | malformed
    */
-  private async pin(bookId: string, knownAt: KnownAt | undefined, cursor?: { readonly position: number }): Promise<number> {
+  async pin(bookId: string, knownAt: KnownAt | undefined, cursor?: { readonly position: number }): Promise<number> {
     const head = bookIdForm.test(bookId) ? (await this.store.head(bookId)).position : 0;
     if (head === 0) throw bookUnknown(bookId);
     if (cursor !== undefined) {
@@ -685,12 +673,7 @@ export class Queries {
    * connection may be used in `read`: a second one from the pool could wait for ever for those that wait for it.
    * @throws LedgerError projection_behind after readWaitMs
    */
-  private async folded<T>(
-    bookId: string,
-    position: number,
-    wanted: readonly Projection[],
-    read: (database: PoolClient) => Promise<T>,
-  ): Promise<T> {
+  async folded<T>(bookId: string, position: number, wanted: readonly Projection[], read: (database: PoolClient) => Promise<T>): Promise<T> {
     const deadline = performance.now() + this.options.readWaitMs;
     for (let pauseMs = 2; ; pauseMs = Math.min(50, pauseMs * 2)) {
       const attempt = await this.attempt(bookId, position, wanted, read);
@@ -805,8 +788,6 @@ function entryAnswers(events: readonly RecordedEvent[], codeOf: (accountId: stri
 
 // --- Refusals ---
 
-const malformed = (member: string, message: string): LedgerError => new LedgerError('malformed', message, { member });
-const dateInvalid = (member: string, message: string): LedgerError => new LedgerError('date_invalid', message, { member });
 const bookUnknown = (bookId: string): LedgerError => new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
 const known = (knownAt: KnownAt | undefined, position: number): string =>
   knownAt === undefined ? '' : ` as known at position ${position}`;
@@ -833,68 +814,6 @@ function accountUnknown(code: string, position: number | undefined, inPath = tru
   return new LedgerError('account_unknown', message, { account: code }, inPath ? 'not_found' : 'rejected');
 }
 
-function checkDate(date: unknown, member: string): void {
-  if (date !== undefined && !isDate(date))
-    throw dateInvalid(member, `${member} "${date}" is no date YYYY-MM-DD from ${firstDate} to ${lastDate}`);
-}
-
-function checkRange(from: unknown, to: unknown): void {
-  checkDate(from, 'from');
-  checkDate(to, 'to');
-  if (String(to) < String(from)) throw dateInvalid('to', `to ${to} lies before from ${from}`);
-}
-
 function checkAfter(after: number): void {
   if (!Number.isSafeInteger(after) || after < 0) throw malformed('after', `after "${after}" is not a whole number from 0 on`);
-}
-
-function limitOf({ limit = limitDefault }: Page): number {
-  if (!Number.isInteger(limit) || limit < 1 || limit > limitMax)
-    throw malformed('limit', `limit "${limit}" is not a whole number from 1 to ${limitMax}`);
-  return limit;
-}
-
-// --- Cursors: version, filter hash, pinned position, last sort key; opaque to callers, and worth nothing to a forger ---
-
-const filterHash = (list: string, filters: object): string =>
-  createHash('sha256').update(list).update(canonicalJson(filters)).digest('base64url').slice(0, 12);
-
-const writeCursor = (filter: string, position: number, key: readonly (string | number)[]): string =>
-  Buffer.from(JSON.stringify([cursorVersion, filter, position, ...key])).toString('base64url');
-
-/** What the parts of a sort key are; each is something that a statement may be given. */
-const keyParts = {
-  text: (part: unknown) => typeof part === 'string' && part.isWellFormed() && !part.includes('\0'),
-  date: isDate,
-  whole: (part: unknown) => Number.isSafeInteger(part) && (part as number) >= 0,
-  line: (part: unknown) => Number.isInteger(part) && (part as number) >= 0 && (part as number) < 2 ** 31,
-} as const;
-type KeyPart = keyof typeof keyParts;
-type KeyOf<T extends readonly KeyPart[]> = { [I in keyof T]: T[I] extends 'text' | 'date' ? string : number };
-
-/**
- * @param form what the sort key's parts are
- * @returns undefined when the page has no cursor
- * @throws LedgerError malformed when it is none, or one of another list or other filters
- */
-function readCursor<const T extends readonly KeyPart[]>(
-  { cursor }: Page,
-  filter: string,
-  form: T,
-): { readonly position: number; readonly key: KeyOf<T> } | undefined {
-  if (cursor === undefined) return undefined;
-  let parts: unknown;
-  try {
-    parts = JSON.parse(Buffer.from(cursor, 'base64url').toString());
-  } catch {
-    parts = undefined;
-  }
-  const [version, hash, position, ...key] = Array.isArray(parts) ? (parts as unknown[]) : [];
-  const fits = key.length === form.length && form.every((part, index) => keyParts[part](key[index]));
-  if (version !== cursorVersion || !fits || !Number.isSafeInteger(position) || (position as number) < 0) {
-    throw malformed('cursor', 'the cursor is not one that this list gave');
-  }
-  if (hash !== filter)
-    throw malformed('cursor', 'the cursor belongs to other filters; repeat those of the first page, or begin without a cursor');
-  return { position: position as number, key: key as KeyOf<T> };
 }

@@ -31,6 +31,7 @@ import { Ledger } from './ledger';
 import type { Log } from './log';
 import { Projector } from './projector';
 import { Queries } from './queries';
+import { Reports } from './reports/reports';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 import { WatchedStore } from './watched-store';
 
@@ -71,6 +72,7 @@ export class Service {
     readonly store: WatchedStore,
     readonly ledger: Ledger,
     readonly queries: Queries,
+    readonly reports: Reports,
     readonly inspector: Inspector,
     readonly keys: ApiKeys,
     readonly projector: Projector,
@@ -248,6 +250,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       store,
       ledger,
       queries,
+      new Reports(store, queries),
       new Inspector(store, pool),
       keys,
       projector,

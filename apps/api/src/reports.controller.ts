@@ -1,0 +1,114 @@
+/** The accountant's reports. Each is answered as JSON or CSV, by bytes that the ledger makes: nothing here may change them. */
+import { Readable } from 'node:stream';
+import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ErrorCode } from '#domain';
+import { type ReportAnswer, type ReportFormat, type ReportName, Service } from '#ledger';
+import { QueryOperation } from './operation';
+import {
+  BalanceSheetQuery,
+  BalanceSheetShown,
+  IncomeStatementQuery,
+  IncomeStatementShown,
+  questionOf,
+  type ReportQuery,
+  TrialBalanceQuery,
+  TrialBalanceShown,
+  ValuationQuery,
+  ValuationShown,
+} from './reports.dto';
+
+const refusals: readonly ErrorCode[] = ['date_invalid', 'too_large', 'book_unknown', 'no_fiscal_year', 'projection_behind'];
+const inOneCurrency: readonly ErrorCode[] = [...refusals, 'currency_unknown', 'report_currency_needed'];
+
+@ApiTags('reports')
+@Controller('v1/books/:book/reports')
+export class ReportsController {
+  constructor(private readonly service: Service) {}
+
+  @Get('trial-balance')
+  @QueryOperation({
+    summary: 'Trial balance',
+    description: 'Opening, debit, credit and closing of every account, and their totals per currency.',
+    answer: TrialBalanceShown,
+    csv: true,
+    refusals: inOneCurrency,
+  })
+  trialBalance(
+    @Param('book') book: string,
+    @Query() query: TrialBalanceQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('trial-balance', book, query, request, reply);
+  }
+
+  @Get('balance-sheet')
+  @QueryOperation({
+    summary: 'Balance sheet',
+    description:
+      'Assets, liabilities and equity as of a date, in one currency. Equity holds two computed rows, retained earnings brought forward and the result of the year, so that it balances at every date.',
+    answer: BalanceSheetShown,
+    csv: true,
+    refusals: inOneCurrency,
+  })
+  balanceSheet(
+    @Param('book') book: string,
+    @Query() query: BalanceSheetQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('balance-sheet', book, query, request, reply);
+  }
+
+  @Get('income-statement')
+  @QueryOperation({
+    summary: 'Income statement',
+    description: 'Income, expenses and their difference over a range of dates, in one currency; without closing entries.',
+    answer: IncomeStatementShown,
+    csv: true,
+    refusals: inOneCurrency,
+  })
+  incomeStatement(
+    @Param('book') book: string,
+    @Query() query: IncomeStatementQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('income-statement', book, query, request, reply);
+  }
+
+  @Get('valuation')
+  @QueryOperation({
+    summary: 'Valuation',
+    description: 'Every balance in one currency at the rates of a day, exactly.',
+    answer: ValuationShown,
+    csv: true,
+    refusals: inOneCurrency,
+  })
+  valuation(
+    @Param('book') book: string,
+    @Query() query: ValuationQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('valuation', book, query, request, reply);
+  }
+
+  private async send(name: ReportName, book: string, query: ReportQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    sendReport(reply, await this.service.reports.answer(name, book, questionOf(query), formatOf(query, request)));
+  }
+}
+
+/** `format` as asked for, else what the caller accepts; JSON where both would do. */
+export function formatOf({ format }: { readonly format?: string }, { headers: { accept = '' } }: FastifyRequest): ReportFormat {
+  if (format !== undefined) return format as ReportFormat;
+  return /\btext\/csv\b/i.test(accept) && !/\bapplication\/json\b/i.test(accept) ? 'csv' : 'json';
+}
+
+export function sendReport(reply: FastifyReply, { contentType, fileName, body }: ReportAnswer): void {
+  reply.header('Content-Type', contentType).header('Content-Disposition', `inline; filename="${fileName}"`);
+  reply.header('Vary', 'Accept');
+  reply.send(typeof body === 'string' ? body : Readable.from(body));
+}

@@ -1,0 +1,328 @@
+/**
+ * Inputs: everything that a report depends on, read at one position: the book and its calendar, the chart, the totals of every
+ * account in every column. Hides from where totals come (running totals of the projection, the lines of a batch that is cut in
+ * two, or the entries themselves where a question needs what no total holds). Guarantees that nothing recorded after the position
+ * has a part in it, and that every entry acknowledged before the question has (I14).
+ */
+import {
+  type BookEvent,
+  type BookState,
+  bookReducer,
+  type CalendarDate,
+  type JournalEntryPosted,
+  LedgerError,
+  type PostedLine,
+  scaleOf,
+  toMinor,
+} from '#domain';
+import type { EventStore, RecordedFact } from '#event-store';
+import { bookStreamId } from '../catalogue';
+import { asOf, rowsEndBefore, totalsOfAccounts } from '../projections/as-of';
+import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
+import { type EntryKey, findEntries, register } from '../projections/register';
+import type { Database } from '../projector';
+import type { Queries } from '../queries';
+import type { Asked, Column, ColumnSums, CurrencyPart, ReportInput, Sum } from './figures';
+import { eveOf } from './question';
+
+/** Totals of one range of dates; the base amounts in minor units of the base currency. */
+export interface RangeSum {
+  readonly debit: bigint;
+  readonly credit: bigint;
+  readonly baseDebit: bigint;
+  readonly baseCredit: bigint;
+}
+
+/** Totals of one account in one currency in (−∞, d0], (d0, d1], …; minor units. */
+export interface RangeTotals {
+  readonly currency: string;
+  readonly scale: number;
+  readonly ranges: readonly RangeSum[];
+}
+
+const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n };
+
+/** Accounts whose totals are read by one statement. */
+const accountsPerRead = 250;
+/** Positions whose entries are read at once where entries are added up one by one. */
+const positionsPerRead = 20_000;
+const legs = ['AccountDebited', 'AccountCredited'];
+const entriesPerRead = 500;
+
+export class Inputs {
+  constructor(
+    private readonly store: EventStore,
+    private readonly queries: Queries,
+  ) {}
+
+  /**
+   * The book as its events up to a position tell it, and when that position was recorded.
+   * @throws LedgerError date_invalid when the book was not opened yet
+   */
+  async bookAt(bookId: string, position: number): Promise<{ readonly book: BookState; readonly recordedAt: string }> {
+    const [last] = position === 0 ? [] : await this.store.readAll(bookId, position - 1, 1);
+    let book: BookState | undefined;
+    for (const { position: at, eventType, current } of last === undefined
+      ? []
+      : await this.store.readStream(bookId, bookStreamId(bookId))) {
+      if (at <= position) book = bookReducer.evolve(book, { type: eventType, data: current } as unknown as BookEvent);
+    }
+    if (last === undefined || book === undefined)
+      throw new LedgerError('date_invalid', `as known at position ${position} the book was not opened yet; there is nothing to report`, {
+        member: 'knownAt',
+      });
+    return { book, recordedAt: last.recordedAt };
+  }
+
+  /** What a report with these columns is made of. @throws LedgerError projection_behind */
+  async collect(
+    { bookId, position, book, recordedAt }: Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>,
+    columns: readonly Column[],
+    asked: Asked,
+  ): Promise<ReportInput> {
+    const boundaries = [...new Set(columns.flatMap(boundariesOf))].sort();
+    const counts = lineFilter(asked);
+    // Totals know neither dimensions nor base amounts.
+    const byEntries = asked.dimensions.length > 0 || book.fx === 'tracked';
+    const totals = new LineTotals(boundaries, book, counts);
+    const base = byEntries ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
+    const accounts: AccountView[] = [];
+    const closing: string[] = [];
+    await this.queries.folded(bookId, position, [asOf, register, chart], async (database) => {
+      accounts.length = 0;
+      closing.length = 0;
+      totals.clear();
+      for (let from = ''; ; from = afterCode(accounts.at(-1)?.code ?? '')) {
+        const some = await accountsFrom(database, bookId, position, from, accountsPerRead);
+        accounts.push(...some);
+        if (!byEntries)
+          totals.add(
+            await totalsInRanges(
+              database,
+              bookId,
+              some.map(({ id }) => id),
+              base,
+              boundaries,
+            ),
+          );
+        if (some.length < accountsPerRead) break;
+      }
+      if (asked.closing === 'exclude') closing.push(...(await closingEntries(database, bookId, position)));
+    });
+    for await (const posted of this.entriesIn(bookId, byEntries ? 0 : base, position)) totals.addEntry(posted);
+    const left = await this.closingTotals(bookId, position, closing, columns, book, counts);
+    const parts = new Map<string, readonly CurrencyPart[]>();
+    for (const { id } of accounts) {
+      const found = totals.of(id).filter(({ currency }) => asked.currency === undefined || currency === asked.currency);
+      if (found.length > 0)
+        parts.set(
+          id,
+          found.map((part) => partOf(id, part, boundaries, columns, left)),
+        );
+    }
+    return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts };
+  }
+
+  /** Entries with positions in (after, upTo], in order. */
+  async *entriesIn(bookId: string, after: number, upTo: number): AsyncGenerator<JournalEntryPosted> {
+    for (let from = after; from < upTo; from += positionsPerRead) {
+      for (const fact of await this.store.readFacts(bookId, from, Math.min(upTo, from + positionsPerRead), legs)) {
+        const posted = postedIn(fact);
+        if (posted !== undefined) yield posted;
+      }
+    }
+  }
+
+  /** By column, what closing entries that are dated in it and their reversals moved. */
+  private async closingTotals(
+    bookId: string,
+    position: number,
+    ids: readonly string[],
+    columns: readonly Column[],
+    book: BookState,
+    counts: LineFilter,
+  ): Promise<LineTotals[]> {
+    if (ids.length === 0) return [];
+    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
+    // A closing entry that was reversed closed nothing; only both together may be left out.
+    const reversals = events.flatMap(({ eventType, current }) => (eventType === 'JournalEntryReversed' ? [current.by as string] : []));
+    const reversed = (await this.store.readStreams(bookId, reversals)).filter((event) => event.position <= position);
+    return columns.map(({ from, to }) => {
+      const totals = new LineTotals([eveOf(from), to], book, counts);
+      for (const event of [...events, ...reversed]) {
+        const posted = postedIn(event);
+        if (posted !== undefined) totals.addEntry(posted);
+      }
+      return totals;
+    });
+  }
+}
+
+const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'current'>): JournalEntryPosted | undefined =>
+  eventType === 'JournalEntryPosted' ? (current as unknown as JournalEntryPosted) : undefined;
+
+/** Whether a line counts. */
+export type LineFilter = (line: PostedLine) => boolean;
+
+export function lineFilter({ currency, dimensions }: Pick<Asked, 'currency' | 'dimensions'>): LineFilter {
+  return (line) =>
+    (currency === undefined || line.currency === currency) &&
+    dimensions.every((wanted) => line.dimensions?.some(({ key, value }) => `${key}:${value}` === wanted) === true);
+}
+
+/** Closing entries as known at a position, whatever their date: a few for each year. */
+async function closingEntries(database: Database, bookId: string, position: number): Promise<string[]> {
+  const ids: string[] = [];
+  let after: EntryKey | undefined;
+  for (;;) {
+    const found = await findEntries(
+      database,
+      bookId,
+      { entryType: 'closing' },
+      { sort: 'position', position, after, limit: entriesPerRead },
+    );
+    ids.push(...found.map(({ entryId }) => entryId));
+    if (found.length < entriesPerRead) return ids;
+    after = found.at(-1);
+  }
+}
+
+/** Days at whose ends totals are needed for a column. */
+function boundariesOf({ from, to, yearFrom }: Column): CalendarDate[] {
+  return [eveOf(from), to, ...(yearFrom === undefined ? [] : [eveOf(yearFrom)])];
+}
+
+function partOf(
+  accountId: string,
+  { currency, scale, ranges }: RangeTotals,
+  boundaries: readonly CalendarDate[],
+  columns: readonly Column[],
+  left: readonly LineTotals[],
+): CurrencyPart {
+  const upTo = new Map<CalendarDate, RangeSum>();
+  let sum = noSum;
+  boundaries.forEach((date, index) => {
+    sum = added(sum, ranges[index] ?? noSum, 1n);
+    upTo.set(date, sum);
+  });
+  const at = (date: CalendarDate): RangeSum => upTo.get(date) ?? noSum;
+  const sums = columns.map(({ from, to, yearFrom }, index) => {
+    const closing = left[index]?.of(accountId).find((total) => total.currency === currency)?.ranges[1] ?? noSum;
+    return {
+      yearBefore: yearFrom === undefined ? noSum : at(eveOf(yearFrom)),
+      before: at(eveOf(from)),
+      upTo: added(at(to), closing, -1n),
+    };
+  });
+  const own = ({ debit, credit }: RangeSum): Sum => ({ debit, credit });
+  const base = ({ baseDebit, baseCredit }: RangeSum): Sum => ({ debit: baseDebit, credit: baseCredit });
+  const each = (pick: (sum: RangeSum) => Sum): ColumnSums[] =>
+    sums.map((column) => ({ yearBefore: pick(column.yearBefore), before: pick(column.before), upTo: pick(column.upTo) }));
+  return { currency, scale, own: each(own), base: each(base) };
+}
+
+const added = (one: RangeSum, other: RangeSum, sign: bigint): RangeSum => ({
+  debit: one.debit + sign * other.debit,
+  credit: one.credit + sign * other.credit,
+  baseDebit: one.baseDebit + sign * other.baseDebit,
+  baseCredit: one.baseCredit + sign * other.baseCredit,
+});
+
+/** Totals in ranges of dates that lines are added to one by one. */
+export class LineTotals {
+  private readonly accounts = new Map<string, Map<string, { currency: string; scale: number; ranges: RangeSum[] }>>();
+  private readonly baseScale: number;
+
+  /** @param boundaries last days of the ranges, sorted */
+  constructor(
+    private readonly boundaries: readonly CalendarDate[],
+    private readonly book: BookState,
+    private readonly counts: LineFilter,
+  ) {
+    this.baseScale = scaleOf(book, book.baseCurrency) ?? 0;
+  }
+
+  clear(): void {
+    this.accounts.clear();
+  }
+
+  addEntry({ effectiveDate, lines }: JournalEntryPosted): void {
+    const range = this.boundaries.findIndex((last) => effectiveDate <= last);
+    if (range < 0) return;
+    for (const line of lines) if (this.counts(line)) this.addLine(line, range);
+  }
+
+  private addLine({ accountId, currency, side, amount, baseAmount }: PostedLine, range: number): void {
+    const scale = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
+    const minor = toMinor(amount, scale) ?? 0n;
+    const stated = baseAmount ?? (currency === this.book.baseCurrency ? amount : '0');
+    const base = toMinor(stated, this.baseScale) ?? 0n;
+    const sum = side === 'debit' ? { ...noSum, debit: minor, baseDebit: base } : { ...noSum, credit: minor, baseCredit: base };
+    const { ranges } = this.entry(accountId, currency, scale);
+    ranges[range] = added(ranges[range] ?? noSum, sum, 1n);
+  }
+
+  add(totals: ReadonlyMap<string, readonly RangeTotals[]>): void {
+    for (const [accountId, each] of totals) {
+      for (const { currency, scale, ranges } of each) {
+        const known = this.entry(accountId, currency, scale);
+        known.ranges = known.ranges.map((sum, index) => added(sum, ranges[index] ?? noSum, 1n));
+      }
+    }
+  }
+
+  /** By currency, sorted. */
+  of(accountId: string): RangeTotals[] {
+    return [...(this.accounts.get(accountId)?.values() ?? [])].sort((a, b) => (a.currency < b.currency ? -1 : 1));
+  }
+
+  private entry(accountId: string, currency: string, scale: number): { currency: string; scale: number; ranges: RangeSum[] } {
+    let currencies = this.accounts.get(accountId);
+    if (currencies === undefined) {
+      currencies = new Map();
+      this.accounts.set(accountId, currencies);
+    }
+    let totals = currencies.get(currency);
+    if (totals === undefined) {
+      totals = { currency, scale, ranges: this.boundaries.map(() => noSum) };
+      currencies.set(currency, totals);
+    }
+    return totals;
+  }
+}
+
+/**
+ * Totals of many accounts in (−∞, d0], (d0, d1], … at a position that is folded and does not lie inside a part of a batch.
+ * @param base see rowsEndBefore
+ * @param boundaries d0, d1, …, sorted
+ * @returns by account; an account without lines up to the last boundary is missing
+ */
+async function totalsInRanges(
+  database: Database,
+  bookId: string,
+  accountIds: readonly string[],
+  base: number,
+  boundaries: readonly CalendarDate[],
+): Promise<Map<string, RangeTotals[]>> {
+  const found = new Map<string, RangeTotals[]>();
+  const before = new Map<string, { debit: bigint; credit: bigint }>();
+  for (const [index, date] of boundaries.entries()) {
+    const totals = await totalsOfAccounts(database, bookId, accountIds, base, date);
+    for (const [accountId, each] of totals) {
+      const known = found.get(accountId) ?? [];
+      found.set(accountId, known);
+      for (const { currency, scale, debit, credit } of each) {
+        let total = known.find((candidate) => candidate.currency === currency);
+        if (total === undefined) {
+          total = { currency, scale, ranges: boundaries.map(() => noSum) };
+          known.push(total);
+        }
+        const key = `${accountId} ${currency}`;
+        const last = before.get(key) ?? { debit: 0n, credit: 0n };
+        (total.ranges as RangeSum[])[index] = { ...noSum, debit: debit - last.debit, credit: credit - last.credit };
+        before.set(key, { debit, credit });
+      }
+    }
+  }
+  return found;
+}
