@@ -457,6 +457,9 @@ export class ReferenceLedger {
         const reopening = command.type === 'RequestReopening' ? { requestedBy: decision.actor.userId } : undefined;
         return created({ fiscalYear, period, status, reopening }, 200);
       }
+      case 'CloseFiscalYear':
+      case 'Revalue':
+        throw new Error(`${command.type} is computed from projections, which this ledger has not`);
       case 'OpenAccount': {
         const accountId = id();
         openAccount(decision, command, accountId);

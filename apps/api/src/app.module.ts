@@ -18,6 +18,7 @@ import { EdgePipe } from './edge.pipe';
 import { HealthController } from './health.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
+import { PeriodEndController } from './period-end.controller';
 import { PeriodsController } from './periods.controller';
 import { ProblemFilter } from './problem.filter';
 import { ReportsController } from './reports.controller';
@@ -44,6 +45,7 @@ class AppModule {
       controllers: [
         BooksController,
         PeriodsController,
+        PeriodEndController,
         CurrenciesController,
         AccountsController,
         JournalEntriesController,

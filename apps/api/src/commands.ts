@@ -16,7 +16,7 @@ import { emptyBody, type JsonBody, textProblem } from './strict-json';
 /** One operation of the API that changes a book. */
 export interface CommandRoute<B extends object> {
   readonly body: new () => B;
-  /** @param target account code, entry id or period (`2026/6`) of the path, where it has one */
+  /** @param target account code, entry id, period (`2026/6`) or fiscal year of the path, where it has one */
   readonly command: (body: B, target: string) => Command;
   /** Notes what exceeds the limits of the configuration; called with a valid body only. */
   readonly limit?: (body: B, limits: Service['config'], refusals: Refusals, sent: JsonBody) => void;
@@ -44,6 +44,8 @@ const commandTypes: readonly Command['type'][] = [
   'RequestReopening',
   'ApproveReopening',
   'DeclineReopening',
+  'CloseFiscalYear',
+  'Revalue',
   'OpenAccount',
   'RenameAccount',
   'ChangeAccountCode',
@@ -68,7 +70,7 @@ function handlerOf(type: Command['type']): Type {
     constructor(private readonly service: Service) {}
 
     execute({ bookId, command, context }: Sent): Promise<Answer> {
-      return this.service.ledger.execute(bookId, command, context);
+      return this.service.execute(bookId, command, context);
     }
   }
   Object.defineProperty(Handler, 'name', { value: `${type}Handler` });
@@ -115,7 +117,7 @@ export class Commands {
     refusals.throwFirst();
 
     const period = params.period === undefined ? undefined : `${params.year}/${params.period}`;
-    const command = route.command(body, code ?? params.id?.toLowerCase() ?? period ?? '');
+    const command = route.command(body, code ?? params.id?.toLowerCase() ?? period ?? params.label ?? '');
     const book = command.type === 'OpenBook' ? command.id : existing(params);
     const answer = await this.execute(book, command, context);
     if (answer.status === 201 && route.location !== undefined) {
@@ -144,6 +146,7 @@ interface PathParams {
   readonly id?: string;
   readonly year?: string;
   readonly period?: string;
+  readonly label?: string;
 }
 
 /** @throws LedgerError book_unknown | entry_unknown | period_unknown: what cannot be an id is the id of nothing */

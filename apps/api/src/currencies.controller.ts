@@ -1,5 +1,5 @@
 /** What a book with several currencies needs: exchange rates, and accounts that take what the service adds. */
-import { Controller, Get, HttpCode, HttpStatus, Param, Post, Req, Res } from '@nestjs/common';
+import { Controller, Get, HttpCode, HttpStatus, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Service } from '#ledger';
@@ -10,7 +10,9 @@ import {
   DesignatedAccountsShown,
   designateAccount,
   RatesBody,
+  RatesQuery,
   RatesRecorded,
+  RatesShown,
   recordRates,
 } from './currencies.dto';
 import { CommandOperation, QueryOperation } from './operation';
@@ -41,6 +43,17 @@ export class CurrenciesController {
   })
   record(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     return this.commands.run(recording, request, reply);
+  }
+
+  @Get('rates')
+  @QueryOperation({
+    summary: 'List exchange rates',
+    description: 'Of one pair and type, as known at a position.',
+    answer: RatesShown,
+    refusals: ['date_invalid', 'book_unknown'],
+  })
+  rates(@Param('book') book: string, @Query() query: RatesQuery): Promise<RatesShown> {
+    return this.service.queries.rates(book, query);
   }
 
   @Post('designated-accounts')

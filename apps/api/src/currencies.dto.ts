@@ -2,7 +2,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { type AccountRole, accountRoles, type DesignateAccount, type RateType, type RecordRates, rateTypes } from '#domain';
 import { Recorded } from './books.dto';
-import { Amount, Code, Currency, EffectiveDate, Listed, OneOf, Prose, Text } from './members';
+import { Amount, Code, Currency, EffectiveDate, KnownAt, Listed, OneOf, Prose, Text } from './members';
 
 const roles = Object.keys(accountRoles);
 
@@ -86,4 +86,46 @@ export class DesignatedAccountsShown {
 
   @ApiProperty({ type: () => [DesignatedAccount] })
   designated!: readonly DesignatedAccount[];
+}
+
+export class RatesQuery {
+  @Currency({ description: 'The currency that is priced.', example: 'USD' })
+  from!: string;
+
+  @Currency({ description: 'The currency that it is priced in.', example: 'EUR' })
+  to!: string;
+
+  @OneOf(rateTypes, { optional: true, description: 'Type of rate.', default: 'spot' })
+  rateType?: RateType;
+
+  @KnownAt({ optional: true, description: 'A position, an instant or the close of a period: as known then. The head when left out.' })
+  knownAt?: string;
+}
+
+class RateShown {
+  @ApiProperty({ example: '2026-06-30' })
+  date!: string;
+
+  @ApiProperty({ example: '0.9192' })
+  value!: string;
+
+  @ApiProperty({ example: 'ECB' })
+  source!: string;
+}
+
+export class RatesShown {
+  @ApiProperty({ example: 'USD' })
+  from!: string;
+
+  @ApiProperty({ example: 'EUR' })
+  to!: string;
+
+  @ApiProperty({ enum: rateTypes })
+  rateType!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ type: () => [RateShown], description: 'By date; of a day that was corrected the last one.' })
+  rates!: readonly RateShown[];
 }

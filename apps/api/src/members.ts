@@ -20,7 +20,7 @@ import {
   journalCodeForm,
   Refusals,
 } from '#domain';
-import { instantMicros } from '#ledger';
+import { closeNamed, instantMicros } from '#ledger';
 import { join } from './strict-json';
 
 /** Something wrong with a value: a code of the error table, and what to say after the member's path. */
@@ -142,9 +142,12 @@ const instant = textual('instant', { format: 'instant' }, (value) =>
     : undefined,
 );
 const knownAt = textual('known-at', {}, (value) =>
-  /^(0|[1-9]\d{0,15})$/.test(value) || instantMicros(value) !== undefined
+  /^(0|[1-9]\d{0,15})$/.test(value) || instantMicros(value) !== undefined || closeNamed(value) !== undefined
     ? undefined
-    : { code: 'date_invalid', text: `must be a position or an instant like 2026-07-02T12:00:00Z (RFC 3339), not ${shownValue(value)}` },
+    : {
+        code: 'date_invalid',
+        text: `must be a position, an instant like 2026-07-02T12:00:00Z (RFC 3339) or the close of a period like close:2026-06, not ${shownValue(value)}`,
+      },
 );
 const monthDay = textual('month-day', { format: 'month-day', pattern: '^[0-9]{2}-[0-9]{2}$' }, (value) =>
   isMonthDay(value) ? undefined : wrong(`must be a month and day that every year has, like 01-01, not ${shownValue(value)}`),
@@ -374,6 +377,7 @@ export const Whole: MemberDecorator<[min: number, max: number]> = (min, max, opt
 export const WholeText: MemberDecorator<[min: number, max: number]> = (min, max, options) => member(integerText(min, max), options);
 /** `revenue` is another word for income. */
 export const AccountTypeName: MemberDecorator = (options) => member(oneOf([...accountTypes, 'revenue']), options);
+export const Codes: MemberDecorator = (options) => member(list('codes', 1000, accountCode.check, accountCode.schema), options);
 export const Currencies: MemberDecorator = (options) => member(list('currencies', 100, currency.check, currency.schema), options);
 export const Texts: MemberDecorator<[max: number, each: number]> = (max, each, options) => {
   const kind = text.upTo(each);

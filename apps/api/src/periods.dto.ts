@@ -1,8 +1,9 @@
 /** Bodies of commands that close and reopen periods, and what they answer. */
 import { ApiProperty } from '@nestjs/swagger';
-import type { ClosePeriod, ReopenPeriod } from '#domain';
+import { type CloseFiscalYear, type ClosePeriod, type RateType, type ReopenPeriod, type Revalue, rateTypes } from '#domain';
 import { Recorded } from './books.dto';
-import { Flag, OneOf, Prose } from './members';
+import { EntryPosted } from './journal-entries.dto';
+import { Amount, Codes, Currency, EffectiveDate, Flag, JournalCode, OneOf, Prose, Whole } from './members';
 
 /** The period that a path leads to: `2026/6`. */
 function periodAt(target: string): { readonly fiscalYear: string; readonly period: number } {
@@ -33,6 +34,61 @@ export class DecideReopeningBody {
   @Prose(500, { optional: true, description: 'Why: stands in the event.' })
   reason?: string;
 }
+
+const optional = true;
+
+export class ClosingEntryBody {
+  @JournalCode({ optional, description: 'Day book.', example: 'GENERAL', default: 'GENERAL' })
+  journalCode?: string;
+
+  @Whole(1, 400, {
+    optional,
+    description: 'Adjustment period of the year to post it into; else the normal one of its last day.',
+    example: 13,
+  })
+  adjustmentPeriod?: number;
+
+  @Prose(1000, { optional, description: 'Text of the entry.' })
+  description?: string;
+
+  @Prose(500, { optional, description: 'Why: stands in every event of the command.' })
+  reason?: string;
+}
+
+export class RevaluationBody {
+  @EffectiveDate({ description: 'The day of the balances and of the rates.', example: '2026-06-30' })
+  date!: string;
+
+  @OneOf(rateTypes, { optional, description: 'Rates to use.', default: 'closing' })
+  rateType?: RateType;
+
+  @Codes({
+    optional,
+    description: 'Accounts to revalue; all monetary assets and liabilities when left out (IAS 21.16).',
+    example: ['Assets:Bank:USD'],
+  })
+  accounts?: readonly string[];
+
+  @JournalCode({ optional, description: 'Day book.', example: 'GENERAL', default: 'GENERAL' })
+  journalCode?: string;
+
+  @Prose(1000, { optional, description: 'Text of the entry.' })
+  description?: string;
+
+  @Prose(500, { optional, description: 'Why: stands in every event of the command.' })
+  reason?: string;
+}
+
+export const closeFiscalYear = (body: ClosingEntryBody, fiscalYear: string): CloseFiscalYear => ({
+  ...body,
+  fiscalYear,
+  type: 'CloseFiscalYear',
+});
+export const revalue = ({ accounts, ...body }: RevaluationBody): Revalue => ({
+  ...body,
+  ...(accounts === undefined ? {} : { accounts: accounts.map((code) => code.normalize('NFC')) }),
+  type: 'Revalue',
+});
 
 export const closePeriod = (body: ClosePeriodBody, target: string): ClosePeriod => ({ ...body, ...periodAt(target), type: 'ClosePeriod' });
 export const requestReopening = (body: RequestReopeningBody, target: string): ReopenPeriod => ({
@@ -73,4 +129,103 @@ export class PeriodChanged extends Recorded {
 export class PeriodsClosed extends PeriodChanged {
   @ApiProperty({ description: 'All that were closed, in order.', example: ['2026/5', '2026/6'] })
   closed!: readonly string[];
+}
+
+export class ComputedPosted {
+  @ApiProperty({ type: () => [EntryPosted], description: 'What was posted; nothing when balances are as they should be already.' })
+  entries!: readonly EntryPosted[];
+
+  @ApiProperty({ example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt!: string;
+}
+
+export class SettlementQuery {
+  @Currency({ description: 'Currency that is settled.', example: 'USD' })
+  currency!: string;
+
+  @Amount({ description: 'How much of it: above 0, at most the balance.', example: '100.00' })
+  amount!: string;
+
+  @EffectiveDate({
+    optional,
+    description: 'Balance at the end of this day, and day of the spot rate; all dates when left out.',
+    example: '2026-06-30',
+  })
+  asOf?: string;
+
+  @Amount({
+    optional,
+    description: 'What it is settled for in base currency; at the spot rate of the day when left out.',
+    example: '92.00',
+  })
+  proceeds?: string;
+}
+
+class SettlementRate {
+  @ApiProperty({ example: '0.92' })
+  value!: string;
+
+  @ApiProperty({ example: '2026-06-30' })
+  date!: string;
+
+  @ApiProperty({ example: 'ECB' })
+  source!: string;
+}
+
+class SettlementLine {
+  @ApiProperty({ example: 'Assets:Receivables' })
+  account!: string;
+
+  @ApiProperty({ enum: ['debit', 'credit'] })
+  side!: string;
+
+  @ApiProperty({ example: '100.00' })
+  amount!: string;
+
+  @ApiProperty({ example: 'USD' })
+  currency!: string;
+
+  @ApiProperty({ required: false, example: '90.00' })
+  baseAmount?: string;
+}
+
+export class SettlementShown {
+  @ApiProperty({ example: 'Assets:Receivables' })
+  account!: string;
+
+  @ApiProperty({ example: 'USD' })
+  currency!: string;
+
+  @ApiProperty({ example: '2026-06-30' })
+  asOf!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ description: 'Balance, debit − credit.', example: '250.00' })
+  quantity!: string;
+
+  @ApiProperty({ description: 'What the books carry it at in base currency.', example: '225.00' })
+  carrying!: string;
+
+  @ApiProperty({ example: 'EUR' })
+  baseCurrency!: string;
+
+  @ApiProperty({ example: '100.00' })
+  amount!: string;
+
+  @ApiProperty({ description: 'Carrying amount of what is settled: weighted average.', example: '90.00' })
+  carryingSettled!: string;
+
+  @ApiProperty({ example: '92.00' })
+  proceeds!: string;
+
+  @ApiProperty({ required: false, type: () => SettlementRate })
+  rate?: SettlementRate;
+
+  @ApiProperty({ description: 'Above 0: a gain (IAS 21.28).', example: '2.00' })
+  realised!: string;
+
+  @ApiProperty({ type: () => [SettlementLine], description: 'Lines to post beside the one that receives or pays.' })
+  lines!: readonly SettlementLine[];
 }

@@ -11,7 +11,8 @@ import { ReopeningShown } from './periods.dto';
 const optional = true;
 const knownAt = {
   optional,
-  description: 'A position, or an RFC 3339 instant: as known then. The head when left out.',
+  description:
+    'A position, an RFC 3339 instant, or the close of a period (close:2026-06, hard-close:2026-06): as known then. The head when left out.',
   example: '2026-07-02T12:00:00Z',
 } as const;
 const asOf = { optional, description: 'Lines up to the end of this date. Without limit when left out.', example: '2026-06-30' } as const;

@@ -165,6 +165,12 @@ export const errorTable = declare({
     meaning: 'Another person than the one who asked has to agree.',
     members: ['fiscalYear', 'period'],
   },
+  fx_untracked: { kind: 'rejected', meaning: 'The book does not track exchange rates (fx=untracked), so nothing can be revalued.' },
+  rate_unknown: {
+    kind: 'rejected',
+    meaning: 'There is no exchange rate of that type for the day, or for up to 31 days before it.',
+    members: ['currency', 'date'],
+  },
   account_not_postable: { kind: 'rejected', meaning: 'A header account takes no lines (I9).', members: ['account', 'line'] },
   account_frozen: { kind: 'rejected', meaning: 'The account is frozen.', members: ['account', 'line'] },
   account_not_frozen: { kind: 'rejected', meaning: 'The account is not frozen.', members: ['account'] },
@@ -193,6 +199,11 @@ export const errorTable = declare({
     kind: 'unavailable',
     meaning: 'The projection has not folded everything acknowledged yet; repeat after Retry-After seconds.',
     members: ['lag', 'retryAfter'],
+  },
+  books_moving: {
+    kind: 'unavailable',
+    meaning: 'Entries were posted into the days while it was computed; close the period softly first, or repeat after Retry-After seconds.',
+    members: ['retryAfter'],
   },
   database_unavailable: {
     kind: 'unavailable',

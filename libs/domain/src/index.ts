@@ -10,4 +10,5 @@ export * from './iso-4217';
 export * from './journal';
 export * from './money';
 export * from './period-close';
+export * from './period-end';
 export * from './text';

@@ -172,7 +172,7 @@ export class Money {
 }
 
 /** decimal.js with room for every product of two allowed numbers, so that only the named rounding ever rounds. */
-const Exact = Decimal.clone({ precision: 200, toExpNeg: -200, toExpPos: 200 });
+export const Exact = Decimal.clone({ precision: 200, toExpNeg: -200, toExpPos: 200 });
 
 /** Whether `minor` has fewer than 10^38 minor units, in either direction. */
 export function totalFits(minor: bigint): boolean {

@@ -7,6 +7,7 @@ import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type ChangeAccount,
+  type CloseFiscalYear,
   type ClosePeriod,
   type CorrectEntry,
   canonicalDecimal,
@@ -21,6 +22,7 @@ import {
   type PostEntry,
   type RecordRates,
   type ReopenPeriod,
+  type Revalue,
   type ReverseEntry,
 } from '#domain';
 import { canonicalJson } from '#event-store';
@@ -40,6 +42,8 @@ export type Command =
   | DesignateAccount
   | RecordRates
   | ClosePeriod
+  | CloseFiscalYear
+  | Revalue
   | ReopenPeriod
   | OpenAccount
   | ChangeAccount
@@ -113,8 +117,8 @@ const listedMax = 1_000;
 export function memberFingerprints(command: Command): Record<string, string> {
   const fingerprints: Record<string, string> = {};
   for (const [member, value] of Object.entries(command) as [string, unknown][]) {
-    // Whoever compares members has compared types of command before.
-    if (value === undefined || member === 'type') continue;
+    // Whoever compares members has compared types of command before; what was computed is no part of what was said.
+    if (value === undefined || member === 'type' || member === 'computed') continue;
     if (listed.has(member) && Array.isArray(value) && value.length <= listedMax)
       for (const [index, element] of value.entries()) fingerprints[`${member}.${index}`] = shortHash(element);
     else fingerprints[namedByCallers[member] ?? member] = shortHash(value);

@@ -9,6 +9,7 @@ export * from './import';
 export * from './inspect';
 export * from './ledger';
 export * from './log';
+export * from './period-end';
 export * from './projector';
 export * from './queries';
 export * from './reports/question';

@@ -9,6 +9,7 @@ import {
   type Actor,
   changeAccount,
   checkOpening,
+  closeFiscalYear,
   closePeriod,
   correctEntry,
   type Decision,
@@ -22,9 +23,11 @@ import {
   openAccount,
   openBook,
   type PostEntry,
+  type PostedEntry,
   postEntry,
   recordRates,
   reopenPeriod,
+  revalue,
   reverseEntry,
   statusOfPeriod,
   todayIn,
@@ -118,6 +121,16 @@ export class Ledger {
     return this.submit(bookId, normal, context, 0);
   }
 
+  /** The first answer to a command, if it was carried out or refused before. @throws LedgerError key_missing | idempotency_key_reused */
+  async remembered(bookId: string, command: Command, context: CommandContext): Promise<Answer | undefined> {
+    checkKey(context.key);
+    const [receipt] = await this.store.receipts(bookId, [{ key: context.key, item: 0 }]);
+    if (receipt === undefined) return undefined;
+    return new Promise((resolve, reject) => {
+      this.unitOf(bookId, normalise(command), context, 0, false, resolve, reject).known(receipt, false);
+    });
+  }
+
   /** Waits until every command that was taken has its outcome; takes no more. */
   close(): Promise<void> {
     return this.queue.close();
@@ -192,7 +205,7 @@ export class Ledger {
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
   ): CommandUnit {
-    const text = command.type === 'PostEntry' ? postEntryText(command) : canonicalJson(command);
+    const text = command.type === 'PostEntry' ? postEntryText(command) : canonicalJson(saidOf(command));
     const place = this.contextOf(context);
     const deadline = performance.now() + this.options.config.COMMAND_DEADLINE_MS;
     return new CommandUnit(this, bookId, command, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
@@ -402,6 +415,13 @@ class CommandUnit implements Unit {
   }
 }
 
+/** What its caller has said: what the service has computed for it is no part of what its key stands for. */
+function saidOf(command: Command): object {
+  if (!('computed' in command)) return command;
+  const { computed: _computed, ...said } = command;
+  return said;
+}
+
 const nothing: Needs = { codes: [], entries: [] };
 
 function asLedgerError(error: unknown): LedgerError {
@@ -433,6 +453,9 @@ function needsOf(command: Command): Needs {
       return { codes: [command.account], entries: [] };
     case 'RecordRates':
       return { codes: [], entries: [], rates: command.rates };
+    case 'CloseFiscalYear':
+    case 'Revalue':
+      return { ...needsOfLines(command.computed?.lines ?? []), entries: [] };
     case 'OpenAccount':
       return { codes: command.parent === undefined ? [command.code] : [command.code, command.parent], entries: [] };
     case 'ChangeAccountCode':
@@ -481,6 +504,9 @@ function eventsOf(command: Command): number {
       return 2 * command.lines.length + 3;
     case 'RecordRates':
       return command.rates.length;
+    case 'CloseFiscalYear':
+    case 'Revalue':
+      return 2 * (command.computed?.lines.length ?? 0) + 3;
     default:
       return 4;
   }
@@ -521,6 +547,13 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
     case 'RecordRates':
       recordRates(decision, command);
       return created({ recorded: command.rates.length }, first, at);
+    case 'CloseFiscalYear':
+      return computed(closeFiscalYear(decision, command, uuidV7()), at);
+    case 'Revalue': {
+      const ids = [uuidV7(), uuidV7()] as const;
+      const today = todayIn(decision.book(), recordedAt);
+      return computed(revalue(decision, command, { ids, today }), at);
+    }
     case 'ClosePeriod': {
       const closed = closePeriod(decision, command);
       return created({ ...periodAnswer(decision, command), closed }, first, at, 200);
@@ -575,6 +608,12 @@ const postedBody = (
   { id, number, position }: { readonly id: string; readonly number: number; readonly position: number },
   at: string,
 ): string => `{"id":"${id}","number":${number},"position":${position},"recordedAt":"${at}"}`;
+
+/** The answer to a command whose lines the service has computed: there may have been nothing to post. */
+const computed = (posted: readonly PostedEntry[], at: string): Success => ({
+  status: 200,
+  body: `{"entries":[${posted.map((entry) => postedBody(entry, at)).join(',')}],"recordedAt":"${at}"}`,
+});
 
 function created(members: object, position: number, recordedAt: string, status = 201): Success {
   return { status, body: JSON.stringify({ ...members, position, recordedAt }) };

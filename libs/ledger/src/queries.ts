@@ -17,6 +17,7 @@ import {
   bookIdForm,
   bookReducer,
   type CalendarDate,
+  type CloseLevel,
   type FiscalYear,
   firstDate,
   fromMinor,
@@ -24,9 +25,12 @@ import {
   LedgerError,
   lastDate,
   type Period,
+  type PeriodClosed,
   type PeriodState,
   type PostedLine,
   periodKey,
+  type Rate,
+  type RatePair,
   type Side,
   statusOfPeriod,
 } from '#domain';
@@ -56,8 +60,9 @@ import {
   register,
 } from './projections/register';
 import { foldedUpTo, type Projection } from './projector';
+import { ratesOfPair } from './rates';
 
-/** The recorded axis: a position (number or digits), or an RFC 3339 instant. */
+/** The recorded axis: a position (number or digits), an RFC 3339 instant, or a close (see closeNamed). */
 export type KnownAt = string | number;
 
 /** Amounts of one currency. */
@@ -244,6 +249,20 @@ export class Queries {
       if (account !== undefined) designated.push({ role, account: account.code });
     }
     return { position, designated: designated.sort((a, b) => (a.role < b.role ? -1 : 1)) };
+  }
+
+  /** Exchange rates of one pair and type as known at a position, by date. */
+  async rates(
+    bookId: string,
+    {
+      knownAt,
+      rateType = 'spot',
+      ...pair
+    }: Omit<RatePair, 'rateType'> & { readonly rateType?: RatePair['rateType']; readonly knownAt?: KnownAt },
+  ): Promise<RatePair & { readonly position: number; readonly rates: readonly Rate[] }> {
+    const position = await this.pin(bookId, knownAt);
+    const { from, to } = pair;
+    return { from, to, rateType, position, rates: await ratesOfPair(this.store, bookId, position, { from, to, rateType }) };
   }
 
   private async currentBook(bookId: string): Promise<{ state: BookState; position: number }> {
@@ -658,14 +677,32 @@ export class Queries {
       return given;
     }
     const text = String(knownAt);
+    const close = closeNamed(text);
+    if (close !== undefined) return this.closePosition(bookId, close, text);
     const micros = instantMicros(text);
     if (micros === undefined) {
-      throw dateInvalid('knownAt', `knownAt "${text}" is neither a position nor an instant like 2026-07-05T12:00:00Z (RFC 3339)`);
+      throw dateInvalid(
+        'knownAt',
+        `knownAt "${text}" is neither a position nor an instant like 2026-07-05T12:00:00Z (RFC 3339) nor the close of a period like close:2026-06`,
+      );
     }
     const position = await this.store.positionAt(bookId, micros);
     if (position === undefined)
       throw dateInvalid('knownAt', `knownAt ${text} lies in the future; what will be known then is not known yet`);
     return position;
+  }
+
+  /** Where a period was closed last. @throws LedgerError date_invalid when it never was */
+  private async closePosition(bookId: string, { fiscalYear, period, level }: NamedClose, text: string): Promise<number> {
+    const events = await this.store.readStream(bookId, bookStreamId(bookId));
+    const closes = events.flatMap(({ eventType, current, position }) =>
+      eventType === 'PeriodClosed' ? [{ ...(current as unknown as PeriodClosed), at: position }] : [],
+    );
+    const close = closes.findLast((known) => known.fiscalYear === fiscalYear && known.period === period && known.level === level);
+    if (close !== undefined) return close.at;
+    const known = [...new Set(closes.map((other) => `${other.level === 'soft' ? '' : 'hard-'}close:${other.fiscalYear}-${other.period}`))];
+    const are = known.length === 0 ? 'no period was closed yet' : `there are ${known.slice(-24).join(', ')}`;
+    throw dateInvalid('knownAt', `knownAt ${text}: there was no such close; ${are}`);
   }
 
   /**
@@ -794,6 +831,22 @@ const known = (knownAt: KnownAt | undefined, position: number): string =>
 
 const notYet = (position: number, head: number): LedgerError =>
   dateInvalid('knownAt', `knownAt ${position} has not come yet: the book's last position is ${head}`);
+
+export interface NamedClose {
+  readonly fiscalYear: string;
+  readonly period: number;
+  readonly level: CloseLevel;
+}
+
+/**
+ * The close that a text names: `close:2026-06` the last soft close of period 6 of fiscal year 2026, from when on only controllers
+ * could post into it, and `hard-close:2026-06` the one for ever. Undefined when it is something else.
+ */
+export function closeNamed(text: string): NamedClose | undefined {
+  const [, hard, fiscalYear, period] = /^(hard-)?close:([A-Za-z0-9][A-Za-z0-9._-]{0,19})-(\d{1,3})$/.exec(text) ?? [];
+  if (fiscalYear === undefined || Number(period) === 0) return undefined;
+  return { fiscalYear, period: Number(period), level: hard === undefined ? 'soft' : 'hard' };
+}
 
 /**
  * The position that knownAt names, undefined when it is something else.

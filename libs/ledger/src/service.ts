@@ -22,13 +22,16 @@ import {
   schemaState,
   startEmbeddedPostgres,
 } from '#postgres';
+import type { Answer } from './answer';
 import { ApiKeys, type BootstrapKey, keptSecret } from './api-keys';
 import { catalogue } from './catalogue';
+import type { Command, CommandContext } from './commands';
 import type { Config } from './config';
 import { openDemoBook } from './demo-book';
 import { Inspector } from './inspect';
 import { Ledger } from './ledger';
 import type { Log } from './log';
+import { PeriodEnd } from './period-end';
 import { Projector } from './projector';
 import { Queries } from './queries';
 import { Reports } from './reports/reports';
@@ -73,12 +76,19 @@ export class Service {
     readonly ledger: Ledger,
     readonly queries: Queries,
     readonly reports: Reports,
+    readonly periodEnd: PeriodEnd,
     readonly inspector: Inspector,
     readonly keys: ApiKeys,
     readonly projector: Projector,
     private readonly pool: Pool,
     private readonly server: EmbeddedPostgres | undefined,
   ) {}
+
+  /** Carries out a command, also one for which something has to be computed first. @throws LedgerError as Ledger.execute */
+  execute(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
+    if (command.type === 'CloseFiscalYear' || command.type === 'Revalue') return this.periodEnd.execute(bookId, command, context);
+    return this.ledger.execute(bookId, command, context);
+  }
 
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
   verify(options?: VerifyOptions): Promise<Verification> {
@@ -251,6 +261,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       ledger,
       queries,
       new Reports(store, queries),
+      new PeriodEnd(store, queries, ledger),
       new Inspector(store, pool),
       keys,
       projector,

@@ -1,0 +1,321 @@
+/**
+ * Period end: computes what a closing entry or a revaluation consists of, and has it posted. Hides that balances are read from
+ * projections at one position while the books go on: the ledger takes what was computed only if nothing was posted into those days
+ * since, else it is computed again. Guarantees I6 for both commands: the key stands for what was asked, not for what was computed,
+ * and a repeat gets the first answer without computing anything.
+ */
+import { createHash } from 'node:crypto';
+import {
+  type AccountRole,
+  accountReducer,
+  type BookState,
+  type CalendarDate,
+  type CloseFiscalYear,
+  type Computed,
+  convert,
+  type EntryLine,
+  firstDate,
+  fromMinor,
+  isPlainDecimal,
+  LedgerError,
+  lastDate,
+  periodKey,
+  type Revalue,
+  rateTypes,
+  scaleOf,
+  toMinor,
+} from '#domain';
+import { canonicalJson, type EventStore } from '#event-store';
+import type { Answer } from './answer';
+import { checkDate, malformed } from './asking';
+import { numbersStreamId } from './catalogue';
+import type { CommandContext } from './commands';
+import type { Ledger } from './ledger';
+import type { AccountView } from './projections/chart';
+import type { Queries } from './queries';
+import { ratesAt } from './rates';
+import { closingLines } from './reports/closing';
+import { net, type Rate, type ReportInput } from './reports/figures';
+import { Inputs } from './reports/inputs';
+import { readCounters, yearCountersVersion } from './year-counters';
+
+export type PeriodEndCommand = CloseFiscalYear | Revalue;
+
+/** How often balances are looked at anew while entries are posted into the days that they are of. */
+const attemptsMax = 5;
+
+/** Items to be received or paid in units of currency (IAS 21.8, 21.16) are all assets and liabilities but these sub-types. */
+const nonMonetary = new Set(['inventory', 'fixed', 'accumulated_depreciation', 'prepaid', 'deferred_income']);
+
+/** What a settlement of an amount in a foreign currency gains or loses (IAS 21.28). */
+export interface Settlement {
+  readonly account: string;
+  readonly currency: string;
+  readonly asOf: CalendarDate;
+  readonly position: number;
+  /** Balance in the currency, and what the books carry it at in base currency: debit − credit. */
+  readonly quantity: string;
+  readonly carrying: string;
+  readonly baseCurrency: string;
+  /** The amount that is settled, and its share of the carrying amount (weighted average). */
+  readonly amount: string;
+  readonly carryingSettled: string;
+  readonly proceeds: string;
+  /** The rate at which proceeds were computed; absent when they were stated. */
+  readonly rate?: Rate;
+  /** Positive: a gain. */
+  readonly realised: string;
+  /** Lines that settle the amount at its carrying amount and take the gain or loss; the caller adds the one that receives or pays. */
+  readonly lines: readonly EntryLine[];
+}
+
+export class PeriodEnd {
+  private readonly inputs: Inputs;
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly queries: Queries,
+    private readonly ledger: Ledger,
+  ) {
+    this.inputs = new Inputs(store, queries);
+  }
+
+  /**
+   * Computes and posts; a repeat with the same key gets the first answer.
+   * @throws LedgerError as Ledger.execute, projection_behind, and books_moving when entries kept coming
+   */
+  async execute(bookId: string, command: PeriodEndCommand, context: CommandContext): Promise<Answer> {
+    const known = await this.ledger.remembered(bookId, command, context);
+    if (known !== undefined) return known;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.ledger.execute(bookId, { ...command, computed: await this.compute(bookId, command) }, context);
+      } catch (error) {
+        if (!(error instanceof LedgerError) || error.code !== 'books_moving' || attempt === attemptsMax) throw error;
+      }
+    }
+  }
+
+  private async compute(bookId: string, command: PeriodEndCommand): Promise<Computed> {
+    const entries = await this.countedBefore(bookId);
+    const position = await this.queries.pin(bookId, undefined);
+    const { book, recordedAt } = await this.inputs.bookAt(bookId, position);
+    const at = { bookId, position, book, recordedAt };
+    try {
+      if (command.type === 'CloseFiscalYear') return { entries, lines: await this.closing(at, command) };
+      const lines = await this.revaluation(at, command);
+      return { entries, lines, name: nameOf(command, lines) };
+    } catch (error) {
+      // Refused by the rules of the book: an outcome, to be remembered as one.
+      if (!(error instanceof LedgerError) || error.kind !== 'rejected') throw error;
+      return { entries, lines: [], refusal: error };
+    }
+  }
+
+  /** How many entries each period has; read before the balances, so that whatever comes in between is noticed. */
+  private async countedBefore(bookId: string): Promise<Computed['entries']> {
+    const { fiscalYears } = await this.queries.fiscalYears(bookId);
+    const ids = new Map(fiscalYears.map(({ label }) => [numbersStreamId(bookId, label), label]));
+    const heads = await this.store.heads(bookId, [...ids.keys()], () => yearCountersVersion);
+    const entries: Record<string, number> = {};
+    for (const [id, fiscalYear] of ids) {
+      const head = heads.get(id);
+      if (head === undefined) continue;
+      for (const [period, tally] of readCounters(head.state).periods) entries[periodKey({ fiscalYear, period })] = tally.entries;
+    }
+    return entries;
+  }
+
+  private async closing(at: At, { fiscalYear }: CloseFiscalYear): Promise<EntryLine[]> {
+    const year = at.book.fiscalYears.find(({ label }) => label === fiscalYear);
+    if (year === undefined) {
+      const defined = at.book.fiscalYears.map(({ label }) => label).join(', ');
+      throw new LedgerError('period_unknown', `there is no fiscal year ${fiscalYear}; defined are ${defined}`, { fiscalYear }, 'rejected');
+    }
+    const account = await this.designated(at, 'retained_earnings');
+    return closingLines(await this.balances(at, year.from, year.to), account.code);
+  }
+
+  /** Lines that bring every monetary account to its value; each states the rate. */
+  private async revaluation(at: At, { date, rateType = 'closing', accounts }: Revalue): Promise<EntryLine[]> {
+    checkTracked(at.book);
+    const { baseCurrency, rounding } = at.book;
+    const baseScale = scaleOf(at.book, baseCurrency) ?? 0;
+    const input = await this.balances(at, firstDate, date);
+    const currencies = [...new Set([...input.parts.values()].flat().map(({ currency }) => currency))];
+    const rates = await ratesAt(this.store, { ...at, date, type: rateType, currencies, baseCurrency });
+    const lines: EntryLine[] = [];
+    const sum = { gain: 0n, loss: 0n };
+    for (const account of chosen(input.chart, accounts)) {
+      for (const { currency, scale, own, base } of input.parts.get(account.id) ?? []) {
+        if (currency === baseCurrency || own[0] === undefined || base[0] === undefined) continue;
+        const [quantity, carried] = [net(own[0].upTo), net(base[0].upTo)];
+        if (quantity === 0n && carried === 0n) continue;
+        const rate = rates.rateOf(currency, baseCurrency);
+        if (rate === undefined) throw rateUnknown(currency, baseCurrency, date, rateType);
+        const size = convert(quantity < 0n ? -quantity : quantity, scale, rate.value, baseScale, rounding);
+        const difference = (quantity < 0n ? -size : size) - carried;
+        if (difference === 0n) continue;
+        lines.push({
+          ...baseLine(account.code, currency, scale, difference, baseScale),
+          rate: { date: rate.date, source: rate.source.slice(0, 100), value: rate.value },
+        });
+        sum[difference > 0n ? 'gain' : 'loss'] -= difference;
+      }
+    }
+    for (const [role, amount] of [['fx_gain_unrealised', sum.gain] as const, ['fx_loss_unrealised', sum.loss] as const])
+      if (amount !== 0n) lines.push(baseLine((await this.designated(at, role)).code, baseCurrency, baseScale, amount, baseScale));
+    return lines;
+  }
+
+  /**
+   * What settling an amount of an account in a foreign currency gains or loses against what the books carry it at. Posts nothing.
+   * @param question.amount of the currency, above 0, at most the balance · proceeds in base currency; at the spot rate of the day when absent
+   * @throws LedgerError account_unknown (not_found) | malformed | amount_format | fx_untracked | rate_unknown | account_not_designated | as balance
+   */
+  async settlement(
+    bookId: string,
+    code: string,
+    {
+      currency,
+      amount,
+      asOf = lastDate,
+      proceeds,
+    }: { readonly currency: string; readonly amount: string; readonly asOf?: CalendarDate; readonly proceeds?: string },
+  ): Promise<Settlement> {
+    checkDate(asOf, 'asOf');
+    const position = await this.queries.pin(bookId, undefined);
+    const { id } = await this.queries.account(bookId, code, { knownAt: position });
+    const { book, recordedAt } = await this.inputs.bookAt(bookId, position);
+    checkTracked(book);
+    const at = { bookId, position, book, recordedAt };
+    const { baseCurrency, rounding } = book;
+    const baseScale = scaleOf(book, baseCurrency) ?? 0;
+    const input = await this.balances(at, firstDate, asOf);
+    const account = input.chart.find((candidate) => candidate.id === id) as AccountView;
+    const part = input.parts.get(id)?.find((candidate) => candidate.currency === currency);
+    const [quantity, carried] = [net(part?.own[0]?.upTo ?? none), net(part?.base[0]?.upTo ?? none)];
+    const scale = part?.scale ?? scaleOf(book, currency) ?? 0;
+    const settled = readPositive(amount, 'amount', currency, scale);
+    const size = quantity < 0n ? -quantity : quantity;
+    if (settled > size) {
+      throw malformed(
+        'amount',
+        `amount ${amount} ${currency} is more than the balance of ${account.code}, ${fromMinor(size, scale)} ${currency}`,
+      );
+    }
+    const carriedSize = quantity < 0n ? -carried : carried;
+    // The last part takes what is left, so that nothing of the carrying amount stays behind.
+    const share = settled === size ? carriedSize : shareOf(carriedSize, settled, size);
+    const rates =
+      proceeds === undefined
+        ? await ratesAt(this.store, { ...at, date: asOf, type: 'spot', currencies: [currency], baseCurrency })
+        : undefined;
+    const rate = rates?.rateOf(currency, baseCurrency);
+    if (rates !== undefined && rate === undefined) throw rateUnknown(currency, baseCurrency, asOf, 'spot');
+    const received =
+      rate === undefined
+        ? readPositive(proceeds ?? '', 'proceeds', baseCurrency, baseScale)
+        : convert(settled, scale, rate.value, baseScale, rounding);
+    // What is received for an asset above its carrying amount is a gain; what is paid for a liability above it a loss.
+    const realised = quantity < 0n ? share - received : received - share;
+    const side = quantity < 0n ? 'debit' : 'credit';
+    const lines: EntryLine[] = [
+      { account: account.code, side, amount: fromMinor(settled, scale), currency, baseAmount: fromMinor(share, baseScale) },
+    ];
+    if (realised !== 0n) {
+      const role = realised > 0n ? 'fx_gain_realised' : 'fx_loss_realised';
+      lines.push(baseLine((await this.designated(at, role)).code, baseCurrency, baseScale, -realised, baseScale));
+    }
+    return {
+      account: account.code,
+      currency,
+      asOf,
+      position,
+      quantity: fromMinor(quantity, scale),
+      carrying: fromMinor(carried, baseScale),
+      baseCurrency,
+      amount: fromMinor(settled, scale),
+      carryingSettled: fromMinor(share, baseScale),
+      proceeds: fromMinor(received, baseScale),
+      ...(rate === undefined ? {} : { rate }),
+      realised: fromMinor(realised, baseScale),
+      lines,
+    };
+  }
+
+  private balances(at: At, from: CalendarDate, to: CalendarDate): Promise<ReportInput> {
+    return this.inputs.collect(at, [{ from, to }], { carry: 'none', closing: 'include', dimensions: [], includeZero: false });
+  }
+
+  private async designated({ bookId, book }: At, role: AccountRole): Promise<{ readonly code: string }> {
+    const id = book.designated[role];
+    const head = id === undefined ? undefined : (await this.store.heads(bookId, [id], () => accountReducer.version)).get(id);
+    const known = id === undefined || head === undefined ? undefined : accountReducer.fromSnapshot(head.state, id, head.version);
+    const account = known ?? (id === undefined ? undefined : (await this.store.load(bookId, id, accountReducer))?.state);
+    if (account !== undefined) return account;
+    throw new LedgerError(
+      'account_not_designated',
+      `what is computed needs an account for ${role}, and the book has none; designate one first (POST …/designated-accounts)`,
+      { role },
+    );
+  }
+}
+
+type At = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
+const none = { debit: 0n, credit: 0n };
+
+/** Names a revaluation: its day and the rates that it was computed at. */
+function nameOf({ date }: Revalue, lines: readonly EntryLine[]): string {
+  const rates = lines.flatMap(({ currency, rate }) => (rate === undefined ? [] : [`${currency} ${canonicalJson(rate)}`]));
+  const hash = createHash('sha256').update([...new Set(rates)].sort().join('\n'));
+  return `revaluation:${date}:${hash.digest('hex').slice(0, 16)}`;
+}
+
+/** @throws LedgerError account_unknown for a code that leads to none */
+function chosen(chart: readonly AccountView[], codes: readonly string[] | undefined): AccountView[] {
+  if (codes === undefined)
+    return chart.filter(({ type, subtype = '' }) => (type === 'asset' || type === 'liability') && !nonMonetary.has(subtype));
+  return codes.map((code) => {
+    const account = chart.find((candidate) => candidate.code === code);
+    if (account === undefined) throw new LedgerError('account_unknown', `there is no account ${code}`, { account: code });
+    return account;
+  });
+}
+
+/** A line that changes the value in base currency only. @param difference debit − credit, minor units of base currency */
+function baseLine(account: string, currency: string, scale: number, difference: bigint, baseScale: number): EntryLine {
+  return {
+    account,
+    side: difference > 0n ? 'debit' : 'credit',
+    amount: fromMinor(0n, scale),
+    currency,
+    baseAmount: fromMinor(difference < 0n ? -difference : difference, baseScale),
+  };
+}
+
+/** part × of / all, rounded half up: a weighted average. */
+const shareOf = (amount: bigint, of: bigint, all: bigint): bigint => (2n * amount * of + all) / (2n * all);
+
+function readPositive(text: string, member: string, currency: string, scale: number): bigint {
+  const minor = isPlainDecimal(text) ? toMinor(text, scale) : undefined;
+  if (minor !== undefined && minor > 0n) return minor;
+  throw new LedgerError('amount_format', `${member} "${text}" is not an amount of ${currency} above 0 with at most ${scale} decimals`, {
+    member,
+  });
+}
+
+function checkTracked({ fx, baseCurrency }: BookState): void {
+  if (fx === 'tracked') return;
+  throw new LedgerError(
+    'fx_untracked',
+    `the book does not track exchange rates (fx=untracked), so its lines have no amounts in ${baseCurrency} that could be compared with a value`,
+  );
+}
+
+const rateUnknown = (from: string, to: string, date: CalendarDate, type: string): LedgerError =>
+  new LedgerError(
+    'rate_unknown',
+    `there is no ${type} rate ${from}/${to} of ${date} or up to 31 days before; record it first (POST …/rates; types are ${rateTypes.join(', ')})`,
+    { currency: from, date },
+  );
