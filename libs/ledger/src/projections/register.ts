@@ -261,6 +261,33 @@ export async function findEntries(
   return rows.map((row) => ({ position: row.position, entryId: row.entry_id, date: row.effective_date }));
 }
 
+/**
+ * Entries of one day book and fiscal year in the order of their numbers, after a number, with an effective date in a range,
+ * recorded at or before `position`. Walks the numbers of the year: a short range of a long year reads past the others.
+ */
+export async function entriesByNumber(
+  database: Database,
+  bookId: string,
+  { journalCode, fiscalYear }: { readonly journalCode: string; readonly fiscalYear: string },
+  {
+    from,
+    to,
+    after,
+    position,
+    limit,
+  }: { readonly from: CalendarDate; readonly to: CalendarDate; readonly after: number; readonly position: number; readonly limit: number },
+): Promise<{ readonly entryId: string; readonly number: number }[]> {
+  const { rows } = await database.query<{ entry_id: string; number: number }>({
+    name: 'entries-by-number',
+    text: `SELECT e.entry_id, e.number FROM projections.entries e
+            WHERE e.book_id = $1 AND e.journal_code = $2 AND e.fiscal_year = $3 AND e.number > $4
+              AND e.effective_date BETWEEN $5 AND $6 AND e.position <= $7
+            ORDER BY e.number LIMIT $8`,
+    values: [bookId, journalCode, fiscalYear, after, from, to, position, limit],
+  });
+  return rows.map(({ entry_id, number }) => ({ entryId: entry_id, number }));
+}
+
 /** OFFSET keeps this a seek per entry; as a join it could become a scan of the account's lines per entry. */
 const hasLine = (account: string): string =>
   `EXISTS (SELECT FROM projections.account_lines l

@@ -49,6 +49,15 @@ const positionsPerRead = 20_000;
 const legs = ['AccountDebited', 'AccountCredited'];
 const entriesPerRead = 500;
 
+/** A book at a position. */
+export type Place = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
+
+/** Accounts in the order of their codes. */
+export interface AccountSpan {
+  readonly from?: string;
+  readonly limit?: number;
+}
+
 export class Inputs {
   constructor(
     private readonly store: EventStore,
@@ -59,7 +68,7 @@ export class Inputs {
    * The book as its events up to a position tell it, and when that position was recorded.
    * @throws LedgerError date_invalid when the book was not opened yet
    */
-  async bookAt(bookId: string, position: number): Promise<{ readonly book: BookState; readonly recordedAt: string }> {
+  async placeAt(bookId: string, position: number): Promise<Place> {
     const [last] = position === 0 ? [] : await this.store.readAll(bookId, position - 1, 1);
     let book: BookState | undefined;
     for (const { position: at, eventType, current } of last === undefined
@@ -71,19 +80,24 @@ export class Inputs {
       throw new LedgerError('date_invalid', `as known at position ${position} the book was not opened yet; there is nothing to report`, {
         member: 'knownAt',
       });
-    return { book, recordedAt: last.recordedAt };
+    return { bookId, position, book, recordedAt: last.recordedAt };
   }
 
-  /** What a report with these columns is made of. @throws LedgerError projection_behind */
+  /**
+   * What a report with these columns is made of.
+   * @param options.base also base amounts, which no total holds: entries are then added up one by one
+   * @param options.accounts only so many accounts, from a code on; all when absent
+   * @throws LedgerError projection_behind
+   */
   async collect(
-    { bookId, position, book, recordedAt }: Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>,
+    { bookId, position, book, recordedAt }: Place,
     columns: readonly Column[],
     asked: Asked,
+    { base: wantsBase = false, accounts: wanted = {} }: { readonly base?: boolean; readonly accounts?: AccountSpan } = {},
   ): Promise<ReportInput> {
     const boundaries = [...new Set(columns.flatMap(boundariesOf))].sort();
     const counts = lineFilter(asked);
-    // Totals know neither dimensions nor base amounts.
-    const byEntries = asked.dimensions.length > 0 || book.fx === 'tracked';
+    const byEntries = asked.dimensions.length > 0 || wantsBase;
     const totals = new LineTotals(boundaries, book, counts);
     const base = byEntries ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
     const accounts: AccountView[] = [];
@@ -92,8 +106,9 @@ export class Inputs {
       accounts.length = 0;
       closing.length = 0;
       totals.clear();
-      for (let from = ''; ; from = afterCode(accounts.at(-1)?.code ?? '')) {
-        const some = await accountsFrom(database, bookId, position, from, accountsPerRead);
+      const { from: firstCode = '', limit = Number.MAX_SAFE_INTEGER } = wanted;
+      for (let from = firstCode; accounts.length < limit; from = afterCode(accounts.at(-1)?.code ?? '')) {
+        const some = await accountsFrom(database, bookId, position, from, Math.min(accountsPerRead, limit - accounts.length));
         accounts.push(...some);
         if (!byEntries)
           totals.add(
@@ -123,6 +138,29 @@ export class Inputs {
     return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts };
   }
 
+  /** Entries by their ids as their events up to a position tell them, in the order of the ids; events of others are left out. */
+  async entries(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
+    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
+    const found = new Map<string, RecordedEntry>();
+    for (const { streamId, eventType, current, position: at, recordedAt, metadata } of events) {
+      const known = found.get(streamId);
+      if (eventType === 'JournalEntryReversed' && known !== undefined) found.set(streamId, { ...known, reversedBy: current.by as string });
+      if (eventType !== 'JournalEntryPosted') continue;
+      const text = (member: string): string | undefined =>
+        typeof metadata[member] === 'string' ? (metadata[member] as string) : undefined;
+      found.set(streamId, {
+        id: streamId,
+        position: at,
+        recordedAt,
+        userId: text('userId'),
+        onBehalfOf: text('onBehalfOf'),
+        reason: text('reason'),
+        posted: current as unknown as JournalEntryPosted,
+      });
+    }
+    return ids.flatMap((id) => found.get(id) ?? []);
+  }
+
   /** Entries with positions in (after, upTo], in order. */
   async *entriesIn(bookId: string, after: number, upTo: number): AsyncGenerator<JournalEntryPosted> {
     for (let from = after; from < upTo; from += positionsPerRead) {
@@ -131,6 +169,19 @@ export class Inputs {
         if (posted !== undefined) yield posted;
       }
     }
+  }
+
+  /** Ids of all closing entries and of their reversals. */
+  async closingEntries(bookId: string, position: number): Promise<Set<string>> {
+    const ids = await this.queries.folded(bookId, position, [register], (database) => closingEntries(database, bookId, position));
+    return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
+  }
+
+  /** A closing entry that was reversed closed nothing: only both together may be left out. */
+  private async withReversals(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
+    const entries = await this.entries(bookId, ids, position);
+    const reversals = entries.flatMap(({ reversedBy }) => reversedBy ?? []);
+    return [...entries, ...(await this.entries(bookId, reversals, position))];
   }
 
   /** By column, what closing entries that are dated in it and their reversals moved. */
@@ -142,20 +193,27 @@ export class Inputs {
     book: BookState,
     counts: LineFilter,
   ): Promise<LineTotals[]> {
-    if (ids.length === 0) return [];
-    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
-    // A closing entry that was reversed closed nothing; only both together may be left out.
-    const reversals = events.flatMap(({ eventType, current }) => (eventType === 'JournalEntryReversed' ? [current.by as string] : []));
-    const reversed = (await this.store.readStreams(bookId, reversals)).filter((event) => event.position <= position);
+    const left = await this.withReversals(bookId, ids, position);
+    if (left.length === 0) return [];
     return columns.map(({ from, to }) => {
       const totals = new LineTotals([eveOf(from), to], book, counts);
-      for (const event of [...events, ...reversed]) {
-        const posted = postedIn(event);
-        if (posted !== undefined) totals.addEntry(posted);
-      }
+      for (const { posted } of left) totals.addEntry(posted);
       return totals;
     });
   }
+}
+
+/** An entry with what its envelope says. */
+export interface RecordedEntry {
+  readonly id: string;
+  readonly position: number;
+  readonly recordedAt: string;
+  readonly userId?: string;
+  readonly onBehalfOf?: string;
+  readonly reason?: string;
+  readonly posted: JournalEntryPosted;
+  /** Id of the entry that reversed this one. */
+  readonly reversedBy?: string;
 }
 
 const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'current'>): JournalEntryPosted | undefined =>
