@@ -9,6 +9,8 @@ export * from './import';
 export * from './inspect';
 export * from './ledger';
 export * from './log';
+export * from './projection';
+export * from './projection-sets';
 export * from './projector';
 export * from './queries';
 export * from './reports/question';

@@ -36,8 +36,8 @@ import {
 } from '#event-store';
 import { int8Array, isTransient, textArray, uuidArray } from '#postgres';
 import { accountCodes, bookStreamId, numbersStreamId } from './catalogue';
+import { foldedUpTo } from './projection';
 import { findEntries, register } from './projections/register';
-import { foldedUpTo } from './projector';
 import type { EventAnswer } from './queries';
 
 /** Rows of one answer of the database. */
