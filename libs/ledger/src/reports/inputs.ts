@@ -5,6 +5,7 @@
  * has a part in it, and that every entry acknowledged before the question has (I14).
  */
 import {
+  addDays,
   type BookEvent,
   type BookState,
   bookReducer,
@@ -17,10 +18,11 @@ import {
 } from '#domain';
 import type { EventStore, RecordedFact } from '#event-store';
 import { bookStreamId } from '../catalogue';
-import { asOf, rowsEndBefore, totalsOfAccounts } from '../projections/as-of';
+import type { Database } from '../projection';
+import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
 import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
+import { type DimensionValue, dimensions, totalsOfDimension } from '../projections/dimensions';
 import { type EntryKey, findEntries, register } from '../projections/register';
-import type { Database } from '../projector';
 import type { Queries } from '../queries';
 import type { Asked, Column, ColumnSums, CurrencyPart, ReportInput, Sum } from './figures';
 import { eveOf } from './question';
@@ -44,9 +46,6 @@ const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n }
 
 /** Accounts whose totals are read by one statement. */
 const accountsPerRead = 250;
-/** Positions whose entries are read at once where entries are added up one by one. */
-const positionsPerRead = 20_000;
-const legs = ['AccountDebited', 'AccountCredited'];
 const entriesPerRead = 500;
 
 /** A book at a position. */
@@ -85,46 +84,41 @@ export class Inputs {
 
   /**
    * What a report with these columns is made of.
-   * @param options.base also base amounts, which no total holds: entries are then added up one by one
-   * @param options.accounts only so many accounts, from a code on; all when absent
+   * @param wanted only so many accounts, from a code on; all when absent
    * @throws LedgerError projection_behind
    */
   async collect(
     { bookId, position, book, recordedAt }: Place,
     columns: readonly Column[],
     asked: Asked,
-    { base: wantsBase = false, accounts: wanted = {} }: { readonly base?: boolean; readonly accounts?: AccountSpan } = {},
+    wanted: AccountSpan = {},
   ): Promise<ReportInput> {
     const boundaries = [...new Set(columns.flatMap(boundariesOf))].sort();
     const counts = lineFilter(asked);
-    const byEntries = asked.dimensions.length > 0 || wantsBase;
     const totals = new LineTotals(boundaries, book, counts);
-    const base = byEntries ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
+    const pairs = asked.dimensions.map(dimensionOf);
+    // Lines with dimensions are read by their positions; of running totals, the lines of a batch that is cut in two are added here.
+    const base = pairs.length > 0 ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
     const accounts: AccountView[] = [];
     const closing: string[] = [];
-    await this.queries.folded(bookId, position, [asOf, register, chart], async (database) => {
+    await this.queries.folded(bookId, position, [asOf, register, chart, dimensions], async (database) => {
       accounts.length = 0;
       closing.length = 0;
       totals.clear();
-      const { from: firstCode = '', limit = Number.MAX_SAFE_INTEGER } = wanted;
-      for (let from = firstCode; accounts.length < limit; from = afterCode(accounts.at(-1)?.code ?? '')) {
-        const some = await accountsFrom(database, bookId, position, from, Math.min(accountsPerRead, limit - accounts.length));
-        accounts.push(...some);
-        if (!byEntries)
-          totals.add(
-            await totalsInRanges(
-              database,
-              bookId,
-              some.map(({ id }) => id),
-              base,
-              boundaries,
-            ),
-          );
-        if (some.length < accountsPerRead) break;
+      accounts.push(...(await accountsIn(database, bookId, position, wanted)));
+      if (pairs.length > 0) await addDimension(database, bookId, position, pairs, boundaries, totals);
+      else {
+        const ids = accounts.map(({ id }) => id);
+        for (const [id, ranges] of await totalsInRanges(database, bookId, ids, base, boundaries)) {
+          for (const [range, each] of ranges.entries()) totals.add(id, range, each);
+        }
       }
       if (asked.closing === 'exclude') closing.push(...(await closingEntries(database, bookId, position)));
     });
-    for await (const posted of this.entriesIn(bookId, byEntries ? 0 : base, position)) totals.addEntry(posted);
+    for (const fact of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
+      const posted = postedIn(fact);
+      if (posted !== undefined) totals.addEntry(posted);
+    }
     const left = await this.closingTotals(bookId, position, closing, columns, book, counts);
     const parts = new Map<string, readonly CurrencyPart[]>();
     for (const { id } of accounts) {
@@ -159,16 +153,6 @@ export class Inputs {
       });
     }
     return ids.flatMap((id) => found.get(id) ?? []);
-  }
-
-  /** Entries with positions in (after, upTo], in order. */
-  async *entriesIn(bookId: string, after: number, upTo: number): AsyncGenerator<JournalEntryPosted> {
-    for (let from = after; from < upTo; from += positionsPerRead) {
-      for (const fact of await this.store.readFacts(bookId, from, Math.min(upTo, from + positionsPerRead), legs)) {
-        const posted = postedIn(fact);
-        if (posted !== undefined) yield posted;
-      }
-    }
   }
 
   /** Ids of all closing entries and of their reversals. */
@@ -222,10 +206,49 @@ const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'curr
 /** Whether a line counts. */
 export type LineFilter = (line: PostedLine) => boolean;
 
-export function lineFilter({ currency, dimensions }: Pick<Asked, 'currency' | 'dimensions'>): LineFilter {
+export function lineFilter({ currency, dimensions: asked }: Pick<Asked, 'currency' | 'dimensions'>): LineFilter {
+  const pairs = asked.map(dimensionOf);
   return (line) =>
     (currency === undefined || line.currency === currency) &&
-    dimensions.every((wanted) => line.dimensions?.some(({ key, value }) => `${key}:${value}` === wanted) === true);
+    pairs.every((pair) => line.dimensions?.some(({ key, value }) => key === pair.key && value === pair.value) === true);
+}
+
+/** `key:value`; a value may hold colons, a key that holds one cannot be asked for. */
+function dimensionOf(text: string): DimensionValue {
+  const colon = text.indexOf(':');
+  return { key: text.slice(0, colon), value: text.slice(colon + 1) };
+}
+
+async function accountsIn(
+  database: Database,
+  bookId: string,
+  position: number,
+  { from = '', limit = Number.MAX_SAFE_INTEGER }: AccountSpan,
+): Promise<AccountView[]> {
+  const accounts: AccountView[] = [];
+  for (let code = from; accounts.length < limit; code = afterCode(accounts.at(-1)?.code ?? '')) {
+    const some = await accountsFrom(database, bookId, position, code, Math.min(accountsPerRead, limit - accounts.length));
+    accounts.push(...some);
+    if (some.length < accountsPerRead) break;
+  }
+  return accounts;
+}
+
+/** Adds the lines that have all dimensions, range by range. */
+async function addDimension(
+  database: Database,
+  bookId: string,
+  position: number,
+  [pair, ...also]: readonly DimensionValue[],
+  boundaries: readonly CalendarDate[],
+  totals: LineTotals,
+): Promise<void> {
+  for (const [range, to] of boundaries.entries()) {
+    const before = boundaries[range - 1];
+    const from = before === undefined ? undefined : addDays(before, 1);
+    const found = await totalsOfDimension(database, { bookId, pair: pair as DimensionValue, also, from, to, position });
+    for (const [id, each] of found) totals.add(id, range, each);
+  }
 }
 
 /** Closing entries as known at a position, whatever their date: a few for each year. */
@@ -310,23 +333,26 @@ export class LineTotals {
     for (const line of lines) if (this.counts(line)) this.addLine(line, range);
   }
 
-  private addLine({ accountId, currency, side, amount, baseAmount }: PostedLine, range: number): void {
+  private addLine({ accountId, currency, side, amount, baseAmount = '0' }: PostedLine, range: number): void {
     const scale = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
     const minor = toMinor(amount, scale) ?? 0n;
-    const stated = baseAmount ?? (currency === this.book.baseCurrency ? amount : '0');
-    const base = toMinor(stated, this.baseScale) ?? 0n;
+    const base = toMinor(baseAmount, this.baseScale) ?? 0n;
     const sum = side === 'debit' ? { ...noSum, debit: minor, baseDebit: base } : { ...noSum, credit: minor, baseCredit: base };
-    const { ranges } = this.entry(accountId, currency, scale);
-    ranges[range] = added(ranges[range] ?? noSum, sum, 1n);
+    this.addSum(accountId, currency, scale, range, sum);
   }
 
-  add(totals: ReadonlyMap<string, readonly RangeTotals[]>): void {
-    for (const [accountId, each] of totals) {
-      for (const { currency, scale, ranges } of each) {
-        const known = this.entry(accountId, currency, scale);
-        known.ranges = known.ranges.map((sum, index) => added(sum, ranges[index] ?? noSum, 1n));
-      }
-    }
+  /** Adds totals of an account in one range. */
+  add(accountId: string, range: number, totals: readonly Totals[]): void {
+    for (const { currency, scale, debit, credit, baseDebit = 0n, baseCredit = 0n } of totals)
+      this.addSum(accountId, currency, scale, range, { debit, credit, baseDebit, baseCredit });
+  }
+
+  private addSum(accountId: string, currency: string, scale: number, range: number, sum: RangeSum): void {
+    // What is in the base currency is its own base amount, whether the line repeats it or not.
+    const { debit, credit } = sum;
+    const stated = currency === this.book.baseCurrency ? { debit, credit, baseDebit: debit, baseCredit: credit } : sum;
+    const { ranges } = this.entry(accountId, currency, scale);
+    ranges[range] = added(ranges[range] ?? noSum, stated, 1n);
   }
 
   /** By currency, sorted. */
@@ -347,40 +373,4 @@ export class LineTotals {
     }
     return totals;
   }
-}
-
-/**
- * Totals of many accounts in (−∞, d0], (d0, d1], … at a position that is folded and does not lie inside a part of a batch.
- * @param base see rowsEndBefore
- * @param boundaries d0, d1, …, sorted
- * @returns by account; an account without lines up to the last boundary is missing
- */
-async function totalsInRanges(
-  database: Database,
-  bookId: string,
-  accountIds: readonly string[],
-  base: number,
-  boundaries: readonly CalendarDate[],
-): Promise<Map<string, RangeTotals[]>> {
-  const found = new Map<string, RangeTotals[]>();
-  const before = new Map<string, { debit: bigint; credit: bigint }>();
-  for (const [index, date] of boundaries.entries()) {
-    const totals = await totalsOfAccounts(database, bookId, accountIds, base, date);
-    for (const [accountId, each] of totals) {
-      const known = found.get(accountId) ?? [];
-      found.set(accountId, known);
-      for (const { currency, scale, debit, credit } of each) {
-        let total = known.find((candidate) => candidate.currency === currency);
-        if (total === undefined) {
-          total = { currency, scale, ranges: boundaries.map(() => noSum) };
-          known.push(total);
-        }
-        const key = `${accountId} ${currency}`;
-        const last = before.get(key) ?? { debit: 0n, credit: 0n };
-        (total.ranges as RangeSum[])[index] = { ...noSum, debit: debit - last.debit, credit: credit - last.credit };
-        before.set(key, { debit, credit });
-      }
-    }
-  }
-  return found;
 }

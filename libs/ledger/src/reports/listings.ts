@@ -142,7 +142,7 @@ export class Listings {
     readonly next?: LedgerKey;
   }> {
     const { place, column, asked } = listing;
-    const input = await this.inputs.collect(place, [column], asked, { accounts: { from: key?.[0], limit: accountsPerPage } });
+    const input = await this.inputs.collect(place, [column], asked, { from: key?.[0], limit: accountsPerPage });
     const leftOut = await this.leftOut(listing);
     const accounts: LedgerAccount[] = [];
     let room = limit;
@@ -196,9 +196,7 @@ export class Listings {
     const eve = addDays(resumed?.date ?? column.from, -1);
     const running = new Map(figures.map(({ currency, scale, amounts: [opening = 0n] }) => [currency, { scale, balance: opening }]));
     if (eve >= column.from) {
-      const upToEve = await this.inputs.collect(place, [{ ...column, to: eve }], listing.asked, {
-        accounts: { from: account.code, limit: 1 },
-      });
+      const upToEve = await this.inputs.collect(place, [{ ...column, to: eve }], listing.asked, { from: account.code, limit: 1 });
       for (const { currency, scale, amounts } of figuresOf(upToEve, account)) running.set(currency, { scale, balance: amounts[1] ?? 0n });
     }
     for await (const { posted, own, entryId, ...key } of this.linesOfAccount(listing, account.id, endOf(eve), leftOut)) {

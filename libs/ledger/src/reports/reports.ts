@@ -249,7 +249,7 @@ export class Reports {
   ): Promise<{ report: ReportHead; table: () => Table }> {
     switch (name) {
       case 'trial-balance': {
-        const input = await this.input(bookId, question, 'range', { closing: 'include' }, question.in !== undefined);
+        const input = await this.input(bookId, question, 'range', { closing: 'include' });
         const report = trialBalance(input, question.in === undefined ? { kind: 'each' } : await this.inOne(input, question));
         return { report, table: () => trialBalanceTable(report) };
       }
@@ -272,7 +272,7 @@ export class Reports {
         return { report, table: () => cashFlowTable(report) };
       }
       case 'valuation': {
-        const input = await this.input(bookId, question, 'date', { closing: 'include', carry: 'none' }, false);
+        const input = await this.input(bookId, question, 'date', { closing: 'include', carry: 'none' });
         const { in: currency = input.book.baseCurrency } = question;
         const rates = await this.rates(input, question);
         const report = valuation(
@@ -290,14 +290,12 @@ export class Reports {
     question: ReportQuestion,
     kind: 'range' | 'date',
     defaults: { readonly closing: Closing; readonly carry?: Carry },
-    /** Whether the report may show the base amounts of a book that has them. */
-    base = true,
   ): Promise<ReportInput> {
     const asked = { ...askedOf(question, defaults.closing), ...(defaults.carry && { carry: defaults.carry }) };
     const position = await this.queries.pin(bookId, question.knownAt);
     const place = await this.inputs.placeAt(bookId, position);
     const columns = columnsOf(place.book, question, kind, asked.carry);
-    return this.inputs.collect(place, columns, asked, { base: base && place.book.fx === 'tracked' });
+    return this.inputs.collect(place, columns, asked);
   }
 
   private async inOne(input: ReportInput, question: ReportQuestion): Promise<OneCurrency> {
