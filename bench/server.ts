@@ -9,7 +9,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '#postgres';
+import { migrateLedger } from '#ledger';
+import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '#postgres';
 
 const embeddedSettings = { shared_buffers: '512MB', min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
 /** Write-ahead log that a case uses at most before the next checkpoint gives its segments back. */
@@ -168,7 +169,7 @@ export class BenchServer {
   /** A migrated database without a book. */
   async empty(name: string): Promise<BenchDatabase> {
     await this.create(name);
-    await migrate(this.urlOf(name));
+    await migrateLedger(this.urlOf(name));
     await this.admin.query(`GRANT book_keeper_app TO ${login}`);
     return this.opened(name);
   }

@@ -163,7 +163,7 @@ describe('metrics', () => {
       for (const outcome of ['appended', 'replayed', 'refused'])
         expect(text).toContain(`book_keeper_commands_total{command="PostEntry",outcome="${outcome}"} 1`);
       expect(text).toMatch(/^book_keeper_queue_length 0$/m);
-      expect(text).toMatch(/^book_keeper_projection_lag_events \d+$/m);
+      expect(text).toMatch(/^book_keeper_projection_lag_events\{projection="as-of"\} \d+$/m);
       expect(text).toContain('process_cpu_seconds_total');
     } finally {
       await counted.close();

@@ -90,3 +90,223 @@ describe('income statement', () => {
     );
   });
 });
+
+describe('general ledger', () => {
+  it('shows every account from opening to closing with its lines, in pages', async () => {
+    const { body } = await report('general-ledger', 'period=2026');
+    const bank = body.accounts.find(({ account }: Reply['body']) => account === 'Assets:Bank');
+    expect(bank).toMatchObject({
+      opening: [{ currency: 'EUR', balance: '1300.00' }],
+      lines: [
+        { date: '2026-02-01', number: 'GENERAL/2026/1', credit: '120.00', runningBalance: '1180.00', description: 'Rent, "February"' },
+      ],
+      closing: [{ currency: 'EUR', balance: '1180.00' }],
+    });
+    expect(body.retainedEarnings).toEqual([{ currency: 'EUR', balance: '-300.00' }]);
+    const paged = [];
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const page = await report('general-ledger', `period=2026&limit=2${cursor && `&cursor=${cursor}`}`);
+      paged.push(...page.body.accounts);
+      cursor = page.body.nextCursor;
+    }
+    expect(paged).toEqual(body.accounts);
+  });
+
+  it('comes whole as CSV, whose every row states position and version', async () => {
+    const { body } = await report('general-ledger', 'period=2026');
+    const { text, headers } = await report('general-ledger', 'period=2026&format=csv');
+    expect(headers['content-type']).toBe('text/csv; charset=utf-8; header=present');
+    expect(headers['content-disposition']).toBe(`inline; filename="reports.general-ledger.p${body.position}.v1.csv"`);
+    const rows = text.trimEnd().split('\r\n');
+    expect(rows[0]).toBe(
+      'row,account,name,type,date,number,entryId,line,entryPosition,entryType,description,reference,currency,debit,credit,balance,position,reportVersion',
+    );
+    expect(rows.slice(1).every((row) => row.endsWith(`,${body.position},1`))).toBe(true);
+    const [line] = body.accounts[0].lines;
+    expect(rows[2]).toBe(
+      `line,Assets:Bank,Assets:Bank,asset,2026-02-01,GENERAL/2026/1,${line.entryId},2,${line.position},normal,"Rent, ""February""",,EUR,,120.00,1180.00,${body.position},1`,
+    );
+    expect(rows.at(-1)).toMatch(/^retainedEarnings,,Retained earnings brought forward,(,){9}EUR,,,-300.00,/);
+  });
+});
+
+describe('cash flow', () => {
+  let flows: string;
+  beforeAll(async () => {
+    flows = await openBook(api, 'flows');
+    const account = (code: string, type: string, more: object) =>
+      created(api.post(`${flows}/accounts`, { code, name: code, type, ...more }));
+    await account('Assets:Till', 'asset', { subtype: 'cash' });
+    await account('Assets:Giro', 'asset', { subtype: 'cash' });
+    await account('Assets:Machine', 'asset', { cashFlow: 'investing' });
+    await account('Equity:Capital', 'equity', { cashFlow: 'financing' });
+    const post = (effectiveDate: string, amount: string, debit: string, credit: string, more: object = {}) =>
+      created(api.post(`${flows}/journal-entries`, entry(amount, { effectiveDate, ...more }, [debit, credit])));
+    await post('2026-01-02', '500.00', 'Assets:Giro', 'Equity:Capital');
+    await post('2026-02-01', '100.00', 'Assets:Till', 'Assets:Giro');
+    await post('2026-02-02', '80.00', 'Assets:Machine', 'Assets:Giro');
+    await post('2026-02-03', '30.00', 'Assets:Till', 'Income:Sales');
+    await post('2026-02-04', '999.00', 'Expenses:Rent', 'Assets:Bank');
+    // Rent of 20, of which 5 are not paid yet.
+    const line = (code: string, side: string, amount: string) => ({ account: code, side, amount, currency: 'EUR' });
+    const lines = [line('Expenses:Rent', 'debit', '20.00'), line('Assets:Till', 'credit', '15.00'), line('Assets:Bank', 'credit', '5.00')];
+    await created(api.post(`${flows}/journal-entries`, entry('', { effectiveDate: '2026-02-05', lines })));
+  });
+
+  it('explains the change of cash by what the other lines of its entries have; transfers are none', async () => {
+    const { body } = await api.get(`${flows}/reports/cash-flow?period=2026/2&compare=2026/1`);
+    expect(body).toMatchObject({ opening: ['500.00', '0.00'], change: ['-65.00', '500.00'], closing: ['435.00', '500.00'] });
+    const rows = body.sections.map(({ activity, rows: own }: Reply['body']) => [
+      activity,
+      ...own.map(({ account, amounts, receipts, payments }: Reply['body']) =>
+        [account, amounts[0], receipts[0], payments[0], amounts[1]].join(' '),
+      ),
+    ]);
+    expect(rows).toEqual([
+      ['operating', 'Assets:Bank 5.00 5.00 0.00 0.00', 'Expenses:Rent -20.00 0.00 20.00 0.00', 'Income:Sales 30.00 30.00 0.00 0.00'],
+      ['investing', 'Assets:Machine -80.00 0.00 80.00 0.00'],
+      ['financing', 'Equity:Capital 0.00 0.00 0.00 500.00'],
+      ['exchangeRates'],
+    ]);
+    const csv = await api.get(`${flows}/reports/cash-flow?period=2026/2&format=csv`);
+    expect(csv.text.split('\r\n')[1]).toMatch(/^opening,,,Cash at the beginning,,,EUR,500.00,,,\d+,1$/);
+  });
+});
+
+describe('journal', () => {
+  it('lists entries with their lines by day book and number, in pages', async () => {
+    const { body } = await report('journal', 'from=2025-01-01&to=2026-12-31');
+    expect(body.entries.map(({ fiscalYear, number }: Reply['body']) => `${fiscalYear}/${number}`)).toEqual([
+      '2025/1',
+      '2025/2',
+      '2026/1',
+      '2026/2',
+    ]);
+    expect(body.entries[0]).toMatchObject({
+      journalCode: 'GENERAL',
+      date: '2025-01-02',
+      description: 'Founding',
+      userId: api.service.bootstrapKey.id,
+      lines: [
+        { line: 1, account: 'Assets:Bank', debit: '1000.00', currency: 'EUR' },
+        { line: 2, account: 'Equity:Capital', credit: '1000.00', currency: 'EUR' },
+      ],
+    });
+    const first = await report('journal', 'from=2025-01-01&to=2026-12-31&limit=3');
+    const second = await report('journal', `from=2025-01-01&to=2026-12-31&limit=3&cursor=${first.body.nextCursor}`);
+    expect([...first.body.entries, ...second.body.entries]).toEqual(body.entries);
+    const csv = await report('journal', 'period=2026&format=csv');
+    expect(csv.text.trimEnd().split('\r\n')).toHaveLength(1 + 4);
+  });
+});
+
+describe('changes since', () => {
+  it('tells entry by entry what changed in a reported range, with who and why', async () => {
+    const before = (await report('trial-balance', 'period=2025')).body;
+    const { body: journal } = await report('journal', 'period=2025');
+    const sale = journal.entries[1];
+    const reversal = await created(
+      api.post(
+        `${book}/journal-entries/${sale.id}/reverse`,
+        { reason: 'Goods came back', effectiveDate: '2025-07-01' },
+        {
+          headers: { 'on-behalf-of': 'clerk-7' },
+        },
+      ),
+    );
+    const { body } = await report('changes-since', `period=2025&since=${before.position}`);
+    expect(body).toMatchObject({
+      since: { position: before.position, recordedAt: before.recordedAt },
+      from: '2025-01-01',
+      to: '2025-12-31',
+      accounts: [
+        { account: 'Assets:Bank', currency: 'EUR', before: '1300.00', change: '-300.00', after: '1000.00' },
+        { account: 'Income:Sales', currency: 'EUR', before: '-300.00', change: '300.00', after: '0.00' },
+      ],
+      entries: [
+        {
+          id: reversal.body.id,
+          userId: api.service.bootstrapKey.id,
+          onBehalfOf: 'clerk-7',
+          reason: 'Goods came back',
+          links: [{ rel: 'reverses', entryId: sale.id }],
+          accounts: [
+            { account: 'Assets:Bank', before: '1300.00', change: '-300.00', after: '1000.00' },
+            { account: 'Income:Sales', before: '-300.00', change: '300.00', after: '0.00' },
+          ],
+        },
+      ],
+    });
+    // What was reported is still reported, byte for byte.
+    const again = await report('trial-balance', `period=2025&knownAt=${before.position}&reportVersion=1`);
+    expect(again.body).toEqual(before);
+    const csv = await report('changes-since', `period=2025&since=${before.position}&format=csv`);
+    expect(csv.text.split('\r\n')[1]).toContain(',clerk-7,Goods came back,');
+  });
+});
+
+describe('account statement', () => {
+  it('comes as CSV, from the opening to the closing row', async () => {
+    const { text } = await api.get(`${book}/accounts/Assets%3ABank/statement?from=2026-01-01&to=2026-12-31&format=csv`);
+    const rows = text
+      .trimEnd()
+      .split('\r\n')
+      .map((row) => row.split(',')[0]);
+    expect(rows).toEqual(['row', 'opening', 'line', 'closing']);
+  });
+});
+
+describe('links', () => {
+  it('lead from the report to the account, the entry and its events', async () => {
+    const { body } = await report('trial-balance', 'period=2026');
+    const statement = await api.get(body.rows[0].statements[0]);
+    expect(statement.body).toMatchObject({ account: 'Assets:Bank', position: body.position, lines: [{ amount: '120.00' }] });
+    const ledger = await report('general-ledger', 'period=2026');
+    const [line] = ledger.body.accounts[0].lines;
+    expect((await api.get(line.entry)).body).toMatchObject({ id: line.entryId, description: 'Rent, "February"' });
+    expect((await api.get(line.events)).body.events[0]).toMatchObject({ eventType: 'JournalEntryPosted', position: line.position });
+  });
+});
+
+describe('what is refused', () => {
+  const refused = async (name: string, query: string) => {
+    const { status, body } = await api.get(`${book}/reports/${name}?${query}`);
+    return [status, body.code, body.member ?? body.effectiveDate];
+  };
+
+  it.each([
+    ['trial-balance', '', [400, 'malformed', 'from']],
+    ['trial-balance', 'from=2026-01-01', [400, 'malformed', 'to']],
+    ['trial-balance', 'from=2026-02-01&to=2026-01-01', [400, 'date_invalid', 'to']],
+    ['trial-balance', 'period=2026&from=2026-01-01', [400, 'malformed', 'period']],
+    ['trial-balance', 'period=2026/13', [400, 'malformed', 'period']],
+    ['trial-balance', 'period=current', [400, 'malformed', 'period']],
+    ['trial-balance', 'period=2026&compare=2025,yesterday', [400, 'malformed', 'compare']],
+    ['trial-balance', `period=2026&compare=${Array(12).fill('2025').join()}`, [400, 'too_large', 'compare']],
+    ['trial-balance', 'period=2026&reportVersion=2', [400, 'malformed', 'reportVersion']],
+    ['trial-balance', 'period=2026&dimension=costCenter', [400, 'malformed', 'dimension']],
+    ['trial-balance', 'period=2026&depth=0', [400, 'malformed', 'depth']],
+    ['trial-balance', 'period=2026&knownAt=0', [400, 'date_invalid', 'knownAt']],
+    ['trial-balance', 'period=2026&asOf=2026-01-01', [400, 'unknown_member', 'asOf']],
+    ['balance-sheet', '', [400, 'malformed', 'asOf']],
+    ['balance-sheet', 'asOf=2026-12-31&rateType=average', [400, 'malformed', 'rateType']],
+    ['balance-sheet', 'asOf=2026-12-31&in=DOUBLOON', [422, 'currency_unknown', undefined]],
+    ['balance-sheet', 'asOf=2026-12-31&in=USD', [422, 'report_currency_needed', undefined]],
+    ['income-statement', 'period=2026&carry=none', [400, 'unknown_member', 'carry']],
+    ['cash-flow', 'period=2026&dimension=a:b', [400, 'unknown_member', 'dimension']],
+    ['changes-since', 'period=2026', [400, 'malformed', 'since']],
+    ['changes-since', 'period=2026&since=5&knownAt=4', [400, 'malformed', 'since']],
+    ['journal', 'period=2026&format=csv&limit=5', [400, 'malformed', 'limit']],
+    ['general-ledger', 'period=2026&cursor=abc', [400, 'malformed', 'cursor']],
+    ['profit', '', [404, 'route_unknown', undefined]],
+  ])('%s?%s', async (name, query, expected) => expect(await refused(name, query)).toEqual(expected));
+
+  it('a date that no fiscal year of a calendar made by hand covers, unless nothing is carried', async () => {
+    const hand = await openBook(api, 'by-hand');
+    await created(api.post(`${hand}/fiscal-years`, { label: 'F27', from: '2027-01-01', to: '2027-12-31' }));
+    const { status, body } = await api.get(`${hand}/reports/balance-sheet?asOf=2028-01-01`);
+    expect([status, body.code, body.effectiveDate]).toEqual([422, 'no_fiscal_year', '2028-01-01']);
+    expect(body.detail).toContain('carry=none');
+    expect((await api.get(`${hand}/reports/balance-sheet?asOf=2028-01-01&carry=none`)).status).toBe(200);
+  });
+});

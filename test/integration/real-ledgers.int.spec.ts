@@ -8,16 +8,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AccountType, JournalEntryPosted } from '#domain';
 import {
+  type Answer,
   type BalanceSheet,
+  type Command,
   type ImportOptions,
   type ImportSummary,
   type IncomeStatement,
   importFile,
   importFormats,
-  type RatesAt,
   type ReportName,
   type ReportQuestion,
-  Reports,
+  type Reports,
   type Service,
   type StatementLine,
   type TrialBalance,
@@ -243,18 +244,19 @@ function suite(ledger: Ledger, book: string, order: Order, fileOrder: boolean): 
 
   if (ledger.prices !== undefined) {
     const prices = readPrices(ledger.prices);
-    /** Rates of the file on its days, and none on others. */
-    const ratesAt: RatesAt = async ({ date, type }) => ({
-      date,
-      type,
-      rateOf: (from, to) => {
-        const value = to === ledger.baseCurrency ? prices.get(date)?.get(from) : undefined;
-        return value === undefined ? undefined : { value, date, source: 'prices.journal' };
-      },
-    });
-
     it('reports every balance valued at closing rates, with every decimal', async () => {
-      const reports = new Reports(service.store, service.queries, ratesAt);
+      const rates = [...prices].flatMap(([date, of]) =>
+        [...of].map(([from, value]) => ({
+          from,
+          to: ledger.baseCurrency,
+          date,
+          value,
+          rateType: 'closing' as const,
+          source: 'prices.journal',
+        })),
+      );
+      await carryOut(service, book, 'rates', { type: 'RecordRates', rates });
+      const { reports } = service;
       expect(expected.valued.length).toBeGreaterThan(0);
       for (const { date, rows } of expected.valued) {
         const report = await reportOf<Valuation>(reports, 'valuation', book, { asOf: date });
@@ -278,7 +280,7 @@ function suite(ledger: Ledger, book: string, order: Order, fileOrder: boolean): 
     });
 
     it('computes the closing entries of the years', async () => {
-      const reports = new Reports(service.store, service.queries);
+      const { reports } = service;
       expect(expected.closings.length).toBeGreaterThan(0);
       for (const { year, rows } of expected.closings) {
         const lines = await reports.closingLines(book, { period: year }, 'Equity:Retained-Earnings');
@@ -305,6 +307,53 @@ function suite(ledger: Ledger, book: string, order: Order, fileOrder: boolean): 
     });
     expect((await service.store.head(book)).position).toBe(before.position);
   });
+
+  if (ledger.prices !== undefined) {
+    it('posts the closing entries of the years, once, and the reports stay what they were', async () => {
+      const retained = 'Equity:Retained-Earnings';
+      await carryOut(service, book, 'retained', { type: 'OpenAccount', code: retained, name: retained, accountType: 'equity' });
+      await carryOut(service, book, 'designate', { type: 'DesignateAccount', role: 'retained_earnings', account: retained });
+      const statement = (year: string, more: ReportQuestion = {}) =>
+        reportOf<IncomeStatement>(service.reports, 'income-statement', book, { period: year, currency: 'EUR', ...more });
+      const before = await Promise.all(expected.closings.map(({ year }) => statement(year)));
+      for (const { year, rows } of expected.closings) {
+        const answer = await carryOut(service, book, `close-${year}`, { type: 'CloseFiscalYear', fiscalYear: year });
+        const [posted] = (JSON.parse(answer.body) as { entries: { id: string }[] }).entries;
+        const { lines, entryType, effectiveDate } = await service.queries.entry(book, posted?.id ?? '');
+        const ours = lines.map((line) => [
+          addressOf(line.account, line.currency),
+          String(line.side === 'debit' ? units(line.amount) : -units(line.amount)),
+        ]);
+        const wanted = rows.map((row) => [addressOf(row.account, row.commodity), String(units(row.closing_line_quantity))]);
+        expect({ year, rows: ours.sort(), entryType, effectiveDate }).toEqual({
+          ...{ year, rows: wanted.sort() },
+          ...{ entryType: 'closing', effectiveDate: `${year}-12-31` },
+        });
+        // Under another key there is nothing left to post; under the same one the answer is the first.
+        expect(
+          JSON.parse((await carryOut(service, book, `again-${year}`, { type: 'CloseFiscalYear', fiscalYear: year })).body),
+        ).toMatchObject({ entries: [] });
+        expect(await carryOut(service, book, `close-${year}`, { type: 'CloseFiscalYear', fiscalYear: year })).toMatchObject({
+          body: answer.body,
+          replayed: true,
+        });
+      }
+      const after = await Promise.all(expected.closings.map(({ year }) => statement(year)));
+      const figures = ({ result, sections }: IncomeStatement) => ({
+        result,
+        sections: JSON.stringify(sections).replaceAll(/knownAt=\d+/g, ''),
+      });
+      expect(after.map(figures)).toEqual(before.map(figures));
+      const closed = await statement(expected.closings[0]?.year ?? '', { closing: 'include' });
+      expect(closed.result).toEqual(['0.00']);
+    });
+  }
+}
+
+async function carryOut(service: Service, book: string, key: string, command: Command): Promise<Answer> {
+  const answer = await service.execute(book, command, { key, userId: 'spec', source: 'job' });
+  if (answer.status >= 400) throw new Error(answer.body);
+  return answer;
 }
 
 async function reportOf<T>(reports: Reports, name: ReportName, book: string, question: ReportQuestion): Promise<T> {

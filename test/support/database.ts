@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '#postgres';
+import { migrateLedger } from '#ledger';
+import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '#postgres';
 import { createServiceLogin, makeServerDirectory, RUN_VARIABLE, removeServer, type TestRun, templateName, urlOf } from './server';
 
 /** One spec file's database. */
@@ -66,7 +67,7 @@ export async function durableServer(settings: Record<string, string | number> = 
   const start = () => startEmbeddedPostgres({ dir, durable: true, settings });
   let server = await start();
   const login = { name: 'bk_test_service', password: randomBytes(16).toString('hex') };
-  await migrate(server.url);
+  await migrateLedger(server.url);
   await createServiceLogin(server.url, login);
   return {
     get server() {

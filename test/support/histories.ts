@@ -131,8 +131,23 @@ export class HistoryBuilder {
     if (chance.below(8) === 0) {
       lines.push({ account: chance.pick(this.codes), side: 'debit', amount: '0', currency: 'EUR', quantity: { value: '3', unit: 'h' } });
     }
+    const rich = lines.map((line) => ({ ...line, ...this.base(line), ...this.dimensions() }));
     const reference = chance.below(3) === 0 ? `R${chance.below(4)}` : undefined;
-    return { effectiveDate: this.date(), description: `Entry ${this.serial}`, reference, lines };
+    return { effectiveDate: this.date(), description: `Entry ${this.serial}`, reference, lines: rich };
+  }
+
+  /** Now and then an amount in the base currency, zero among them. */
+  private base({ amount, currency }: EntryLine): Pick<EntryLine, 'baseAmount'> {
+    if (this.chance.below(3) !== 0) return {};
+    return { baseAmount: currency === 'EUR' ? amount : decimal(this.chance.below(3) * this.chance.below(100_000), 2) };
+  }
+
+  /** One or two pairs now and then, the same twice among them. */
+  private dimensions(): Pick<EntryLine, 'dimensions'> {
+    const { chance } = this;
+    const pair = () => ({ key: chance.pick(['cost', 'project']), value: chance.pick(['a', 'b', 'ü\tx']) });
+    const count = chance.pick([0, 0, 1, 2, 3]);
+    return count === 0 ? {} : { dimensions: Array.from({ length: count }, pair) };
   }
 }
 
@@ -155,6 +170,10 @@ export interface NaiveLine {
   /** Minor units. */
   readonly minor: bigint;
   readonly amount: string;
+  /** Minor units of the base currency, which has two decimals. */
+  readonly base: bigint | undefined;
+  /** `key=value` */
+  readonly pairs: ReadonlySet<string>;
 }
 
 export interface NaiveAccount {
@@ -192,7 +211,7 @@ export class NaiveBook {
     for (const { position, recorded_at: recordedAt, stream_id, event_type, data } of rows) {
       if (event_type === 'JournalEntryPosted') {
         const posted = data as JournalEntryPosted;
-        for (const { line, accountId, currency, side, amount } of posted.lines) {
+        for (const { line, accountId, currency, side, amount, baseAmount, dimensions = [] } of posted.lines) {
           const minor = toMinor(amount, amount.split('.')[1]?.length ?? 0) ?? 0n;
           lines.push({
             position,
@@ -205,6 +224,8 @@ export class NaiveBook {
             side,
             minor,
             amount,
+            base: baseAmount === undefined ? undefined : (toMinor(baseAmount, 2) ?? 0n),
+            pairs: new Set(dimensions.map(({ key, value }) => `${key}=${value}`)),
           });
         }
       }
@@ -227,9 +248,14 @@ export class NaiveBook {
 
   /** Totals of one account per currency with a line, sorted. */
   totals(accountId: string, date: CalendarDate | undefined, position: number): NaiveTotal[] {
+    return this.totalsOf((line) => line.accountId === accountId && line.position <= position && (date === undefined || line.date <= date));
+  }
+
+  /** Totals per currency over the lines that count, sorted. */
+  totalsOf(counts: (line: NaiveLine) => boolean): NaiveTotal[] {
     const totals = new Map<string, { currency: string; scale: number; debit: bigint; credit: bigint }>();
     for (const line of this.lines) {
-      if (line.accountId !== accountId || line.position > position || (date !== undefined && line.date > date)) continue;
+      if (!counts(line)) continue;
       const scale = line.amount.split('.')[1]?.length ?? 0;
       const total = totals.get(line.currency) ?? { currency: line.currency, scale, debit: 0n, credit: 0n };
       total[line.side] += line.minor;

@@ -5,13 +5,15 @@
  * that two runs at once never share a server that one of them stops. Everything that a run makes carries the run's name,
  * which begins with the time, so that what a killed run left on a lasting server can be found and removed a day later.
  */
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type EmbeddedPostgres, migrate, startEmbeddedPostgres } from '../../libs/postgres/src/index';
+import { promisify } from 'node:util';
+import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '../../libs/postgres/src/index';
 
 /** What global-setup hands to the spec files, by way of the environment. */
 export interface TestRun {
@@ -147,10 +149,16 @@ export function dockerAnswers(host = process.env.DOCKER_HOST ?? 'unix:///var/run
 async function makeTemplate(run: TestRun): Promise<void> {
   const template = templateName(run);
   await withAdmin(run.adminUrl, (admin) => admin.query(`CREATE DATABASE ${template}`));
-  await migrate(urlOf(run.adminUrl, template));
+  await migrateElsewhere(urlOf(run.adminUrl, template));
   await createServiceLogin(run.adminUrl, run);
   // Nobody connects to it from now on, so it can be copied at any time.
   await withAdmin(run.adminUrl, (admin) => admin.query(`ALTER DATABASE ${template} ALLOW_CONNECTIONS false`));
+}
+
+/** In a process of its own: Jest's global setup resolves no imports of our libraries. */
+async function migrateElsewhere(url: string): Promise<void> {
+  const hook = join(__dirname, 'typescript.cjs');
+  await promisify(execFile)(process.execPath, ['--conditions=source', '--require', hook, join(__dirname, 'migrate.ts'), url]);
 }
 
 async function removeRuns(adminUrl: string, wanted: (name: string) => boolean): Promise<void> {

@@ -251,7 +251,7 @@ export class Simulation {
         await working.catch(() => {}); // told to whoever waits for the burst
         return process.projector.start();
       case 'projections emptied':
-        return process.projector.rebuild(this.bookId).catch((error: Error) => {
+        return process.projector.refold(this.bookId).catch((error: Error) => {
           // It lost against a fold; nothing was emptied.
           this.trace.push(`rebuild: ${error.message}`);
         });

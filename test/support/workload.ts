@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { EntryLine, PostEntry } from '#domain';
 import { EventStore } from '#event-store';
-import { type Answer, type Command, catalogue, Projector, verifyBooks } from '#ledger';
+import { type Answer, type Command, catalogue, Projector, projections, verifyBooks } from '#ledger';
 import { openPool } from '#postgres';
 import { balanceIn, checkBook, openBookWith, run, startLedger } from './ledgers';
 
@@ -191,7 +191,7 @@ function answerOf(command: Command, items: { status: number; answer: string }[] 
 
 // --- Projections ---
 
-const tables = ['running_totals', 'account_lines', 'entries', 'account_versions'];
+const tables = projections.flatMap((projection) => projection.tables.map(({ name }) => name));
 
 /** Waits until whoever folds has folded all of a book. @throws Error after `timeoutMs` */
 export async function folded(admin: Client, bookId: string, timeoutMs = 60_000): Promise<void> {
@@ -238,7 +238,7 @@ export async function checkProjections(admin: Client, url: string, bookId: strin
     const { books, installation } = await verifyBooks(pool, { books: [bookId] });
     const findings = [...books.flatMap((book) => book.findings), ...installation];
     if (books.length !== 1 || findings.length > 0) throw new Error(`verify: ${JSON.stringify(findings.slice(0, 5))}`);
-    await projector.rebuild(bookId);
+    await projector.refold(bookId);
     projector.start();
     const { rows: heads } = await admin.query<{ position: number }>('SELECT position FROM log.book_heads WHERE book_id = $1', [bookId]);
     await projector.caughtUp(bookId, heads[0]?.position ?? 0, 120_000);

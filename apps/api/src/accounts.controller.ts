@@ -29,6 +29,7 @@ import {
   StatementQuery,
   whole,
 } from './queries.dto';
+import { formatOf, sendReport } from './reports.controller';
 
 const opening: CommandRoute<OpenAccountBody> = {
   body: OpenAccountBody,
@@ -110,15 +111,19 @@ export class AccountsController {
     summary: 'Statement of an account',
     description: 'Opening balance, lines with running balance, closing balance.',
     answer: StatementPage,
+    csv: true,
     refusals: ['date_invalid', 'book_unknown', 'projection_behind'],
     addressesAccount: true,
   })
   statement(
     @Param('book') book: string,
     @Param('code') code: string,
-    @Query() { limit, ...query }: StatementQuery,
-  ): Promise<StatementPage> {
-    return this.service.queries.statement(book, code, { ...query, limit: whole(limit) });
+    @Query() { limit, format, reportVersion, ...query }: StatementQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const question = { ...query, limit: whole(limit), reportVersion: whole(reportVersion) };
+    return this.service.reports.statement(book, code, question, formatOf({ format }, request)).then((answer) => sendReport(reply, answer));
   }
 
   @Post(':code/rename')

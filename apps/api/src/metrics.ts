@@ -32,12 +32,33 @@ export class Metrics {
         this.set(service.ledger.queueLength);
       },
     });
+    const seconds = new Gauge({
+      name: 'book_keeper_projection_lag_seconds',
+      help: 'Age of the oldest event that a projection has not folded yet, over all books; 0 when there is none.',
+      labelNames: ['projection'] as const,
+      registers: [registry],
+    });
+    const folded = new Counter({
+      name: 'book_keeper_projection_folded_events_total',
+      help: 'Events that this process has folded, by projection.',
+      labelNames: ['projection'] as const,
+      registers: [registry],
+    });
     new Gauge({
       name: 'book_keeper_projection_lag_events',
-      help: 'Events that projections have not folded yet, over all books.',
+      help: 'Events that a projection has not folded yet, in the book in which it is furthest behind.',
+      labelNames: ['projection'] as const,
       registers: [registry],
       async collect() {
-        this.set((await service.projector.lag()).events);
+        const lags = await service.projector.lag();
+        this.reset();
+        seconds.reset();
+        for (const lag of lags) {
+          this.set({ projection: lag.projection }, lag.events);
+          seconds.set({ projection: lag.projection }, lag.seconds);
+        }
+        folded.reset();
+        for (const [projection, events] of service.projector.folded) folded.inc({ projection }, events);
       },
     });
   }

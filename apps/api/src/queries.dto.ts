@@ -60,6 +60,12 @@ export class StatementQuery extends KnownPageQuery {
 
   @Currency({ optional, description: 'Only this currency.', example: 'EUR' })
   currency?: string;
+
+  @OneOf(['json', 'csv'], { optional, description: 'Also by `Accept: text/csv`. CSV comes whole, JSON in pages.', default: 'json' })
+  format?: string;
+
+  @WholeText(1, 1000, { optional, description: 'Version of the statement; the newest when left out.', example: 1 })
+  reportVersion?: string;
 }
 
 export class EntriesQuery extends KnownPageQuery {
@@ -401,6 +407,9 @@ export class StatementPage {
 
   @ApiProperty(nextCursor)
   nextCursor?: string;
+
+  @ApiProperty({ description: 'With the position this names the bytes of the answer.', example: 1 })
+  reportVersion!: number;
 }
 
 class PostedLine extends LineBody {

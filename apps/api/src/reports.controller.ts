@@ -9,10 +9,17 @@ import { QueryOperation } from './operation';
 import {
   BalanceSheetQuery,
   BalanceSheetShown,
+  CashFlowQuery,
+  CashFlowShown,
+  ChangesSinceQuery,
+  ChangesSinceShown,
+  GeneralLedgerQuery,
+  GeneralLedgerShown,
   IncomeStatementQuery,
   IncomeStatementShown,
+  JournalQuery,
+  JournalReportShown,
   questionOf,
-  type ReportQuery,
   TrialBalanceQuery,
   TrialBalanceShown,
   ValuationQuery,
@@ -79,6 +86,75 @@ export class ReportsController {
     return this.send('income-statement', book, query, request, reply);
   }
 
+  @Get('general-ledger')
+  @QueryOperation({
+    summary: 'General ledger',
+    description: 'Every account with its opening balance, its lines with running balance, and its closing balance.',
+    answer: GeneralLedgerShown,
+    csv: true,
+    refusals,
+  })
+  generalLedger(
+    @Param('book') book: string,
+    @Query() query: GeneralLedgerQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('general-ledger', book, query, request, reply);
+  }
+
+  @Get('cash-flow')
+  @QueryOperation({
+    summary: 'Cash-flow statement',
+    description: 'Direct: what the entries that touch accounts with subtype `cash` received and paid, by activity.',
+    answer: CashFlowShown,
+    csv: true,
+    refusals: inOneCurrency,
+  })
+  cashFlow(
+    @Param('book') book: string,
+    @Query() query: CashFlowQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('cash-flow', book, query, request, reply);
+  }
+
+  @Get('journal')
+  @QueryOperation({
+    summary: 'Journal list',
+    description: 'Entries with their lines, by day book and number.',
+    answer: JournalReportShown,
+    csv: true,
+    refusals,
+  })
+  journal(
+    @Param('book') book: string,
+    @Query() query: JournalQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('journal', book, query, request, reply);
+  }
+
+  @Get('changes-since')
+  @QueryOperation({
+    summary: 'Changes since',
+    description:
+      'What changed in the figures of a range between two moments of knowledge, `since` and `knownAt`: every entry recorded in between and dated in the range, with who, why, and what it did.',
+    answer: ChangesSinceShown,
+    csv: true,
+    refusals,
+  })
+  changesSince(
+    @Param('book') book: string,
+    @Query() query: ChangesSinceQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send('changes-since', book, query, request, reply);
+  }
+
   @Get('valuation')
   @QueryOperation({
     summary: 'Valuation',
@@ -96,7 +172,13 @@ export class ReportsController {
     return this.send('valuation', book, query, request, reply);
   }
 
-  private async send(name: ReportName, book: string, query: ReportQuery, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  private async send(
+    name: ReportName,
+    book: string,
+    query: { readonly format?: string },
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
     sendReport(reply, await this.service.reports.answer(name, book, questionOf(query), formatOf(query, request)));
   }
 }

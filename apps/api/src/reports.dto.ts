@@ -1,8 +1,8 @@
 /** What can be asked of reports, and what they answer: the shapes that Reports writes, told to OpenAPI. */
 import { ApiProperty } from '@nestjs/swagger';
-import { accountTypes } from '#domain';
+import { accountTypes, type RateType, rateTypes } from '#domain';
 import type { ReportQuestion } from '#ledger';
-import { Currency, DimensionFilter, EffectiveDate, FlagText, KnownAt, OneOf, Text, Token, WholeText } from './members';
+import { Currency, DimensionFilter, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText } from './members';
 import { whole } from './queries.dto';
 
 const optional = true;
@@ -14,8 +14,29 @@ const period = {
 
 // --- Questions ---
 
+const Levels = () =>
+  WholeText(1, 1000, { optional, description: 'Levels of the chart that are shown; what lies below is summed into them.', example: 2 });
+const MoreColumns = () =>
+  Text(1000, {
+    optional,
+    description:
+      'More columns, up to 11, separated by commas: fiscal years, periods, ranges `2025-01-01..2025-12-31`, or dates where the report is as of a date.',
+    example: '2025,2024',
+  });
+const In = () =>
+  Currency({
+    optional,
+    description:
+      'Presentation currency: amounts are converted at recorded rates. The base currency of a book with fx=tracked is what its lines state, unless rateDate or rateType is given.',
+    example: 'EUR',
+  });
+const RateDate = () =>
+  EffectiveDate({ optional, description: 'Day of the rates; the last day of each column when left out.', example: '2026-12-31' });
+const RateTypeName = () => OneOf(rateTypes, { optional, description: 'Type of the rates.', default: 'closing' });
+const IncludeZero = () => FlagText({ optional, description: 'Also rows in which everything is zero.', default: false });
+
 /** Of every report. */
-export class ReportQuery {
+class AnyReportQuery {
   @KnownAt({
     optional,
     description: 'A position, or an RFC 3339 instant: as known then. The head when left out.',
@@ -35,40 +56,35 @@ export class ReportQuery {
 
   @Currency({ optional, description: 'Only lines in this currency.', example: 'EUR' })
   currency?: string;
+}
 
+/** Of reports that may be about some lines only. */
+class LinesQuery extends AnyReportQuery {
   @DimensionFilter({ optional, description: 'Only lines with this dimension, `key:value`; given several times, with all of them.' })
   dimension?: string | string[];
+}
 
-  @FlagText({ optional, description: 'Also rows in which everything is zero.', default: false })
+class RowsQuery extends LinesQuery {
+  @IncludeZero()
   includeZero?: string;
 }
 
 /** Of reports whose rows are the chart of accounts. */
-class TreeQuery extends ReportQuery {
-  @WholeText(1, 1000, { optional, description: 'Levels of the chart that are shown; what lies below is summed into them.', example: 2 })
+class TreeQuery extends RowsQuery {
+  @Levels()
   depth?: string;
 
-  @Text(1000, {
-    optional,
-    description:
-      'More columns, up to 11, separated by commas: fiscal years, periods, ranges `2025-01-01..2025-12-31`, or dates where the report is as of a date.',
-    example: '2025,2024',
-  })
+  @MoreColumns()
   compare?: string;
 
-  @Currency({
-    optional,
-    description:
-      'Presentation currency: amounts are converted at recorded rates. The base currency of a book with fx=tracked is what its lines state, unless rateDate or rateType is given.',
-    example: 'EUR',
-  })
+  @In()
   in?: string;
 
-  @EffectiveDate({ optional, description: 'Day of the rates; the last day of each column when left out.', example: '2026-12-31' })
+  @RateDate()
   rateDate?: string;
 
-  @Token({ optional, description: 'Type of the rates.', default: 'closing' })
-  rateType?: string;
+  @RateTypeName()
+  rateType?: RateType;
 }
 
 const closing = (byDefault: 'include' | 'exclude') =>
@@ -131,7 +147,83 @@ export class BalanceSheetQuery extends TreeQuery {
   closing?: string;
 }
 
-export class ValuationQuery extends ReportQuery {
+/** Without dimensions: a flow is what all other lines of an entry do to cash. */
+export class CashFlowQuery extends AnyReportQuery {
+  @IncludeZero()
+  includeZero?: string;
+
+  @from
+  from?: string;
+
+  @to
+  to?: string;
+
+  @Text(41, period)
+  period?: string;
+
+  @Levels()
+  depth?: string;
+
+  @MoreColumns()
+  compare?: string;
+
+  @In()
+  in?: string;
+
+  @RateDate()
+  rateDate?: string;
+
+  @RateTypeName()
+  rateType?: RateType;
+}
+
+/** Of reports that come in pages. */
+class ListingQuery extends LinesQuery {
+  @from
+  from?: string;
+
+  @to
+  to?: string;
+
+  @Text(41, period)
+  period?: string;
+
+  @Text(2000, { optional, description: '`nextCursor` of the page before, of JSON; goes with the same filters only.' })
+  cursor?: string;
+
+  @WholeText(1, 1000, { optional, description: 'Rows of a page of JSON; CSV comes whole.', default: 100, example: 100 })
+  limit?: string;
+}
+
+export class GeneralLedgerQuery extends ListingQuery {
+  @carry
+  carry?: string;
+
+  @closing('include')
+  closing?: string;
+
+  @IncludeZero()
+  includeZero?: string;
+}
+
+export class JournalQuery extends ListingQuery {
+  @JournalCode({ optional, description: 'Only this day book.', example: 'GENERAL' })
+  journalCode?: string;
+}
+
+export class ChangesSinceQuery extends ListingQuery {
+  @KnownAt({
+    optional,
+    description: 'Needed. A position or an instant: what was known before the changes.',
+    example: '2026-07-02T12:00:00Z',
+  })
+  since?: string;
+
+  @closing('include')
+  closing?: string;
+}
+
+export class ValuationQuery extends RowsQuery {
   @asOf
   asOf?: string;
 
@@ -141,11 +233,11 @@ export class ValuationQuery extends ReportQuery {
   @Currency({ optional, description: 'Currency of the values; the base currency when left out.', example: 'EUR' })
   in?: string;
 
-  @EffectiveDate({ optional, description: 'Day of the rates; `asOf` when left out.', example: '2026-12-31' })
+  @RateDate()
   rateDate?: string;
 
-  @Token({ optional, description: 'Type of the rates.', default: 'closing' })
-  rateType?: string;
+  @RateTypeName()
+  rateType?: RateType;
 }
 
 /** A question as Reports takes it: numbers and flags of a query are text that was checked. */
@@ -516,4 +608,384 @@ export class ValuationShown extends Filtered {
 
   @ApiProperty({ description: 'The same with the decimals of the currency.', example: '90.50' })
   rounded!: string;
+}
+
+class CashFlowRow extends TreeRow {
+  @ApiProperty({ enum: accountTypes })
+  type!: string;
+
+  @ApiProperty({ ...amounts, description: 'By column; receipts less payments.' })
+  amounts!: readonly string[];
+
+  @ApiProperty({ ...amounts, description: 'Of the entries in which the account brought cash.' })
+  receipts!: readonly string[];
+
+  @ApiProperty({ ...amounts, description: 'Of the entries in which it cost cash.' })
+  payments!: readonly string[];
+}
+
+class CashFlowSection {
+  @ApiProperty({ enum: ['operating', 'investing', 'financing', 'exchangeRates'] })
+  activity!: string;
+
+  @ApiProperty({ type: () => [CashFlowRow] })
+  rows!: readonly CashFlowRow[];
+
+  @ApiProperty(amounts)
+  total!: readonly string[];
+}
+
+class CashHeld {
+  @ApiProperty({ example: 'Assets:Bank' })
+  account!: string;
+
+  @ApiProperty({ example: 'Bank' })
+  name!: string;
+
+  @ApiProperty(amounts)
+  opening!: readonly string[];
+
+  @ApiProperty(amounts)
+  closing!: readonly string[];
+
+  @ApiProperty({ ...statements, required: true })
+  statements!: readonly string[];
+}
+
+export class CashFlowShown extends InOneCurrency {
+  @ApiProperty({ type: () => [RangeColumn] })
+  columns!: readonly RangeColumn[];
+
+  @ApiProperty({ type: () => [CashHeld], description: 'Accounts with subtype `cash`.' })
+  cash!: readonly CashHeld[];
+
+  @ApiProperty(amounts)
+  opening!: readonly string[];
+
+  @ApiProperty({ type: () => [CashFlowSection] })
+  sections!: readonly CashFlowSection[];
+
+  @ApiProperty({ ...amounts, required: false, description: 'What rounding each account leaves over, of a conversion.' })
+  rounding?: readonly string[];
+
+  @ApiProperty({ ...amounts, description: 'closing less opening: the sum of the sections.' })
+  change!: readonly string[];
+
+  @ApiProperty(amounts)
+  closing!: readonly string[];
+}
+
+class LinesReport extends ReportHead {
+  @ApiProperty({ required: false, description: 'As asked for.', example: 'EUR' })
+  currencyFilter?: string;
+
+  @ApiProperty({ required: false, type: [String], description: 'As asked for, sorted.', example: ['costCenter:4711'] })
+  dimensions?: readonly string[];
+
+  @ApiProperty({ example: '2026-01-01' })
+  from!: string;
+
+  @ApiProperty({ example: '2026-12-31' })
+  to!: string;
+
+  @ApiProperty({ required: false, description: 'Cursor of the next page; absent at the end.' })
+  nextCursor?: string;
+}
+
+class LedgerBalance {
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ description: 'debit − credit', example: '100.00' })
+  balance!: string;
+}
+
+const entryUrl = {
+  description: 'Where the entry is found.',
+  example: '/v1/books/acme/journal-entries/0198c0de-0000-7000-8000-000000000003?knownAt=42',
+};
+const eventsUrl = {
+  description: 'Where its events are found.',
+  example: '/v1/books/acme/streams/Journal/0198c0de-0000-7000-8000-000000000003',
+};
+const entryId = { example: '0198c0de-0000-7000-8000-000000000003' };
+
+class LedgerLine {
+  @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
+  date!: string;
+
+  @ApiProperty(entryId)
+  entryId!: string;
+
+  @ApiProperty({ example: 1 })
+  line!: number;
+
+  @ApiProperty({ description: 'Of the entry.', example: 42 })
+  position!: number;
+
+  @ApiProperty({ example: 'GENERAL/2026/17' })
+  number!: string;
+
+  @ApiProperty({ example: 'normal' })
+  entryType!: string;
+
+  @ApiProperty({ description: "The line's own text, else the entry's." })
+  description!: string;
+
+  @ApiProperty({ required: false })
+  reference?: string;
+
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ required: false, example: '100.00' })
+  debit?: string;
+
+  @ApiProperty({ required: false, example: '100.00' })
+  credit?: string;
+
+  @ApiProperty({ description: 'debit − credit of the account in the currency after this line.', example: '220.00' })
+  runningBalance!: string;
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+
+  @ApiProperty(eventsUrl)
+  events!: string;
+}
+
+class LedgerAccount {
+  @ApiProperty({ example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ example: 'Cash' })
+  name!: string;
+
+  @ApiProperty({ enum: accountTypes })
+  type!: string;
+
+  @ApiProperty({ type: () => [LedgerBalance], description: 'Before `from`; of the whole range on every page, as is `closing`.' })
+  opening!: readonly LedgerBalance[];
+
+  @ApiProperty({ type: () => [LedgerLine], description: 'By effective date, then position, then line.' })
+  lines!: readonly LedgerLine[];
+
+  @ApiProperty({ type: () => [LedgerBalance], description: 'At the end of `to`.' })
+  closing!: readonly LedgerBalance[];
+
+  @ApiProperty({ description: 'Where the lines are found.' })
+  statement!: string;
+}
+
+export class GeneralLedgerShown extends LinesReport {
+  @ApiProperty({ enum: ['fiscalYear', 'none'] })
+  carry!: string;
+
+  @ApiProperty({ enum: ['include', 'exclude'] })
+  closing!: string;
+
+  @ApiProperty({ required: false, description: 'First day of the fiscal year that income and expense count from.', example: '2026-01-01' })
+  yearFrom?: string;
+
+  @ApiProperty({ type: () => [LedgerAccount], description: 'By account code; one whose lines do not fit goes on on the next page.' })
+  accounts!: readonly LedgerAccount[];
+
+  @ApiProperty({
+    required: false,
+    type: () => [LedgerBalance],
+    description: 'On the last page: what income and expense had in the years before, computed.',
+  })
+  retainedEarnings?: readonly LedgerBalance[];
+}
+
+class DocumentShown {
+  @ApiProperty({ example: 'invoice' })
+  type!: string;
+
+  @ApiProperty({ example: 'INV-42' })
+  number!: string;
+
+  @ApiProperty({ example: '2026-01-15' })
+  date!: string;
+}
+
+class JournalLineShown {
+  @ApiProperty({ example: 1 })
+  line!: number;
+
+  @ApiProperty({ description: 'Code of the account at the position asked for.', example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ required: false, example: '100.00' })
+  debit?: string;
+
+  @ApiProperty({ required: false, example: '100.00' })
+  credit?: string;
+
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ required: false, example: '100.00' })
+  baseAmount?: string;
+
+  @ApiProperty({ required: false })
+  description?: string;
+}
+
+class JournalItem {
+  @ApiProperty({ example: 'GENERAL' })
+  journalCode!: string;
+
+  @ApiProperty({ example: '2026' })
+  fiscalYear!: string;
+
+  @ApiProperty({ example: 17 })
+  number!: number;
+
+  @ApiProperty(entryId)
+  id!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt!: string;
+
+  @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
+  date!: string;
+
+  @ApiProperty({ example: 'normal' })
+  entryType!: string;
+
+  @ApiProperty()
+  description!: string;
+
+  @ApiProperty({ required: false })
+  reference?: string;
+
+  @ApiProperty({ required: false, type: () => DocumentShown })
+  document?: DocumentShown;
+
+  @ApiProperty({ required: false, description: 'Opaque id of the caller.' })
+  userId?: string;
+
+  @ApiProperty({ required: false })
+  onBehalfOf?: string;
+
+  @ApiProperty({ required: false, description: 'Id of the entry that reversed this one.' })
+  reversedBy?: string;
+
+  @ApiProperty({ type: () => [JournalLineShown] })
+  lines!: readonly JournalLineShown[];
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+
+  @ApiProperty(eventsUrl)
+  events!: string;
+}
+
+export class JournalReportShown extends LinesReport {
+  @ApiProperty({ required: false, description: 'As asked for.', example: 'GENERAL' })
+  journalCode?: string;
+
+  @ApiProperty({ type: () => [JournalItem], description: 'By day book, fiscal year and number.' })
+  entries!: readonly JournalItem[];
+}
+
+class AccountChange {
+  @ApiProperty({ example: 'Assets:Cash' })
+  account!: string;
+
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ description: 'debit − credit of the range, as it was known.', example: '100.00' })
+  before!: string;
+
+  @ApiProperty({ example: '-20.00' })
+  change!: string;
+
+  @ApiProperty({ example: '80.00' })
+  after!: string;
+}
+
+class EntryLinkShown {
+  @ApiProperty({ example: 'reverses' })
+  rel!: string;
+
+  @ApiProperty(entryId)
+  entryId!: string;
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+}
+
+class ChangeItem {
+  @ApiProperty(entryId)
+  id!: string;
+
+  @ApiProperty({ example: 42 })
+  position!: number;
+
+  @ApiProperty({ description: 'When it was recorded.', example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt!: string;
+
+  @ApiProperty({ example: 'GENERAL/2026/17' })
+  number!: string;
+
+  @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
+  date!: string;
+
+  @ApiProperty({ example: 'normal' })
+  entryType!: string;
+
+  @ApiProperty()
+  description!: string;
+
+  @ApiProperty({ required: false, description: 'Opaque id of the caller.' })
+  userId?: string;
+
+  @ApiProperty({ required: false })
+  onBehalfOf?: string;
+
+  @ApiProperty({ required: false, description: 'Why.' })
+  reason?: string;
+
+  @ApiProperty({ required: false, type: () => [EntryLinkShown], description: 'What it reverses, corrects or belongs to.' })
+  links?: readonly EntryLinkShown[];
+
+  @ApiProperty({ required: false, description: 'Id of the entry that reversed this one.' })
+  reversedBy?: string;
+
+  @ApiProperty({ type: () => [AccountChange], description: 'What it did to the figures of its accounts.' })
+  accounts!: readonly AccountChange[];
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+
+  @ApiProperty(eventsUrl)
+  events!: string;
+}
+
+class Since {
+  @ApiProperty({ example: 17 })
+  position!: number;
+
+  @ApiProperty({ required: false, description: 'Absent at position 0.', example: '2026-07-02T12:00:00.000001Z' })
+  recordedAt?: string;
+}
+
+export class ChangesSinceShown extends LinesReport {
+  @ApiProperty({ enum: ['include', 'exclude'] })
+  closing!: string;
+
+  @ApiProperty({ type: () => Since, description: 'What was known before the changes.' })
+  since!: Since;
+
+  @ApiProperty({ type: () => [AccountChange], description: 'By account code; all changes together, on every page.' })
+  accounts!: readonly AccountChange[];
+
+  @ApiProperty({ type: () => [ChangeItem], description: 'By position.' })
+  entries!: readonly ChangeItem[];
 }

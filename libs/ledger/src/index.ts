@@ -10,6 +10,8 @@ export * from './inspect';
 export * from './ledger';
 export * from './log';
 export * from './period-end';
+export * from './projection';
+export * from './projection-sets';
 export * from './projector';
 export * from './queries';
 export * from './reports/question';

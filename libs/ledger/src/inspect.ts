@@ -41,8 +41,8 @@ import {
 } from '#event-store';
 import { int8Array, isTransient, textArray, uuidArray } from '#postgres';
 import { accountCodes, bookStreamId, numbersStreamId, ratesStreamId } from './catalogue';
+import { foldedUpTo } from './projection';
 import { findEntries, register } from './projections/register';
-import { foldedUpTo } from './projector';
 import type { EventAnswer } from './queries';
 import { copyOf, countersSnapshot, countPosted, emptyCounters, type YearCounters, yearCountersVersion } from './year-counters';
 

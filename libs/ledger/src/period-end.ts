@@ -36,7 +36,7 @@ import type { Queries } from './queries';
 import { ratesAt } from './rates';
 import { closingLines } from './reports/closing';
 import { net, type Rate, type ReportInput } from './reports/figures';
-import { Inputs } from './reports/inputs';
+import { Inputs, type Place } from './reports/inputs';
 import { readCounters, yearCountersVersion } from './year-counters';
 
 export type PeriodEndCommand = CloseFiscalYear | Revalue;
@@ -99,8 +99,7 @@ export class PeriodEnd {
   private async compute(bookId: string, command: PeriodEndCommand): Promise<Computed> {
     const entries = await this.countedBefore(bookId);
     const position = await this.queries.pin(bookId, undefined);
-    const { book, recordedAt } = await this.inputs.bookAt(bookId, position);
-    const at = { bookId, position, book, recordedAt };
+    const at = await this.inputs.placeAt(bookId, position);
     try {
       if (command.type === 'CloseFiscalYear') return { entries, lines: await this.closing(at, command) };
       const lines = await this.revaluation(at, command);
@@ -126,7 +125,7 @@ export class PeriodEnd {
     return entries;
   }
 
-  private async closing(at: At, { fiscalYear }: CloseFiscalYear): Promise<EntryLine[]> {
+  private async closing(at: Place, { fiscalYear }: CloseFiscalYear): Promise<EntryLine[]> {
     const year = at.book.fiscalYears.find(({ label }) => label === fiscalYear);
     if (year === undefined) {
       const defined = at.book.fiscalYears.map(({ label }) => label).join(', ');
@@ -137,7 +136,7 @@ export class PeriodEnd {
   }
 
   /** Lines that bring every monetary account to its value; each states the rate. */
-  private async revaluation(at: At, { date, rateType = 'closing', accounts }: Revalue): Promise<EntryLine[]> {
+  private async revaluation(at: Place, { date, rateType = 'closing', accounts }: Revalue): Promise<EntryLine[]> {
     checkTracked(at.book);
     const { baseCurrency, rounding } = at.book;
     const baseScale = scaleOf(at.book, baseCurrency) ?? 0;
@@ -186,9 +185,9 @@ export class PeriodEnd {
     checkDate(asOf, 'asOf');
     const position = await this.queries.pin(bookId, undefined);
     const { id } = await this.queries.account(bookId, code, { knownAt: position });
-    const { book, recordedAt } = await this.inputs.bookAt(bookId, position);
+    const at = await this.inputs.placeAt(bookId, position);
+    const { book } = at;
     checkTracked(book);
-    const at = { bookId, position, book, recordedAt };
     const { baseCurrency, rounding } = book;
     const baseScale = scaleOf(book, baseCurrency) ?? 0;
     const input = await this.balances(at, firstDate, asOf);
@@ -244,11 +243,11 @@ export class PeriodEnd {
     };
   }
 
-  private balances(at: At, from: CalendarDate, to: CalendarDate): Promise<ReportInput> {
+  private balances(at: Place, from: CalendarDate, to: CalendarDate): Promise<ReportInput> {
     return this.inputs.collect(at, [{ from, to }], { carry: 'none', closing: 'include', dimensions: [], includeZero: false });
   }
 
-  private async designated({ bookId, book }: At, role: AccountRole): Promise<{ readonly code: string }> {
+  private async designated({ bookId, book }: Place, role: AccountRole): Promise<{ readonly code: string }> {
     const id = book.designated[role];
     const head = id === undefined ? undefined : (await this.store.heads(bookId, [id], () => accountReducer.version)).get(id);
     const known = id === undefined || head === undefined ? undefined : accountReducer.fromSnapshot(head.state, id, head.version);
@@ -262,7 +261,6 @@ export class PeriodEnd {
   }
 }
 
-type At = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
 const none = { debit: 0n, credit: 0n };
 
 /** Names a revaluation: its day and the rates that it was computed at. */

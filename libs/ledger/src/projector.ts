@@ -10,46 +10,24 @@
  * of the same events ran at 115,000 events/s: two hot accounts 132,000–142,000 events/s, 10,000 accounts 38,000–44,000.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClientBase, Pool } from 'pg';
-import type { EventStore, RecordedFact } from '#event-store';
-import { isTransient, textArray } from '#postgres';
+import type { Pool } from 'pg';
+import type { EventStore } from '#event-store';
+import { textArray } from '#postgres';
+import { badEvent, beginCursors, type Chunk, type FoldedSet, foldedSet, messageOf, readChunk, Stuck, writeChunk } from './fold';
+import { foldedUpTo, type Projection } from './projection';
+import { beginBuild, compareSets, dropSet, type ProjectionSet, projectionSets, type SetComparison, swapSets } from './projection-sets';
 import { asOf } from './projections/as-of';
 import { chart } from './projections/chart';
+import { dimensions } from './projections/dimensions';
 import { register } from './projections/register';
 
-/** A pool, or one connection of it inside an SQL transaction. */
-export type Database = Pick<ClientBase, 'query'>;
-
-/** The events of one commit batch that folds look at. */
-export interface Batch {
-  /** Position at which the batch ends. */
-  readonly last: number;
-  readonly events: readonly RecordedFact[];
-}
-
-/** What is kept of the events of a book, and how. */
-export interface Projection {
-  readonly name: string;
-  /** Tables of schema projections that it alone writes; emptied for a book when that is folded again. */
-  readonly tables: readonly string[];
-  /**
-   * INSERT … SELECT statements, set-based and bound to the book, which see the rows of all earlier batches. `$book` is the
-   * book, `$won` a condition that every row must hang on in WHERE, `$1`, `$2` … the values that fold gives.
-   */
-  readonly inserts: readonly string[];
-  /** The values for each insert: pure, and the same rows come out however the batches are grouped into calls. */
-  fold(batches: readonly Batch[]): readonly (readonly unknown[])[];
-}
-
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
-const projections: readonly Projection[] = [asOf, register, chart];
-
-/** Legs repeat what JournalEntryPosted says (I15), and two thirds of a log are legs. */
-const unreadTypes = ['AccountDebited', 'AccountCredited'];
+export const projections: readonly Projection[] = [asOf, register, chart, dimensions];
 
 /** A projection that stands before an event that it cannot fold. */
 export interface ProjectionFailure {
   readonly bookId: string;
+  /** Its name; with the set's number behind it when it is not the live set. */
   readonly projection: string;
   /** The event; the batch that it belongs to is the first one that is not folded. */
   readonly position: number;
@@ -59,7 +37,20 @@ export interface ProjectionFailure {
   readonly attempts: number;
 }
 
+/** How far a projection is behind the log. */
+export interface ProjectionLag {
+  readonly projection: string;
+  /** Books with events that it has not folded. */
+  readonly books: number;
+  /** Events in the book that is furthest behind. */
+  readonly events: number;
+  /** Age of the oldest event that it has not folded, by the database's clock; 0 when there is none. */
+  readonly seconds: number;
+}
+
 export interface ProjectorOptions {
+  /** What to fold instead of all that there are. */
+  readonly projections?: readonly Projection[];
   /** Milliseconds between looks at which books have moved on. Default 250. */
   readonly sweepMs?: number;
   /** Events to fold in one SQL transaction; a bigger batch is folded whole. Default 3,000: larger gains nothing. */
@@ -68,6 +59,8 @@ export interface ProjectorOptions {
   readonly retryMs?: number;
   /** Told of each failed attempt at an event, and (with `error`) of each time the database did not answer. */
   readonly report?: (problem: ProjectionFailure | { readonly bookId?: string; readonly error: unknown }) => void;
+  /** Told of a new version that took the place of the old one, and how their rows compared in the columns that both have. */
+  readonly replaced?: (what: { readonly from: ProjectionSet; readonly to: ProjectionSet; readonly comparison: SetComparison }) => void;
 }
 
 /** Books that are folded at the same time. */
@@ -78,18 +71,8 @@ const turnMs = 100;
 const restMs = 20;
 /** 20, 40, 80 and 160 ms: under load a book commits once in 50. */
 const looksMax = 4;
-const batchesPerFold = 1_000;
 /** More than a deadlock or a connection that was lost. */
 const brokenTurnsMin = 2;
-
-/** Whole batches that are read and folded, and not written yet. */
-interface Chunk {
-  readonly from: number;
-  readonly to: number;
-  readonly batches: number;
-  /** By projection, in the order of the group. */
-  readonly folded: readonly (readonly (readonly unknown[])[])[];
-}
 
 /** done: there was nothing · caughtUp: what was there when the turn began is folded · more: there is more · lost: another worker was faster. */
 type Turn = 'done' | 'caughtUp' | 'more' | 'lost';
@@ -111,6 +94,16 @@ export class Projector {
   private readonly suspects = new Map<string, number>();
   /** Books in which the projections that are ahead are folded in the next turn. */
   private readonly leadersNext = new Set<string>();
+  private readonly projections: readonly Projection[];
+  /** Events that this process has folded since it began, by projection. */
+  readonly folded = new Map<string, number>();
+  /** What this process folds; undefined until the sets were looked at. */
+  private sets: readonly FoldedSet[] | undefined;
+  /** Sets that it builds beside a live one of an older version. */
+  private builds: readonly { readonly projection: Projection; readonly from: ProjectionSet; readonly to: ProjectionSet }[] = [];
+  /** Why projections are not folded: their tables are not there, or another release's. */
+  private unfit: readonly string[] = [];
+  private finishing: Promise<void> | undefined;
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
   private running = false;
@@ -119,7 +112,9 @@ export class Projector {
     private readonly store: EventStore,
     private readonly pool: Pool,
     private readonly options: ProjectorOptions = {},
-  ) {}
+  ) {
+    this.projections = options.projections ?? projections;
+  }
 
   /** Begins to fold, and goes on until stop. */
   start(): void {
@@ -136,6 +131,7 @@ export class Projector {
     this.resting.clear();
     this.ready.clear();
     await this.sweeping;
+    await this.finishing;
     await Promise.all(this.active.values());
   }
 
@@ -160,14 +156,29 @@ export class Projector {
     return [...this.broken].flatMap(([bookId, { turns, message }]) => (turns >= brokenTurnsMin ? [{ bookId, message }] : []));
   }
 
-  /** How far projections are behind the log: in how many books, and by how many events in the one that is furthest behind. */
-  async lag(): Promise<{ readonly books: number; readonly events: number }> {
-    const { rows } = await this.pool.query<{ books: number; events: number }>({
+  /** Why projections are not folded by this process at all: their tables are not there, or those of another release. */
+  problems(): readonly string[] {
+    return this.unfit;
+  }
+
+  /** How far each projection is behind the log. */
+  async lag(): Promise<ProjectionLag[]> {
+    const { rows } = await this.pool.query<ProjectionLag>({
       name: 'projection-lag',
-      text: `SELECT count(*) AS books, coalesce(max(behind), 0) AS events FROM (${behind}) AS b`,
-      values: [textArray(projections.map(({ name }) => name)), projections.length],
+      text: `SELECT n.name AS projection, count(b.behind) AS books, coalesce(max(b.behind), 0) AS events,
+                    coalesce(extract(epoch FROM clock_timestamp() - min(b.oldest))::float8, 0) AS seconds
+               FROM unnest($1::text[]) AS n (name)
+               LEFT JOIN LATERAL (
+                 SELECT h.position - coalesce(c.position, 0) AS behind,
+                        (SELECT t.recorded_at FROM log.batches t WHERE t.book_id = h.book_id AND t.last_position > coalesce(c.position, 0)
+                          ORDER BY t.last_position LIMIT 1) AS oldest
+                   FROM log.book_heads h
+                   LEFT JOIN projections.cursors c ON c.book_id = h.book_id AND c.projection = n.name
+                  WHERE strpos(h.book_id, '~') = 0 AND h.position > coalesce(c.position, 0)) AS b ON true
+              GROUP BY n.name ORDER BY n.name`,
+      values: [textArray(this.projections.map(({ name }) => name))],
     });
-    return rows[0] ?? { books: 0, events: 0 };
+    return rows.map((row) => ({ ...row, seconds: Math.max(0, row.seconds) }));
   }
 
   /**
@@ -177,7 +188,7 @@ export class Projector {
   async caughtUp(bookId: string, position: number, timeoutMs = 30_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const folded = await foldedUpTo(this.pool, bookId, projections);
+      const folded = await foldedUpTo(this.pool, bookId, this.projections);
       if (folded >= position) return;
       const failure = this.failures().find((known) => known.bookId === bookId && known.position <= position);
       if (failure !== undefined) throw new Error(`${failure.projection} stands before ${bookId}/${failure.position}: ${failure.message}`);
@@ -191,7 +202,7 @@ export class Projector {
    * Forgets what was folded of a book, in one SQL transaction; it is then folded again from the first event on. Queries
    * that need the projection wait meanwhile.
    */
-  async rebuild(bookId: string, names: readonly string[] = projections.map(({ name }) => name)): Promise<void> {
+  async refold(bookId: string, names: readonly string[] = this.projections.map(({ name }) => name)): Promise<void> {
     const client = await this.pool.connect();
     try {
       await client.query('BEGIN');
@@ -200,9 +211,9 @@ export class Projector {
         bookId,
         textArray(names),
       ]);
-      for (const { name, tables } of projections) {
+      for (const { name, tables } of this.projections) {
         if (!names.includes(name)) continue;
-        for (const table of tables) await client.query(`DELETE FROM projections.${table} WHERE book_id = $1`, [bookId]);
+        for (const table of tables) await client.query(`DELETE FROM projections.${table.name} WHERE book_id = $1`, [bookId]);
       }
       await client.query('COMMIT');
       client.release();
@@ -226,12 +237,14 @@ export class Projector {
   private async sweep(): Promise<void> {
     const started = performance.now();
     try {
+      const sets = await this.lookAtSets();
       const { rows } = await this.pool.query<{ book_id: string }>({
         name: 'changed-heads',
         text: behind,
-        values: [textArray(projections.map(({ name }) => name)), projections.length],
+        values: [textArray(sets.map(({ name }) => name)), sets.length],
       });
       for (const { book_id } of rows) this.wake(book_id);
+      if (this.builds.length > 0 && this.running) this.finishing ??= this.finishBuilds().finally(() => (this.finishing = undefined));
     } catch (error) {
       this.options.report?.({ error });
     }
@@ -289,6 +302,81 @@ export class Projector {
     this.resting.set(bookId, timer);
   }
 
+  // --- Which sets ---
+
+  /** What there is to fold for this release, as the database stands now; begins to build what has an older version. */
+  private async lookAtSets(): Promise<readonly FoldedSet[]> {
+    const known = await projectionSets(this.pool);
+    const sets: FoldedSet[] = [];
+    const builds: { projection: Projection; from: ProjectionSet; to: ProjectionSet }[] = [];
+    const unfit: string[] = [];
+    for (const projection of this.projections) {
+      const { name, version, previous } = projection;
+      const own = known.filter((set) => set.projection === name);
+      const live = own.find(({ state }) => state === 'live');
+      if (live === undefined) {
+        unfit.push(`the tables of projection ${name} are not there: run book-keeper migrate`);
+      } else if (live.version === version) {
+        sets.push(foldedSet(projection));
+      } else if (live.version > version) {
+        unfit.push(
+          `projection ${name} is live in version ${live.version}, this release folds version ${version}: run the release that made it`,
+        );
+      } else {
+        if (previous?.version === live.version) sets.push(foldedSet(previous));
+        const building = own.find(({ state }) => state === 'building');
+        const to = await this.buildOf(projection, building);
+        if (to === undefined) {
+          unfit.push(
+            `projection ${name} is live in version ${live.version}, and version ${version} cannot be built because set ${building?.build} is being built: finish or drop that`,
+          );
+          continue;
+        }
+        sets.push(foldedSet(projection, to.build));
+        builds.push({ projection, from: live, to });
+      }
+    }
+    this.unfit = unfit;
+    this.builds = builds;
+    this.sets = sets;
+    return sets;
+  }
+
+  /** The set in which a newer version is built: the one that there is, or a new one. @returns undefined when another one is in the way */
+  private async buildOf(projection: Projection, building: ProjectionSet | undefined): Promise<ProjectionSet | undefined> {
+    if (building?.madeBy === 'command' || (building !== undefined && building.version > projection.version)) return undefined;
+    if (building?.version === projection.version) return building;
+    // Begun by a release between the live version's and this one.
+    if (building !== undefined) await dropSet(this.pool, building.build);
+    return beginBuild(this.pool, projection, { madeBy: 'service', indexed: true });
+  }
+
+  /** Puts new versions that have caught up in the place of the old ones. */
+  private async finishBuilds(): Promise<void> {
+    for (const { projection, from, to } of this.builds) {
+      try {
+        const { rows } = await this.pool.query<{ behind: boolean }>({
+          name: 'build-behind',
+          text: `SELECT EXISTS (SELECT FROM log.book_heads h LEFT JOIN projections.cursors c ON c.book_id = h.book_id AND c.projection = $1
+                                 WHERE strpos(h.book_id, '~') = 0 AND h.position - coalesce(c.position, 0) > $2) AS behind`,
+          values: [foldedSet(projection, to.build).name, this.eventsPerFold],
+        });
+        if (rows[0]?.behind !== false) continue;
+        const comparison = await compareSets(this.pool, projection, { left: from, right: to, continues: () => this.running });
+        if (comparison === undefined || !this.running) return;
+        if ((await swapSets(this.pool, this.store, projection, to.build, { continues: () => this.running })) !== 'swapped') continue;
+        this.options.replaced?.({ from, to, comparison });
+        await this.lookAtSets();
+      } catch (error) {
+        this.options.report?.({ error });
+      }
+    }
+  }
+
+  private get eventsPerFold(): number {
+    return this.options.eventsPerFold ?? 3_000;
+  }
+
   // --- One turn of one book ---
 
   /**
@@ -298,21 +386,34 @@ export class Projector {
    */
   async fold(bookId: string): Promise<Turn> {
     const started = performance.now();
+    const sets = this.sets ?? (await this.lookAtSets());
     const { head, cursors } = await this.positions(bookId);
-    const cursorOf = ({ name }: Projection): number => cursors[name] ?? 0;
+    // The live set was replaced by another version a moment ago.
+    const moved = sets.some(({ name, version }) => (cursors[name]?.version ?? version) !== version);
+    if (moved) {
+      await this.lookAtSets();
+      return 'lost';
+    }
+    const cursorOf = ({ name }: FoldedSet): number => cursors[name]?.position ?? 0;
     const now = performance.now();
-    const able = projections.filter((projection) => (this.stopped.get(`${bookId}/${projection.name}`)?.retryAt ?? 0) <= now);
+    const able = sets.filter(({ name }) => (this.stopped.get(`${bookId}/${name}`)?.retryAt ?? 0) <= now);
     const from = this.whichFirst(bookId, able.map(cursorOf), head);
     if (from === undefined) return 'done';
     // Those at the same position go together, up to where the next ones stand; from there on with these.
-    const group = able.filter((projection) => cursorOf(projection) === from);
+    const group = able.filter((set) => cursorOf(set) === from);
     const until = Math.min(head, ...able.map(cursorOf).filter((position) => position > from));
     const careful = group.some(({ name }) => this.suspects.has(`${bookId}/${name}`) || this.stopped.has(`${bookId}/${name}`));
-    await this.beginCursors(
+    await beginCursors(
+      this.pool,
       bookId,
       group.filter(({ name }) => cursors[name] === undefined),
     );
-    let next = this.prepare(bookId, group, from, until, careful);
+    const prepare = (after: number): Promise<Chunk | Stuck | undefined> =>
+      readChunk(this.store, group, bookId, {
+        ...{ from: after, until, eventsMax: this.eventsPerFold },
+        ...(careful ? { batchesMax: 1 } : {}),
+      });
+    let next = prepare(from);
     for (;;) {
       const chunk: Chunk | Stuck | undefined = await next;
       if (chunk === undefined) return until < head ? 'more' : 'done';
@@ -320,11 +421,15 @@ export class Projector {
       const { to } = chunk;
       // While these rows are written the next ones are made; what was committed never changes, so nothing can go stale.
       const more = to < until && !careful && this.running && (this.ready.size === 0 || performance.now() - started < turnMs);
-      if (more) next = this.prepare(bookId, group, to, until, false);
+      if (more) next = prepare(to);
       next.catch(() => {});
-      const written = await this.write(bookId, group, chunk);
-      if (written === 'lost') return 'lost';
+      const written = await writeChunk(this.pool, group, bookId, chunk);
+      if (written === 'lost') {
+        await this.lookAtSets();
+        return 'lost';
+      }
       if (written instanceof Stuck) return await this.fail(bookId, written);
+      for (const { name } of group) this.folded.set(name, (this.folded.get(name) ?? 0) + to - chunk.from);
       this.succeeded(bookId, group, to);
       if (!more) return to < head ? 'more' : 'caughtUp';
     }
@@ -343,90 +448,23 @@ export class Projector {
     return last;
   }
 
-  private async positions(bookId: string): Promise<{ head: number; cursors: Partial<Record<string, number>> }> {
-    const { rows } = await this.pool.query<{ head: number; cursors: Record<string, number> | null }>({
+  private async positions(
+    bookId: string,
+  ): Promise<{ head: number; cursors: Partial<Record<string, { readonly position: number; readonly version: number }>> }> {
+    const { rows } = await this.pool.query<{ head: number; cursors: Record<string, { position: number; version: number }> | null }>({
       name: 'fold-positions',
-      text: `SELECT h.position AS head, (SELECT json_object_agg(c.projection, c.position) FROM projections.cursors c WHERE c.book_id = $1) AS cursors
+      text: `SELECT h.position AS head,
+                    (SELECT json_object_agg(c.projection, json_build_object('position', c.position, 'version', c.version))
+                       FROM projections.cursors c WHERE c.book_id = $1) AS cursors
                FROM log.book_heads h WHERE h.book_id = $1`,
       values: [bookId],
     });
     return { head: rows[0]?.head ?? 0, cursors: rows[0]?.cursors ?? {} };
   }
 
-  private async beginCursors(bookId: string, fresh: readonly Projection[]): Promise<void> {
-    if (fresh.length === 0) return;
-    await this.pool.query({
-      name: 'begin-cursors',
-      text: `INSERT INTO projections.cursors (position, book_id, projection) SELECT 0, $1, n FROM unnest($2::text[]) AS n
-             ON CONFLICT (book_id, projection) DO NOTHING`,
-      values: [bookId, textArray(fresh.map(({ name }) => name))],
-    });
-  }
-
-  /** Reads and folds the next batches in (from, until]: at least one, and as many more as fit. */
-  private async prepare(
-    bookId: string,
-    group: readonly Projection[],
-    from: number,
-    until: number,
-    careful: boolean,
-  ): Promise<Chunk | Stuck | undefined> {
-    const ends = (await this.store.batchEnds(bookId, from, careful ? 1 : batchesPerFold)).filter((end) => end <= until);
-    const most = from + (this.options.eventsPerFold ?? 3_000);
-    const to = ends.findLast((end) => end <= most) ?? ends[0];
-    if (to === undefined) return undefined;
-    const taken = ends.filter((end) => end <= to);
-    let batches: Batch[];
-    try {
-      const events = await this.store.readFacts(bookId, from, to, unreadTypes);
-      let next = 0;
-      batches = taken.map((last) => {
-        const first = next;
-        while (next < events.length && (events[next] as RecordedFact).position <= last) next++;
-        return { last, events: events.slice(first, next) };
-      });
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      return new Stuck(group, from, to, taken.length, error);
-    }
-    const folded: (readonly (readonly unknown[])[])[] = [];
-    for (const projection of group) {
-      try {
-        folded.push(projection.fold(batches));
-      } catch (error) {
-        return new Stuck([projection], from, to, taken.length, error);
-      }
-    }
-    return { from, to, batches: taken.length, folded };
-  }
-
-  /**
-   * Writes rows and cursors of one chunk in one SQL transaction, which is one statement: the server never waits for Node.
-   * @returns 'lost' when another worker was faster, Stuck when a projection cannot be written
-   * @throws what the driver throws when the database did not answer: the outcome is unknown, the cursor will tell
-   */
-  private async write(bookId: string, group: readonly Projection[], chunk: Chunk): Promise<'lost' | Stuck | undefined> {
-    const { from, to, folded, batches } = chunk;
-    try {
-      const { rows } = await this.pool.query<{ won: boolean }>({
-        ...foldStatement(group),
-        values: [bookId, textArray(group.map(({ name }) => name)), from, to, group.length, ...folded.flat(2)],
-      });
-      return rows[0]?.won === true ? undefined : 'lost';
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      if ((error as { code?: string }).code === movedInPart) return 'lost';
-      const guilty: Projection[] = [];
-      for (const [index, projection] of group.entries()) {
-        if ((await this.tryOut(bookId, projection, folded[index] ?? [])) !== undefined) guilty.push(projection);
-      }
-      return new Stuck(guilty.length > 0 ? guilty : group, from, to, batches, error);
-    }
-  }
-
   // --- Events that cannot be folded ---
 
-  private succeeded(bookId: string, group: readonly Projection[], to: number): void {
+  private succeeded(bookId: string, group: readonly FoldedSet[], to: number): void {
     if (this.suspects.size === 0 && this.stopped.size === 0) return;
     for (const { name } of group) {
       const key = `${bookId}/${name}`;
@@ -437,8 +475,8 @@ export class Projector {
 
   /** Several batches: they are tried again one by one, so that all before the bad one are folded. One: its projections stop. */
   private async fail(bookId: string, stuck: Stuck): Promise<Turn> {
-    for (const projection of stuck.projections) {
-      const key = `${bookId}/${projection.name}`;
+    for (const set of stuck.sets) {
+      const key = `${bookId}/${set.name}`;
       if (stuck.batches > 1) {
         this.suspects.set(key, stuck.to);
         continue;
@@ -446,109 +484,16 @@ export class Projector {
       const before = this.stopped.get(key);
       const known = before !== undefined && before.position > stuck.from && before.position <= stuck.to ? before : undefined;
       const bad = known ??
-        (await this.badEvent(bookId, projection, stuck)) ?? { position: stuck.from + 1, message: messageOf(stuck.cause) };
+        (await badEvent(this.store, this.pool, set, bookId, stuck)) ?? { position: stuck.from + 1, message: messageOf(stuck.cause) };
       const { position, message } = bad;
       const attempts = (known?.attempts ?? 0) + 1;
-      const failure = { bookId, projection: projection.name, position, message, since: known?.since ?? Date.now(), attempts };
+      const failure = { bookId, projection: set.name, position, message, since: known?.since ?? Date.now(), attempts };
       this.stopped.set(key, { ...failure, retryAt: performance.now() + (this.options.retryMs ?? 5_000) * 2 ** Math.min(5, attempts - 1) });
       this.options.report?.(failure);
     }
     return 'more';
   }
-
-  /** The first event of a batch that cannot be read or folded by itself; undefined when each of them can. */
-  private async badEvent(
-    bookId: string,
-    projection: Projection,
-    { from, to }: Stuck,
-  ): Promise<{ position: number; message: string } | undefined> {
-    for (let position = from + 1; position <= to; position++) {
-      let problem: unknown;
-      try {
-        const events = await this.store.readFacts(bookId, position - 1, position, unreadTypes);
-        problem = events.length === 0 ? undefined : await this.tryOut(bookId, projection, projection.fold([{ last: position, events }]));
-      } catch (error) {
-        if (isTransient(error)) throw error;
-        problem = error;
-      }
-      if (problem !== undefined) return { position, message: messageOf(problem) };
-    }
-    return undefined;
-  }
-
-  /**
-   * Runs a projection's inserts and takes back what they did.
-   * @returns the database's objection, undefined when there is none
-   */
-  private async tryOut(bookId: string, { inserts }: Projection, values: readonly (readonly unknown[])[]): Promise<unknown> {
-    const client = await this.pool.connect();
-    try {
-      await client.query('BEGIN');
-      for (const [index, insert] of inserts.entries()) {
-        const own = values[index] ?? [];
-        await client.query(withParameters(insert, 1, 'true'), [bookId, ...own]);
-      }
-      return undefined;
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      return error;
-    } finally {
-      // Closing the connection ends the SQL transaction whatever state it is in.
-      client.release(true);
-    }
-  }
 }
-
-/** Projections that cannot fold or write batches in (from, to]. */
-class Stuck {
-  constructor(
-    readonly projections: readonly Projection[],
-    readonly from: number,
-    readonly to: number,
-    /** How many there are. */
-    readonly batches: number,
-    readonly cause: unknown,
-  ) {}
-}
-
-/** division_by_zero, see foldStatement. */
-const movedInPart = '22012';
-
-/**
- * Compare-and-set of the group's cursors and all inserts as one statement. The inserts hang on the outcome of the UPDATE, so
- * that comes first: until the end its row locks keep every other worker waiting, to find then that the cursor has moved.
- * When only a part of the cursors could be moved, because another worker folds another group, nothing of it may stay: an
- * error takes it back.
- */
-function foldStatement(group: readonly Projection[]): { name: string; text: string } {
-  const name = `fold-${group.map((projection) => projection.name).join('-')}`;
-  let text = foldStatements.get(name);
-  if (text === undefined) {
-    let used = 5;
-    const inserts = group
-      .flatMap((projection) => projection.inserts)
-      .map((insert, index) => {
-        const part = `w${index} AS (${withParameters(insert, used, '(SELECT won FROM cursor)')})`;
-        used += new Set(insert.match(/\$\d+/g)).size;
-        return part;
-      });
-    text = `WITH moved AS (
-        UPDATE projections.cursors SET position = $4 WHERE book_id = $1 AND projection = ANY ($2::text[]) AND position = $3 RETURNING 1
-      ), cursor AS (
-        SELECT CASE count(*) WHEN $5::int THEN true WHEN 0 THEN false ELSE 1 / (count(*) * 0) = 0 END AS won FROM moved
-      ), ${inserts.join(', ')} SELECT won FROM cursor`;
-    foldStatements.set(name, text);
-  }
-  return { name, text };
-}
-
-const foldStatements = new Map<string, string>();
-
-/** An insert's own `$1` becomes the parameter after `used`; the book is parameter 1. */
-const withParameters = (insert: string, used: number, won: string): string =>
-  insert.replaceAll('$won', won).replace(/\$(\d+|book)/g, (_, own: string) => (own === 'book' ? '$1' : `$${used + Number(own)}`));
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Books with events that some projection has not folded ($1 names, $2 how many); one of the few statements over all books. */
 const behind = `
@@ -557,13 +502,3 @@ const behind = `
          LATERAL (SELECT count(*) AS known, min(t.position) AS position FROM projections.cursors t
                    WHERE t.book_id = h.book_id AND t.projection = ANY ($1::text[])) AS c
    WHERE h.position > 0 AND strpos(h.book_id, '~') = 0 AND (c.known < $2 OR c.position < h.position)`;
-
-/** The position up to which all of these projections have folded a book. */
-export async function foldedUpTo(database: Database, bookId: string, wanted: readonly Pick<Projection, 'name'>[]): Promise<number> {
-  const { rows } = await database.query<{ known: number; position: number | null }>({
-    name: 'folded-up-to',
-    text: 'SELECT count(*) AS known, min(position) AS position FROM projections.cursors WHERE book_id = $1 AND projection = ANY ($2::text[])',
-    values: [bookId, textArray(wanted.map(({ name }) => name))],
-  });
-  return rows[0]?.known === wanted.length ? (rows[0].position ?? 0) : 0;
-}

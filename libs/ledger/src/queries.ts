@@ -37,8 +37,10 @@ import {
 import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
 import { checkDate, checkRange, dateInvalid, filterHash, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
 import { accountCodes, bookStreamId } from './catalogue';
+import { foldedUpTo, type Projection } from './projection';
 import {
   type AccountBalance,
+  type AddedLine,
   addLine,
   asOf,
   balanceAt,
@@ -59,7 +61,6 @@ import {
   type RegisterLine,
   register,
 } from './projections/register';
-import { foldedUpTo, type Projection } from './projector';
 import { ratesOfPair } from './rates';
 
 /** The recorded axis: a position (number or digits), an RFC 3339 instant, or a close (see closeNamed). */
@@ -410,8 +411,8 @@ export class Queries {
     for (const { eventType, current } of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
       if (eventType !== 'JournalEntryPosted') continue;
       const { effectiveDate, lines: posted } = current as unknown as JournalEntryPosted;
-      for (const { accountId, currency, side, amount } of posted) {
-        const line = { date: effectiveDate, currency, side, amount };
+      for (const { accountId, currency, side, amount, baseAmount } of posted) {
+        const line = { date: effectiveDate, currency, side, amount, baseAmount };
         const known = lines.get(accountId);
         if (known === undefined) lines.set(accountId, [line]);
         else known.push(line);
@@ -460,7 +461,13 @@ export class Queries {
       const closing = await totalsUpTo(to);
       const before = await totalsUpTo(addDays(from, -1));
       const opening = closing.map(
-        (total) => before.find((known) => known.currency === total.currency) ?? { ...total, debit: 0n, credit: 0n },
+        (total) =>
+          before.find((known) => known.currency === total.currency) ?? {
+            currency: total.currency,
+            scale: total.scale,
+            debit: 0n,
+            credit: 0n,
+          },
       );
       if (cursor === undefined) {
         const found = await linesBetween(endOf(addDays(from, -1)), endOf(to), limit + 1);
@@ -492,7 +499,7 @@ export class Queries {
       position,
       opening: read.opening.map((total) => balanceOf(total, account.normalSide)),
       lines: shown.map(({ entryId, date, position: at, line, side, amount, currency: unit }): StatementLine => {
-        addLine(running, unit, side, amount);
+        addLine(running, { currency: unit, side, amount });
         const { journalCode, fiscalYear, number, description, reference, lines: posted } = entries.get(entryId) as JournalEntryPosted;
         const own = posted.find((candidate) => candidate.line === line);
         return {
@@ -736,7 +743,12 @@ export class Queries {
   ): Promise<{ readonly answer: T } | { readonly lag: number }> {
     const client = await this.pool.connect();
     try {
-      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      // In one round trip, and before anything that takes a snapshot, as a lock does not: the snapshot then shows cursors and tables of
+      // the same sets, whichever set takes over meanwhile (projection-sets.ts).
+      const tables = wanted.flatMap((projection) => projection.tables.map(({ name }) => `projections.${name}`));
+      await client.query(
+        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE projections.cursors, ${tables.join(', ')} IN ACCESS SHARE MODE`,
+      );
       const folded = await foldedUpTo(client, bookId, wanted);
       const result = folded >= position ? { answer: await read(client) } : { lag: position - folded };
       await client.query('COMMIT');
@@ -773,17 +785,14 @@ function balanceOf({ currency, scale, debit, credit }: Totals, normalSide: Side)
   };
 }
 
-interface DatedLine {
+interface DatedLine extends AddedLine {
   readonly date: CalendarDate;
-  readonly currency: string;
-  readonly side: Side;
-  readonly amount: string;
 }
 
 /** Totals with the lines up to a date added, sorted by currency. */
 function addLines(totals: readonly Totals[], lines: readonly DatedLine[], upTo?: CalendarDate): Totals[] {
   const sum = new Map(totals.map((total) => [total.currency, total]));
-  for (const { date, currency, side, amount } of lines) if (upTo === undefined || date <= upTo) addLine(sum, currency, side, amount);
+  for (const line of lines) if (upTo === undefined || line.date <= upTo) addLine(sum, line);
   return sorted(sum.values());
 }
 

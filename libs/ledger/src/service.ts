@@ -32,7 +32,8 @@ import { Inspector } from './inspect';
 import { Ledger } from './ledger';
 import type { Log } from './log';
 import { PeriodEnd } from './period-end';
-import { Projector } from './projector';
+import { prepareProjections, projectionSets } from './projection-sets';
+import { Projector, projections } from './projector';
 import { Queries } from './queries';
 import { Reports } from './reports/reports';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
@@ -136,6 +137,7 @@ export class Service {
     const stopped = this.projector
       .failures()
       .map(({ bookId, projection, position, message }) => `${projection} stands before event ${bookId}/${position}: ${message}`);
+    stopped.push(...this.projector.problems());
     const [first, ...others] = this.projector.unwritable();
     if (first !== undefined)
       stopped.push(`book ${first.bookId}${others.length > 0 ? ` and ${others.length} more` : ''} cannot be folded now: ${first.message}`);
@@ -185,6 +187,7 @@ export async function openLook(config: Config, log: Log): Promise<Look> {
       onIdleError: (error) => log.warn({ err: error }, 'an idle connection was lost'),
     });
     await bringSchema(pool, undefined, log);
+    await checkProjections(pool);
     const opened = pool;
     return {
       inspector: new Inspector(new EventStore(opened, catalogue), opened),
@@ -231,6 +234,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     await bringSchema(pool, options.migrate === false ? undefined : config.MIGRATION_DATABASE_URL || url, log);
     const { lacks } = await privilegeProblems(pool);
     if (lacks !== undefined) throw new Error(lacks);
+    // A projection that this release brings needs no migration.
+    await prepareProjections(pool, projections);
 
     const store = new WatchedStore(pool, catalogue);
     const projector = new Projector(store, pool, {
@@ -238,6 +243,8 @@ export async function openService(config: Config, options: ServiceOptions): Prom
         'error' in problem
           ? log.warn({ err: problem.error, book: problem.bookId }, 'a fold failed; it is tried again')
           : log.error(problem, 'an event cannot be folded'),
+      replaced: ({ from, to, comparison: { tables, differences } }) =>
+        log.info({ from, to, tables, differences }, 'a new version of a projection took the place of the old one'),
     });
     const keys = new ApiKeys(pool);
     const bootstrapKey = await keys.ensureBootstrap(config);
@@ -280,6 +287,29 @@ export async function openService(config: Config, options: ServiceOptions): Prom
 type OnStep = NonNullable<MigrateOptions['onStep']>;
 
 /**
+ * Brings a database to the schema of this release: the migrations, then the tables of the projections, which are declared in their
+ * files and not in migrations.
+ * @param url of a login that may create schemas and roles
+ */
+export async function migrateLedger(url: string, options: MigrateOptions = {}): ReturnType<typeof migrate> {
+  const migrated = await migrate(url, options);
+  const pool = openPool(url, { max: 1 });
+  try {
+    await prepareProjections(pool, projections);
+  } finally {
+    await pool.end();
+  }
+  return migrated;
+}
+
+/** For whoever only looks: the tables of projections must be there. */
+async function checkProjections(pool: Pool): Promise<void> {
+  const sets = await projectionSets(pool);
+  const missing = projections.find(({ name }) => !sets.some((set) => set.projection === name && set.state === 'live'));
+  if (missing !== undefined) throw new Error(`the tables of projection ${missing.name} are not in the database: run book-keeper migrate`);
+}
+
+/**
  * Brings the database to the schema of this release and opens nothing.
  * @returns the numbers applied now, the highest in the database, and which database it is
  */
@@ -292,7 +322,9 @@ export async function migrateDatabase(
   try {
     const url = config.MIGRATION_DATABASE_URL || config.DATABASE_URL;
     const migrated =
-      server === undefined ? await migrate(url, { onStep: onStep ?? logged(log) }) : await prepareEmbedded(server, config, log, onStep);
+      server === undefined
+        ? await migrateLedger(url, { onStep: onStep ?? logged(log) })
+        : await prepareEmbedded(server, config, log, onStep);
     return { ...migrated, database: shownDatabase(url, server) };
   } finally {
     await server?.stop();
@@ -356,7 +388,7 @@ async function bringSchema(pool: Pool, migrationUrl: string | undefined, log: Lo
   if (schema.state === 'current') return;
   if (migrationUrl === undefined) throw new Error(schemaProblem(schema));
   try {
-    await migrate(migrationUrl, { onStep: logged(log) });
+    await migrateLedger(migrationUrl, { onStep: logged(log) });
   } catch (error) {
     // 42501: insufficient privilege
     if ((error as { code?: string }).code !== '42501') throw error;
@@ -392,7 +424,7 @@ async function prepareEmbedded(
   onStep: OnStep = logged(log),
 ): ReturnType<typeof migrate> {
   await asAdministrator(server.url, `CREATE DATABASE ${embeddedDatabase}`, '42P04');
-  const migrated = await migrate(embeddedUrl(server, config, 'administrator'), { onStep });
+  const migrated = await migrateLedger(embeddedUrl(server, config, 'administrator'), { onStep });
   await asAdministrator(server.url, `CREATE ROLE ${embeddedLogin} LOGIN IN ROLE book_keeper_app`, '42710');
   await asAdministrator(server.url, `ALTER ROLE ${embeddedLogin} LOGIN PASSWORD '${embeddedPassword(config)}'`);
   return migrated;

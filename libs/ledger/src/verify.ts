@@ -74,7 +74,7 @@ const neverChecked: readonly string[] = [
   'the sign of log.heads.version_before: it says that a dropped head was made again',
   'projections.cursors where nothing was to be folded between its position and another batch end',
   'that no two events have one event_id (each is an UUIDv7 and part of its leaf hash)',
-  'access.api_keys and public.book_keeper_migrations: not part of any book',
+  'access.api_keys, public.book_keeper_migrations and projections.builds: not part of any book; and sets of projections beside the live ones: book-keeper projections compare holds them against those',
   'what one event alone says, such as a description, a reference, a reason or a user, where its leaf hash was made anew; and a log that was rewritten as a whole with every hash, head and receipt: signed checkpoints come with a later release',
 ];
 
@@ -88,7 +88,8 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
   const started = performance.now();
   const client = await pool.connect();
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    // Locks take no snapshot: the one that follows shows tables and cursors of the same sets (projection-sets.ts).
+    await client.query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ${projectionTables.join(', ')} IN ACCESS SHARE MODE`);
     // Sorts in memory where they fit; every row of a cursor is wanted, not the first ones soon; no limit on its time.
     await client.query(
       "SET LOCAL work_mem = '64MB'; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL jit = off",
@@ -126,9 +127,10 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
   }
 }
 
+const projectionTables = ['cursors', ...Object.keys(projectedTables)].map((table) => `projections.${table}`);
 const tablesWithBooks = [
   ...['book_heads', 'events', 'batches', 'heads', 'stream_names', 'receipts', 'command_contexts'].map((table) => `log.${table}`),
-  ...['cursors', 'running_totals', 'account_lines', 'entries', 'account_versions'].map((table) => `projections.${table}`),
+  ...projectionTables,
 ];
 const systemScope = '~system';
 
@@ -235,15 +237,21 @@ async function positions(snapshot: Snapshot, bookId: string, findings: Findings)
     [bookId],
   );
   const head = Number(heads.rows[0]?.position ?? 0);
-  const { rows } = await snapshot.query<{ projection: string; position: string }>(
-    'SELECT projection, position::text FROM projections.cursors WHERE book_id = $1 ORDER BY projection',
+  const { rows } = await snapshot.query<{ projection: string; position: string; version: number; live: number | null; beside: boolean }>(
+    `SELECT c.projection, c.position::text, c.version, (SELECT b.version FROM projections.builds b WHERE b.projection = c.projection AND b.state = 'live') AS live,
+            EXISTS (SELECT FROM projections.builds b WHERE c.projection = b.projection || '~' || b.build AND b.state <> 'live' AND b.version = c.version) AS beside
+       FROM projections.cursors c WHERE c.book_id = $1 ORDER BY c.projection`,
     [bookId],
   );
   const cursors = new Map<string, number>();
-  for (const { projection, position } of rows) {
+  for (const { projection, position, version, live, beside } of rows) {
     const row = `projections.cursors ${projection}`;
-    if (projectionNames.has(projection)) cursors.set(projection, Number(position));
-    else findings.add('cursor', `${row}: this release has no such projection`, { row });
+    if (beside) continue;
+    if (projectionNames.has(projection)) {
+      cursors.set(projection, Number(position));
+      if (version !== live)
+        findings.add('cursor', `${row}: version is ${version}, the live set of the projection is of version ${live}`, { row });
+    } else findings.add('cursor', `${row}: this release has no such projection`, { row });
     if (Number(position) > head)
       findings.add('cursor', `${row}: position is ${position}, after the end of the log (${head})`, { position: head, row });
   }

@@ -4,7 +4,7 @@
  */
 import * as fc from 'fast-check';
 import type { RecordedFact } from '#event-store';
-import type { Batch } from '../projector';
+import type { Batch } from '../projection';
 import { asOf, cutEvery, rowsEndBefore } from './as-of';
 
 const accountId = '01930000-0000-7000-8000-00000000000a';

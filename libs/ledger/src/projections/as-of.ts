@@ -31,8 +31,8 @@ import {
 } from '#domain';
 import { type EventCatalogue, upcast } from '#event-store';
 import { dateArray, int2Array, int4Array, textArray, uuidArray } from '#postgres';
-import type { Batch, Database, Projection } from '../projector';
-import { type AccountView, accountPatch } from './chart';
+import { type Batch, cursorsOf, type Database, type Projection } from '../projection';
+import { type AccountView, accountPatch, chart } from './chart';
 
 /** Totals of one account in one currency, minor units. */
 export interface Totals {
@@ -41,6 +41,13 @@ export interface Totals {
   readonly scale: number;
   readonly debit: bigint;
   readonly credit: bigint;
+  /**
+   * What the lines with a base amount add up to in the book's base currency, and its decimals; all absent when there is no such
+   * line. `balanceAt` and `balanceAtHead` leave them out: neither the legs' head nor that statement knows them.
+   */
+  readonly baseScale?: number | undefined;
+  readonly baseDebit?: bigint | undefined;
+  readonly baseCredit?: bigint | undefined;
 }
 
 // --- The fold ---
@@ -71,6 +78,15 @@ interface Bucket {
   positions: string;
   debits: string;
   credits: string;
+  /** Of the lines that carry a base amount; undefined and '' as long as there is none. A row before the first of them is `-`. */
+  base: Sides | undefined;
+  baseDebits: string;
+  baseCredits: string;
+}
+
+interface Sides {
+  debit: bigint;
+  credit: bigint;
 }
 
 type Kind = 'Y' | 'M' | 'D';
@@ -88,6 +104,7 @@ interface Register {
   date: CalendarDate | undefined;
   debit: bigint;
   credit: bigint;
+  base: Sides | undefined;
 }
 
 /** First days of the year, the month and the day of a date, in days since 1970-01-01. */
@@ -100,37 +117,70 @@ interface Starts {
 /** One row per (account, currency, bucket) and part of a commit batch, at the cut or batch end behind it: the log alone decides (I7). */
 export const asOf: Projection = {
   name: 'as-of',
-  tables: ['running_totals'],
+  version: 1,
+  tables: [
+    {
+      // What was posted to (account, currency) with an effective date inside a bucket, counted up to and with position. bucket: Y year,
+      // M month, D day; start is the bucket's first day. base_debit and base_credit are NULL until a line in the bucket carries a base
+      // amount. There is no bucket for all dates: it is the sum of the years, a seek each, and would be a quarter of all rows.
+      name: 'running_totals',
+      columns: {
+        position: 'bigint',
+        account_id: 'uuid',
+        start: 'date',
+        bucket: '"char"',
+        book_id: 'text',
+        currency: 'text',
+        debit: 'numeric',
+        credit: 'numeric',
+        base_debit: 'numeric null',
+        base_credit: 'numeric null',
+      },
+      primaryKey: ['book_id', 'account_id', 'currency', 'bucket', 'start', 'position'],
+      // A seek ends in the index.
+      include: ['debit', 'credit', 'base_debit', 'base_credit'],
+      checks: {
+        bucket: "bucket IN ('Y', 'M', 'D')",
+        base: '(base_debit IS NULL) = (base_credit IS NULL)',
+      },
+    },
+  ],
   // The rows count from the first of these batches on; the statement adds what the bucket held before. That is looked up once for
   // all rows of a bucket: a look-up per row cost a third of the fold of two hot accounts. LATERAL with LIMIT stays a seek however
   // the tables looked when the plan was made, and OFFSET 0 keeps it before the rows.
   inserts: [
-    `INSERT INTO projections.running_totals (position, account_id, start, bucket, book_id, currency, debit, credit)
-     SELECT r.position, b.account_id, b.start, b.bucket, $book, b.currency, r.debit + b.debit, r.credit + b.credit
-       FROM (SELECT n.*, coalesce(before.debit, 0) AS debit, coalesce(before.credit, 0) AS credit
-               FROM (SELECT u.account_id, date '1970-01-01' + u.start AS start, u.bucket::"char" AS bucket, u.currency, u.positions, u.debits, u.credits
-                       FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-                            AS u (account_id, start, bucket, currency, positions, debits, credits)) AS n
-               LEFT JOIN LATERAL (SELECT t.debit, t.credit FROM projections.running_totals t
+    `INSERT INTO projections.running_totals (position, account_id, start, bucket, book_id, currency, debit, credit, base_debit, base_credit)
+     SELECT r.position, b.account_id, b.start, b.bucket, $book, b.currency, r.debit + b.debit, r.credit + b.credit,
+            CASE WHEN r.base_debit IS NULL THEN b.base_debit ELSE r.base_debit + coalesce(b.base_debit, 0) END,
+            CASE WHEN r.base_credit IS NULL THEN b.base_credit ELSE r.base_credit + coalesce(b.base_credit, 0) END
+       FROM (SELECT n.*, coalesce(before.debit, 0) AS debit, coalesce(before.credit, 0) AS credit, before.base_debit, before.base_credit
+               FROM (SELECT u.account_id, date '1970-01-01' + u.start AS start, u.bucket::"char" AS bucket, u.currency, u.positions, u.debits,
+                            u.credits, u.base_debits, u.base_credits
+                       FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+                            AS u (account_id, start, bucket, currency, positions, debits, credits, base_debits, base_credits)) AS n
+               LEFT JOIN LATERAL (SELECT t.debit, t.credit, t.base_debit, t.base_credit FROM projections.running_totals t
                                    WHERE t.book_id = $book AND t.account_id = n.account_id AND t.currency = n.currency
                                      AND t.bucket = n.bucket AND t.start = n.start
                                    ORDER BY t.position DESC LIMIT 1) AS before ON true
               OFFSET 0) AS b,
-            unnest(string_to_array(b.positions, ' ')::int8[], string_to_array(b.debits, ' ')::numeric[], string_to_array(b.credits, ' ')::numeric[])
-              AS r (position, debit, credit)
+            unnest(string_to_array(b.positions, ' ')::int8[], string_to_array(b.debits, ' ')::numeric[], string_to_array(b.credits, ' ')::numeric[],
+                   string_to_array(b.base_debits, ' ', '-')::numeric[], string_to_array(b.base_credits, ' ', '-')::numeric[])
+              AS r (position, debit, credit, base_debit, base_credit)
       WHERE $won`,
   ],
   fold(batches) {
-    const { accounts, starts, kinds, currencies, positions, debits, credits } = new TotalsFold().fold(batches);
+    const rows = new TotalsFold().fold(batches);
     return [
       [
-        uuidArray(accounts),
-        int4Array(starts),
-        textArray(kinds),
-        textArray(currencies),
-        textArray(positions),
-        textArray(debits),
-        textArray(credits),
+        uuidArray(rows.accounts),
+        int4Array(rows.starts),
+        textArray(rows.kinds),
+        textArray(rows.currencies),
+        textArray(rows.positions),
+        textArray(rows.debits),
+        textArray(rows.credits),
+        textArray(rows.baseDebits),
+        textArray(rows.baseCredits),
       ],
     ];
   },
@@ -145,6 +195,9 @@ interface BucketRows {
   readonly positions: string[];
   readonly debits: string[];
   readonly credits: string[];
+  /** undefined where no line of the bucket carries a base amount. */
+  readonly baseDebits: (string | undefined)[];
+  readonly baseCredits: (string | undefined)[];
 }
 
 class TotalsFold {
@@ -152,6 +205,8 @@ class TotalsFold {
   private readonly starts = new Map<CalendarDate, Starts>();
   /** Since the last cut or batch end. */
   private readonly touched = new Set<Register>();
+  /** Decimals of the base currency, from the first base amount. */
+  private baseScale: number | undefined;
 
   fold(batches: readonly Batch[]): BucketRows {
     for (const { last, events } of batches) {
@@ -163,13 +218,18 @@ class TotalsFold {
           end = Math.min(Math.ceil(position / cutEvery) * cutEvery, last);
         }
         const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
-        for (const { accountId, currency, side, amount } of lines) {
+        for (const { accountId, currency, side, amount, baseAmount } of lines) {
           const register = this.registerOf(accountId, currency, amount);
           if (register.date !== effectiveDate) {
             this.closeDate(register, end);
             register.date = effectiveDate;
           }
           register[side] += minorOf(amount, register.scale);
+          if (baseAmount !== undefined) {
+            this.baseScale ??= decimalsOf(baseAmount);
+            register.base ??= { debit: 0n, credit: 0n };
+            register.base[side] += minorOf(baseAmount, this.baseScale);
+          }
           this.touched.add(register);
         }
       }
@@ -179,10 +239,12 @@ class TotalsFold {
   }
 
   private rows(): BucketRows {
-    const rows: BucketRows = { accounts: [], starts: [], kinds: [], currencies: [], positions: [], debits: [], credits: [] };
+    const rows: BucketRows = {
+      ...{ accounts: [], starts: [], kinds: [], currencies: [], positions: [], debits: [], credits: [], baseDebits: [], baseCredits: [] },
+    };
     const byAccount = [...this.accounts].sort(([a], [b]) => (a < b ? -1 : 1));
     for (const { account, currency, buckets } of byAccount.flatMap(([, currencies]) => [...currencies.values()])) {
-      for (const { kind, start, positions, debits, credits } of buckets.values()) {
+      for (const { kind, start, positions, debits, credits, base, baseDebits, baseCredits } of buckets.values()) {
         rows.accounts.push(account);
         rows.starts.push(start);
         rows.kinds.push(kind);
@@ -190,6 +252,8 @@ class TotalsFold {
         rows.positions.push(positions);
         rows.debits.push(debits);
         rows.credits.push(credits);
+        rows.baseDebits.push(base === undefined ? undefined : baseDebits);
+        rows.baseCredits.push(base === undefined ? undefined : baseCredits);
       }
     }
     return rows;
@@ -204,7 +268,7 @@ class TotalsFold {
     let register = currencies.get(currency);
     if (register === undefined) {
       const scale = decimalsOf(amount);
-      register = { account, currency, scale, buckets: new Map(), touched: [], date: undefined, debit: 0n, credit: 0n };
+      register = { account, currency, scale, buckets: new Map(), touched: [], date: undefined, debit: 0n, credit: 0n, base: undefined };
       currencies.set(currency, register);
     }
     return register;
@@ -219,17 +283,26 @@ class TotalsFold {
     register.date = undefined;
     register.debit = 0n;
     register.credit = 0n;
+    register.base = undefined;
   }
 
   private add(register: Register, kind: Kind, start: number, end: number): void {
     const key = start * 4 + (kind === 'Y' ? 0 : kind === 'M' ? 1 : 2);
     let bucket = register.buckets.get(key);
     if (bucket === undefined) {
-      bucket = { kind, start, debit: 0n, credit: 0n, end: 0, positions: '', debits: '', credits: '' };
+      bucket = {
+        ...{ kind, start, debit: 0n, credit: 0n, end: 0, positions: '', debits: '', credits: '' },
+        ...{ base: undefined, baseDebits: '', baseCredits: '' },
+      };
       register.buckets.set(key, bucket);
     }
     bucket.debit += register.debit;
     bucket.credit += register.credit;
+    if (register.base !== undefined) {
+      bucket.base ??= { debit: 0n, credit: 0n };
+      bucket.base.debit += register.base.debit;
+      bucket.base.credit += register.base.credit;
+    }
     if (bucket.end === end) return;
     bucket.end = end;
     register.touched.push(bucket);
@@ -245,10 +318,19 @@ class TotalsFold {
         bucket.positions = first ? String(end) : `${bucket.positions} ${end}`;
         bucket.debits = first ? debit : `${bucket.debits} ${debit}`;
         bucket.credits = first ? credit : `${bucket.credits} ${credit}`;
+        if (bucket.base !== undefined) this.closeBase(bucket, bucket.base);
       }
       register.touched = [];
     }
     this.touched.clear();
+  }
+
+  /** The base amounts of the row that was just added. */
+  private closeBase(bucket: Bucket, base: Sides): void {
+    const scale = this.baseScale as number;
+    const none = bucket.baseDebits === '' ? '- '.repeat(bucket.positions.split(' ').length - 1) : ' ';
+    bucket.baseDebits += none + fromMinor(base.debit, scale);
+    bucket.baseCredits += none + fromMinor(base.credit, scale);
   }
 
   private startsOf(date: CalendarDate): Starts {
@@ -278,18 +360,47 @@ function minorOf(amount: string, scale: number): bigint {
 
 // --- Reading ---
 
+/** Buckets of one kind whose first days lie between two dates, both included; they belong to one of the ranges that are asked for. */
+interface Window {
+  readonly range: number;
+  readonly kind: Kind;
+  readonly low: CalendarDate;
+  readonly high: CalendarDate;
+}
+
+/** First day of the month, or of the year, that begins on or after a date. */
+const monthFrom = (date: CalendarDate): CalendarDate =>
+  date.endsWith('-01') ? date : `${addDays(`${date.slice(0, 7)}-28`, 4).slice(0, 7)}-01`;
+const yearFrom = (date: CalendarDate): CalendarDate =>
+  date.endsWith('-01-01') ? date : `${String(Number(date.slice(0, 4)) + 1).padStart(4, '0')}-01-01`;
+
 /**
- * The buckets that make up "up to and with D", as columns: kind, first and last start; without D all years. A whole month or
- * year ends in its own bucket, so the dates that accountants ask for most cost the fewest seeks.
+ * The fewest buckets that make up the days from `from` to `to`, as at most five windows: days to the first whole month, months to
+ * the first whole year, years, months, days. A whole month or year is its own bucket, so the dates that accountants ask for most
+ * cost the fewest seeks.
  */
-function windowsOf(asOfDate: CalendarDate = lastDate): { kinds: Kind[]; lows: CalendarDate[]; highs: CalendarDate[] } {
-  const year = `${asOfDate.slice(0, 4)}-01-01`;
-  const month = `${asOfDate.slice(0, 7)}-01`;
-  const next = addDays(asOfDate, 1);
-  if (next.endsWith('-01-01')) return { kinds: ['Y'], lows: [firstDate], highs: [year] };
-  const beforeYear = addDays(year, -1);
-  if (next.endsWith('-01')) return { kinds: ['Y', 'M'], lows: [firstDate, year], highs: [beforeYear, month] };
-  return { kinds: ['Y', 'M', 'D'], lows: [firstDate, year, month], highs: [beforeYear, addDays(month, -1), asOfDate] };
+function windowsOf(range: number, from: CalendarDate, to: CalendarDate): Window[] {
+  const windows: Window[] = [];
+  // Up to, and without, the day after the last.
+  const take = (kind: Kind, low: CalendarDate, next: CalendarDate): void => {
+    if (low < next) windows.push({ range, kind, low, high: addDays(next, -1) });
+  };
+  const end = addDays(to, 1);
+  const [firstMonth, lastMonth] = [monthFrom(from), `${end.slice(0, 7)}-01`];
+  if (firstMonth > lastMonth) {
+    take('D', from, end);
+    return windows;
+  }
+  take('D', from, firstMonth);
+  const [firstYear, lastYear] = [yearFrom(firstMonth), `${end.slice(0, 4)}-01-01`];
+  if (firstYear > lastYear) take('M', firstMonth, lastMonth);
+  else {
+    take('M', firstMonth, firstYear);
+    take('Y', firstYear, lastYear);
+    take('M', lastYear, lastMonth);
+  }
+  take('D', lastMonth, end);
+  return windows;
 }
 
 /**
@@ -301,12 +412,13 @@ const legVersion = 1;
 const entryVersion = 1;
 
 /**
- * Common table expressions for the totals of many accounts, those in `wanted (account_id)`, at the position `base`, which must not
- * lie above the cursor and be a cut or a batch end. `$1` is the book, `kinds`, `lows` and `highs` are parameters with the windows.
- * Currencies and bucket starts are found by loose index scan: each step seeks the next existing one. A step lands on the
- * bucket's newest row; only when that is younger than `base` a second seek finds the row that was the newest then.
+ * Totals of the accounts $2 at the position $3, which must not lie above the cursor and be a cut or a batch end; $4 to $7 are the
+ * windows. Currencies and bucket starts are found by loose index scan: each step seeks the next existing one, and none is made
+ * beyond a window's first bucket. A step lands on the bucket's newest row; only when that is younger than $3 a second seek finds
+ * the row that was the newest then.
  */
-const totalsAt = (base: string, kinds: string, lows: string, highs: string): string => `
+const totalsText = `WITH RECURSIVE
+  wanted (account_id) AS (SELECT unnest($2::uuid[])),
   currencies (account_id, currency) AS (
     SELECT w.account_id, f.currency
       FROM wanted w, LATERAL (SELECT t.currency FROM projections.running_totals t
@@ -316,32 +428,30 @@ const totalsAt = (base: string, kinds: string, lows: string, highs: string): str
       FROM currencies c, LATERAL (SELECT t.currency FROM projections.running_totals t
                                    WHERE t.book_id = $1 AND t.account_id = c.account_id AND t.currency > c.currency ORDER BY t.currency LIMIT 1) AS n
   ),
-  buckets (account_id, currency, bucket, low, start, position, debit, credit) AS (
-    SELECT c.account_id, c.currency, w.bucket, w.low, f.start, f.position, f.debit, f.credit
-      FROM currencies c, unnest(${kinds}::text[]::"char"[], ${lows}::date[], ${highs}::date[]) AS w (bucket, low, high),
-           LATERAL (SELECT t.start, t.position, t.debit, t.credit FROM projections.running_totals t
+  buckets (account_id, currency, range, bucket, low, start, position, debit, credit, base_debit, base_credit) AS (
+    SELECT c.account_id, c.currency, w.range, w.bucket, w.low, f.start, f.position, f.debit, f.credit, f.base_debit, f.base_credit
+      FROM currencies c, unnest($4::int4[], $5::text[]::"char"[], $6::date[], $7::date[]) AS w (range, bucket, low, high),
+           LATERAL (SELECT t.start, t.position, t.debit, t.credit, t.base_debit, t.base_credit FROM projections.running_totals t
                      WHERE t.book_id = $1 AND t.account_id = c.account_id AND t.currency = c.currency AND t.bucket = w.bucket
                        AND t.start >= w.low AND t.start <= w.high
                      ORDER BY t.start DESC, t.position DESC LIMIT 1) AS f
     UNION ALL
-    SELECT b.account_id, b.currency, b.bucket, b.low, n.start, n.position, n.debit, n.credit
+    SELECT b.account_id, b.currency, b.range, b.bucket, b.low, n.start, n.position, n.debit, n.credit, n.base_debit, n.base_credit
       FROM buckets b,
-           LATERAL (SELECT t.start, t.position, t.debit, t.credit FROM projections.running_totals t
-                     WHERE t.book_id = $1 AND t.account_id = b.account_id AND t.currency = b.currency AND t.bucket = b.bucket
+           LATERAL (SELECT t.start, t.position, t.debit, t.credit, t.base_debit, t.base_credit FROM projections.running_totals t
+                     WHERE b.start > b.low AND t.book_id = $1 AND t.account_id = b.account_id AND t.currency = b.currency AND t.bucket = b.bucket
                        AND t.start >= b.low AND t.start < b.start
                      ORDER BY t.start DESC, t.position DESC LIMIT 1) AS n
-  ),
-  totals (account_id, currency, debit, credit) AS (
-    SELECT b.account_id, b.currency, sum(v.debit), sum(v.credit)
-      FROM buckets b, ${base} AS at (base),
-           LATERAL (SELECT b.debit, b.credit WHERE b.position <= at.base
-                    UNION ALL
-                    (SELECT t.debit, t.credit FROM projections.running_totals t
-                      WHERE b.position > at.base AND t.book_id = $1 AND t.account_id = b.account_id AND t.currency = b.currency
-                        AND t.bucket = b.bucket AND t.start = b.start AND t.position <= at.base
-                      ORDER BY t.position DESC LIMIT 1)) AS v (debit, credit)
-     GROUP BY b.account_id, b.currency
-  )`;
+  )
+SELECT b.account_id, b.currency, b.range, sum(v.debit) AS debit, sum(v.credit) AS credit, sum(v.base_debit) AS base_debit, sum(v.base_credit) AS base_credit
+  FROM buckets b,
+       LATERAL (SELECT b.debit, b.credit, b.base_debit, b.base_credit WHERE b.position <= $3
+                UNION ALL
+                (SELECT t.debit, t.credit, t.base_debit, t.base_credit FROM projections.running_totals t
+                  WHERE b.position > $3 AND t.book_id = $1 AND t.account_id = b.account_id AND t.currency = b.currency
+                    AND t.bucket = b.bucket AND t.start = b.start AND t.position <= $3
+                  ORDER BY t.position DESC LIMIT 1)) AS v (debit, credit, base_debit, base_credit)
+ GROUP BY b.account_id, b.currency, b.range`;
 
 /** What makes up "up to and with D" for one account, see balanceText: years up to one, and months and days by a seek each. */
 interface Parts {
@@ -408,7 +518,7 @@ const balanceText = `WITH RECURSIVE
                                 WHERE b.book_id = $1 AND b.last_position <= p.known ORDER BY b.last_position DESC LIMIT 1)) END AS base
       FROM (SELECT h.position AS head, coalesce($3::int8, h.position) AS known,
                    coalesce((SELECT min(c.position) FROM projections.cursors c
-                              WHERE c.book_id = $1 AND c.projection IN ('as-of', 'chart') HAVING count(*) = 2), 0) AS folded
+                              WHERE c.book_id = $1 AND ${cursorsOf([asOf, chart])} HAVING count(*) = 2), 0) AS folded
               FROM log.book_heads h WHERE h.book_id = $1 OFFSET 0) AS p
   ),
   search (account_id, base, low, high, step) AS (
@@ -563,7 +673,7 @@ async function readBalance(
   const added = new Set<string>();
   const add = (line: Pick<EntryLine, 'currency' | 'side' | 'amount'>): void => {
     added.add(line.currency);
-    addLine(totals, line.currency, line.side, line.amount);
+    addLine(totals, { currency: line.currency, side: line.side, amount: line.amount });
   };
   for (const [currency, debit, credit] of row.late ?? []) {
     if (currency === null) continue;
@@ -614,8 +724,66 @@ export async function balanceAtHead(database: Database, bookId: string, code: st
   return { head: row.position, position: row.position, account, totals: sorted(account.totals) };
 }
 
+/** Accounts whose totals one statement reads. */
+const accountsPerStatement = 1_000;
+
 /**
- * Totals of many accounts at a position that is folded and does not lie inside a batch.
+ * Totals of many accounts between dates, as far as they were recorded up to a position: for boundaries d0 < d1 < d2 … those of
+ * (−∞, d0], (d0, d1], (d1, d2] …, in one pass over the buckets. An opening at the end of a year and its twelve months are one seek
+ * for each year before, and one for each month.
+ * @param base a position that is folded and a cut or a batch end (see rowsEndBefore); lines after it are the caller's to add
+ * @returns by account, for each range its totals sorted by currency; an account without a line in any range is missing
+ * @throws Error when there is no boundary, or one that does not lie after the one before it
+ */
+export async function totalsInRanges(
+  database: Database,
+  bookId: string,
+  accountIds: readonly string[],
+  base: number,
+  boundaries: readonly CalendarDate[],
+): Promise<Map<string, Totals[][]>> {
+  if (boundaries.length === 0) throw new Error('ranges need at least one boundary, the last date of the first range');
+  const windows = boundaries.flatMap((to, range) => {
+    const before = boundaries[range - 1];
+    if (before !== undefined && before >= to) throw new Error(`the boundaries of ranges must ascend: ${before} stands before ${to}`);
+    return windowsOf(range, before === undefined ? firstDate : addDays(before, 1), to);
+  });
+  const found = new Map<string, Totals[][]>();
+  for (let first = 0; first < accountIds.length; first += accountsPerStatement) {
+    const { rows } = await database.query<{
+      account_id: string;
+      currency: string;
+      range: number;
+      debit: string;
+      credit: string;
+      base_debit: string | null;
+      base_credit: string | null;
+    }>({
+      name: 'totals-in-ranges',
+      text: totalsText,
+      values: [
+        ...[bookId, uuidArray(accountIds.slice(first, first + accountsPerStatement)), base],
+        int4Array(windows.map(({ range }) => range)),
+        textArray(windows.map(({ kind }) => kind)),
+        dateArray(windows.map(({ low }) => low)),
+        dateArray(windows.map(({ high }) => high)),
+      ],
+    });
+    for (const row of rows) {
+      let ranges = found.get(row.account_id);
+      if (ranges === undefined) {
+        ranges = boundaries.map(() => []);
+        found.set(row.account_id, ranges);
+      }
+      (ranges[row.range] as Totals[]).push(totalsOf(row.currency, row.debit, row.credit, row.base_debit, row.base_credit));
+    }
+  }
+  for (const ranges of found.values()) for (const totals of ranges) totals.sort(byCurrency);
+  return found;
+}
+
+/**
+ * Totals of many accounts up to and with a date (all dates when absent): the first range of totalsInRanges.
  * @returns by account, sorted by currency; an account without lines is missing
  */
 export async function totalsOfAccounts(
@@ -623,34 +791,35 @@ export async function totalsOfAccounts(
   bookId: string,
   accountIds: readonly string[],
   base: number,
-  asOf?: CalendarDate,
+  asOf: CalendarDate = lastDate,
 ): Promise<Map<string, Totals[]>> {
-  const { kinds, lows, highs } = windowsOf(asOf);
-  const { rows } = await database.query<{ account_id: string; currency: string; debit: string; credit: string }>({
-    name: 'totals-of-accounts',
-    text: `WITH RECURSIVE wanted (account_id) AS (SELECT unnest($2::uuid[])), ${totalsAt('(SELECT $3::int8)', '$4', '$5', '$6')}
-           SELECT account_id, currency, debit, credit FROM totals`,
-    values: [bookId, uuidArray(accountIds), base, textArray(kinds), dateArray(lows), dateArray(highs)],
-  });
-  const found = new Map<string, Totals[]>();
-  for (const { account_id, currency, debit, credit } of rows) {
-    const totals = found.get(account_id) ?? [];
-    totals.push(totalsOf(currency, debit, credit));
-    found.set(account_id, totals);
-  }
-  for (const totals of found.values()) totals.sort(byCurrency);
-  return found;
+  const found = await totalsInRanges(database, bookId, accountIds, base, [asOf]);
+  return new Map([...found].map(([id, [totals]]) => [id, totals as Totals[]]));
 }
 
-function totalsOf(currency: string, debit: string, credit: string): Totals {
+/** Totals from amounts as the database prints them, each with the decimals of its currency. */
+export function totalsOf(currency: string, debit: string, credit: string, baseDebit?: string | null, baseCredit?: string | null): Totals {
   const scale = decimalsOf(debit);
-  return { currency, scale, debit: minorOf(debit, scale), credit: minorOf(credit, scale) };
+  const totals = { currency, scale, debit: minorOf(debit, scale), credit: minorOf(credit, scale) };
+  if (typeof baseDebit !== 'string' || typeof baseCredit !== 'string') return totals;
+  const baseScale = decimalsOf(baseDebit);
+  return { ...totals, baseScale, baseDebit: minorOf(baseDebit, baseScale), baseCredit: minorOf(baseCredit, baseScale) };
 }
+
+/** What adding to totals needs of a line; the base amount is added where the line carries one. */
+export type AddedLine = Pick<EntryLine, 'currency' | 'side' | 'amount' | 'baseAmount'>;
 
 /** Adds a line to totals by currency. */
-export function addLine(totals: Map<string, Totals>, currency: string, side: 'debit' | 'credit', amount: string): void {
+export function addLine(totals: Map<string, Totals>, { currency, side, amount, baseAmount }: AddedLine): void {
   const known = totals.get(currency) ?? { currency, scale: decimalsOf(amount), debit: 0n, credit: 0n };
-  totals.set(currency, { ...known, [side]: known[side] + minorOf(amount, known.scale) });
+  const sum = { ...known, [side]: known[side] + minorOf(amount, known.scale) };
+  if (baseAmount !== undefined) {
+    const { baseScale = decimalsOf(baseAmount), baseDebit = 0n, baseCredit = 0n } = known;
+    const baseMinor = minorOf(baseAmount, baseScale);
+    const base = side === 'debit' ? { baseDebit: baseDebit + baseMinor, baseCredit } : { baseDebit, baseCredit: baseCredit + baseMinor };
+    Object.assign(sum, { baseScale, ...base });
+  }
+  totals.set(currency, sum);
 }
 
 /** Totals in the order of their currencies' code units. */

@@ -5,7 +5,7 @@
 import type { AccountLimit, AccountOpened, AccountType, Side } from '#domain';
 import { canonicalJson, type RecordedFact } from '#event-store';
 import { int8Array, jsonbArray, uuidArray } from '#postgres';
-import type { Database, Projection } from '../projector';
+import type { Database, Projection } from '../projection';
 
 /** An account as it is stored and, with `parent` for `parentId`, shown; without balances. */
 export interface AccountView {
@@ -53,7 +53,16 @@ export function accountPatch({
 /** One row per account event but for the lines, at the event's position. */
 export const chart: Projection = {
   name: 'chart',
-  tables: ['account_versions'],
+  version: 1,
+  tables: [
+    {
+      // One row per change of an account, valid from its position on. state is the whole account as the API shows it, without balances.
+      name: 'account_versions',
+      columns: { position: 'bigint', account_id: 'uuid', book_id: 'text', code: 'text', state: 'jsonb' },
+      primaryKey: ['book_id', 'account_id', 'position'],
+      indexes: { code: { columns: ['book_id', 'code', 'position'] } },
+    },
+  ],
   inserts: [
     `INSERT INTO projections.account_versions (position, account_id, book_id, code, state)
      SELECT n.position, n.account_id, $book, coalesce(n.patch ->> 'code', before.code), coalesce(before.state, '{}') || n.patch

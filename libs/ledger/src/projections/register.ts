@@ -5,22 +5,65 @@
  */
 import type { CalendarDate, JournalEntryPosted } from '#domain';
 import { dateArray, int4Array, int8Array, textArray, uuidArray } from '#postgres';
-import type { Database, Projection } from '../projector';
+import type { Database, Projection } from '../projection';
 
 /** One row per line and one per entry, at the position of the JournalEntryPosted. */
 export const register: Projection = {
   name: 'register',
-  tables: ['account_lines', 'entries'],
+  version: 1,
+  tables: [
+    {
+      // Every posted line under its account, in statement order.
+      name: 'account_lines',
+      columns: {
+        position: 'bigint',
+        account_id: 'uuid',
+        effective_date: 'date',
+        line: 'integer',
+        side: '"char"',
+        book_id: 'text',
+        currency: 'text',
+        amount: 'numeric',
+        base_amount: 'numeric null',
+      },
+      primaryKey: ['book_id', 'account_id', 'effective_date', 'position', 'line'],
+      checks: { side: "side IN ('D', 'C')" },
+    },
+    {
+      // The journal index: one row per posted entry; the entry itself is the event at this position.
+      name: 'entries',
+      columns: {
+        position: 'bigint',
+        number: 'bigint',
+        entry_id: 'uuid',
+        effective_date: 'date',
+        period: 'integer',
+        book_id: 'text',
+        journal_code: 'text',
+        fiscal_year: 'text',
+        entry_type: 'text',
+        reference: 'text null',
+      },
+      primaryKey: ['book_id', 'position'],
+      indexes: {
+        number: { columns: ['book_id', 'journal_code', 'fiscal_year', 'number'], unique: true },
+        effective_date: { columns: ['book_id', 'effective_date', 'position'] },
+        reference: { columns: ['book_id', 'reference', 'position'], where: 'reference IS NOT NULL' },
+        // Openings, adjustments, closings, reversals: seldom, and asked for by type.
+        entry_type: { columns: ['book_id', 'entry_type', 'effective_date', 'position'], where: "entry_type <> 'normal'" },
+      },
+    },
+  ],
   inserts: [
-    `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount)
-     SELECT n.position, n.account_id, n.effective_date, n.line, n.side::"char", $book, n.currency, n.amount::numeric
-       FROM unnest($1::int8[], $2::uuid[], $3::date[], $4::int4[], $5::text[], $6::text[], $7::text[])
-            AS n (position, account_id, effective_date, line, side, currency, amount)
+    `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount, base_amount)
+     SELECT n.position, n.account_id, n.effective_date, n.line, n.side::"char", $book, n.currency, n.amount::numeric, n.base_amount::numeric
+       FROM unnest($1::int8[], $2::uuid[], $3::date[], $4::int4[], $5::text[], $6::text[], $7::text[], $8::text[])
+            AS n (position, account_id, effective_date, line, side, currency, amount, base_amount)
       WHERE $won`,
-    `INSERT INTO projections.entries (position, number, entry_id, effective_date, book_id, journal_code, fiscal_year, entry_type, reference)
-     SELECT n.position, n.number, n.entry_id, n.effective_date, $book, n.journal_code, n.fiscal_year, n.entry_type, n.reference
-       FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[])
-            AS n (position, number, entry_id, effective_date, journal_code, fiscal_year, entry_type, reference)
+    `INSERT INTO projections.entries (position, number, entry_id, effective_date, period, book_id, journal_code, fiscal_year, entry_type, reference)
+     SELECT n.position, n.number, n.entry_id, n.effective_date, n.period, $book, n.journal_code, n.fiscal_year, n.entry_type, n.reference
+       FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::date[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::text[])
+            AS n (position, number, entry_id, effective_date, period, journal_code, fiscal_year, entry_type, reference)
       WHERE $won`,
   ],
   fold(batches) {
@@ -31,6 +74,7 @@ export const register: Projection = {
       journalCodes: [] as string[],
       fiscalYears: [] as string[],
       numbers: [] as number[],
+      periods: [] as number[],
       types: [] as string[],
       references: [] as (string | undefined)[],
     };
@@ -42,6 +86,7 @@ export const register: Projection = {
       sides: [] as string[],
       currencies: [] as string[],
       amounts: [] as string[],
+      baseAmounts: [] as (string | undefined)[],
     };
     for (const { events } of batches) {
       for (const { eventType, position, streamId, current } of events) {
@@ -53,9 +98,10 @@ export const register: Projection = {
         entries.journalCodes.push(posted.journalCode);
         entries.fiscalYears.push(posted.fiscalYear);
         entries.numbers.push(posted.number);
+        entries.periods.push(posted.period);
         entries.types.push(posted.entryType);
         entries.references.push(posted.reference);
-        for (const { line, accountId, side, currency, amount } of posted.lines) {
+        for (const { line, accountId, side, currency, amount, baseAmount } of posted.lines) {
           lines.positions.push(position);
           lines.accounts.push(accountId);
           lines.dates.push(posted.effectiveDate);
@@ -63,6 +109,7 @@ export const register: Projection = {
           lines.sides.push(side === 'debit' ? 'D' : 'C');
           lines.currencies.push(currency);
           lines.amounts.push(amount);
+          lines.baseAmounts.push(baseAmount);
         }
       }
     }
@@ -75,12 +122,14 @@ export const register: Projection = {
         textArray(lines.sides),
         textArray(lines.currencies),
         textArray(lines.amounts),
+        textArray(lines.baseAmounts),
       ],
       [
         int8Array(entries.positions),
         int8Array(entries.numbers),
         uuidArray(entries.ids),
         dateArray(entries.dates),
+        int4Array(entries.periods),
         textArray(entries.journalCodes),
         textArray(entries.fiscalYears),
         textArray(entries.types),
@@ -259,6 +308,33 @@ export async function findEntries(
   }
   const { rows } = await database.query<{ position: number; entry_id: string; effective_date: CalendarDate }>(text, values);
   return rows.map((row) => ({ position: row.position, entryId: row.entry_id, date: row.effective_date }));
+}
+
+/**
+ * Entries of one day book and fiscal year in the order of their numbers, after a number, with an effective date in a range,
+ * recorded at or before `position`. Walks the numbers of the year: a short range of a long year reads past the others.
+ */
+export async function entriesByNumber(
+  database: Database,
+  bookId: string,
+  { journalCode, fiscalYear }: { readonly journalCode: string; readonly fiscalYear: string },
+  {
+    from,
+    to,
+    after,
+    position,
+    limit,
+  }: { readonly from: CalendarDate; readonly to: CalendarDate; readonly after: number; readonly position: number; readonly limit: number },
+): Promise<{ readonly entryId: string; readonly number: number }[]> {
+  const { rows } = await database.query<{ entry_id: string; number: number }>({
+    name: 'entries-by-number',
+    text: `SELECT e.entry_id, e.number FROM projections.entries e
+            WHERE e.book_id = $1 AND e.journal_code = $2 AND e.fiscal_year = $3 AND e.number > $4
+              AND e.effective_date BETWEEN $5 AND $6 AND e.position <= $7
+            ORDER BY e.number LIMIT $8`,
+    values: [bookId, journalCode, fiscalYear, after, from, to, position, limit],
+  });
+  return rows.map(({ entry_id, number }) => ({ entryId: entry_id, number }));
 }
 
 /** OFFSET keeps this a seek per entry; as a join it could become a scan of the account's lines per entry. */

@@ -6,6 +6,8 @@
  * Several columns stand beside each other, each heading followed by its dates. Texts are given as they are: a spreadsheet that
  * takes `=` at the beginning of a description for a formula must be told to import text.
  */
+import type { CurrencyBalance, StatementLine } from '../queries';
+import type { CashFlow } from './cash-flow';
 import type { Column } from './figures';
 import type { BalanceSheet, IncomeStatement, StatementRow } from './statements';
 import type { TrialBalance, TrialBalanceFigures, TrialBalanceRow } from './trial-balance';
@@ -81,7 +83,7 @@ function sectionRows({ sections, currency }: Pick<BalanceSheet | IncomeStatement
   ]);
 }
 
-const statementColumns = ['row', 'account', 'name', 'type', 'level', 'currency'] as const;
+const treeColumns = ['row', 'account', 'name', 'type', 'level', 'currency'] as const;
 
 export function balanceSheetTable(report: BalanceSheet): Table {
   const { currency } = report;
@@ -130,7 +132,7 @@ export function incomeStatementTable(report: IncomeStatement): Table {
     ...amounts,
   ];
   return {
-    columns: [...statementColumns, ...headings(['amount'], report.columns)],
+    columns: [...treeColumns, ...headings(['amount'], report.columns)],
     rows: [
       ...sectionRows(report),
       ...(report.rounding === undefined ? [] : [sum('rounding', 'Rounding difference', report.rounding)]),
@@ -173,4 +175,52 @@ export function valuationTable({ rows, total, currency }: Valuation): Table {
       ['total', ...Array<Cell>(9).fill(undefined), currency, total],
     ],
   };
+}
+
+export function cashFlowTable(report: CashFlow): Table {
+  const { currency } = report;
+  const names = ['amount', 'receipts', 'payments'] as const;
+  const cells = (amounts: readonly string[], receipts?: readonly string[], payments?: readonly string[]): Cell[] =>
+    amounts.flatMap((amount, column) => [amount, receipts?.[column], payments?.[column]]);
+  const sum = (row: string, name: string, amounts: readonly string[]): Cell[] => [
+    ...[row, undefined, undefined, name, undefined, undefined, currency],
+    ...cells(amounts),
+  ];
+  return {
+    columns: ['row', 'activity', 'account', 'name', 'type', 'level', 'currency', ...headings(names, report.columns)],
+    rows: [
+      sum('opening', 'Cash at the beginning', report.opening),
+      ...report.sections.flatMap(({ activity, rows, total }) => [
+        ...rows.map(({ account, name, type, level, amounts, receipts, payments }): Cell[] => [
+          ...['account', activity, account, name, type, level, currency],
+          ...cells(amounts, receipts, payments),
+        ]),
+        ['total', activity, undefined, `Total ${activity}`, undefined, undefined, currency, ...cells(total)],
+      ]),
+      ...(report.rounding === undefined ? [] : [sum('rounding', 'Rounding difference', report.rounding)]),
+      sum('change', 'Change of cash', report.change),
+      sum('closing', 'Cash at the end', report.closing),
+    ],
+  };
+}
+
+// --- The statement of an account ---
+
+export const statementColumns = [
+  ...['row', 'account', 'date', 'number', 'entryId', 'line', 'entryPosition', 'description', 'reference'],
+  ...['currency', 'debit', 'credit', 'balance'],
+] as const;
+
+/** Opening or closing balance of a currency, in the sign of the account's normal side. */
+export const statementBalanceRow = (row: 'opening' | 'closing', account: string, { currency, balance }: CurrencyBalance): Cell[] => [
+  ...[row, account, ...Array<Cell>(7).fill(undefined)],
+  ...[currency, undefined, undefined, balance],
+];
+
+export function statementLineRow(account: string, line: StatementLine): Cell[] {
+  const { date, journalCode, fiscalYear, number, entryId, position, description, reference, currency, side, amount } = line;
+  return [
+    ...['line', account, date, `${journalCode}/${fiscalYear}/${number}`, entryId, line.line, position, description, reference],
+    ...[currency, side === 'debit' ? amount : undefined, side === 'credit' ? amount : undefined, line.runningBalance],
+  ];
 }

@@ -363,7 +363,11 @@ export interface ReportHead {
   readonly recordedAt: string;
 }
 
-export function headOf(report: string, reportVersion: number, { bookId, position, recordedAt }: ReportInput): ReportHead {
+export function headOf(
+  report: string,
+  reportVersion: number,
+  { bookId, position, recordedAt }: Pick<ReportInput, 'bookId' | 'position' | 'recordedAt'>,
+): ReportHead {
   return { report, reportVersion, book: bookId, position, recordedAt };
 }
 

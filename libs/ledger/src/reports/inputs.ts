@@ -5,6 +5,7 @@
  * has a part in it, and that every entry acknowledged before the question has (I14).
  */
 import {
+  addDays,
   type BookEvent,
   type BookState,
   bookReducer,
@@ -17,10 +18,11 @@ import {
 } from '#domain';
 import type { EventStore, RecordedFact } from '#event-store';
 import { bookStreamId } from '../catalogue';
-import { asOf, rowsEndBefore, totalsOfAccounts } from '../projections/as-of';
+import type { Database } from '../projection';
+import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
 import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
+import { type DimensionValue, dimensions, totalsOfDimension } from '../projections/dimensions';
 import { type EntryKey, findEntries, register } from '../projections/register';
-import type { Database } from '../projector';
 import type { Queries } from '../queries';
 import type { Asked, Column, ColumnSums, CurrencyPart, ReportInput, Sum } from './figures';
 import { eveOf } from './question';
@@ -44,10 +46,16 @@ const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n }
 
 /** Accounts whose totals are read by one statement. */
 const accountsPerRead = 250;
-/** Positions whose entries are read at once where entries are added up one by one. */
-const positionsPerRead = 20_000;
-const legs = ['AccountDebited', 'AccountCredited'];
 const entriesPerRead = 500;
+
+/** A book at a position. */
+export type Place = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
+
+/** Accounts in the order of their codes. */
+export interface AccountSpan {
+  readonly from?: string;
+  readonly limit?: number;
+}
 
 export class Inputs {
   constructor(
@@ -59,7 +67,7 @@ export class Inputs {
    * The book as its events up to a position tell it, and when that position was recorded.
    * @throws LedgerError date_invalid when the book was not opened yet
    */
-  async bookAt(bookId: string, position: number): Promise<{ readonly book: BookState; readonly recordedAt: string }> {
+  async placeAt(bookId: string, position: number): Promise<Place> {
     const [last] = position === 0 ? [] : await this.store.readAll(bookId, position - 1, 1);
     let book: BookState | undefined;
     for (const { position: at, eventType, current } of last === undefined
@@ -71,45 +79,46 @@ export class Inputs {
       throw new LedgerError('date_invalid', `as known at position ${position} the book was not opened yet; there is nothing to report`, {
         member: 'knownAt',
       });
-    return { book, recordedAt: last.recordedAt };
+    return { bookId, position, book, recordedAt: last.recordedAt };
   }
 
-  /** What a report with these columns is made of. @throws LedgerError projection_behind */
+  /**
+   * What a report with these columns is made of.
+   * @param wanted only so many accounts, from a code on; all when absent
+   * @throws LedgerError projection_behind
+   */
   async collect(
-    { bookId, position, book, recordedAt }: Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>,
+    { bookId, position, book, recordedAt }: Place,
     columns: readonly Column[],
     asked: Asked,
+    wanted: AccountSpan = {},
   ): Promise<ReportInput> {
     const boundaries = [...new Set(columns.flatMap(boundariesOf))].sort();
     const counts = lineFilter(asked);
-    // Totals know neither dimensions nor base amounts.
-    const byEntries = asked.dimensions.length > 0 || book.fx === 'tracked';
     const totals = new LineTotals(boundaries, book, counts);
-    const base = byEntries ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
+    const pairs = asked.dimensions.map(dimensionOf);
+    // Lines with dimensions are read by their positions; of running totals, the lines of a batch that is cut in two are added here.
+    const base = pairs.length > 0 ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
     const accounts: AccountView[] = [];
     const closing: string[] = [];
-    await this.queries.folded(bookId, position, [asOf, register, chart], async (database) => {
+    await this.queries.folded(bookId, position, [asOf, register, chart, dimensions], async (database) => {
       accounts.length = 0;
       closing.length = 0;
       totals.clear();
-      for (let from = ''; ; from = afterCode(accounts.at(-1)?.code ?? '')) {
-        const some = await accountsFrom(database, bookId, position, from, accountsPerRead);
-        accounts.push(...some);
-        if (!byEntries)
-          totals.add(
-            await totalsInRanges(
-              database,
-              bookId,
-              some.map(({ id }) => id),
-              base,
-              boundaries,
-            ),
-          );
-        if (some.length < accountsPerRead) break;
+      accounts.push(...(await accountsIn(database, bookId, position, wanted)));
+      if (pairs.length > 0) await addDimension(database, bookId, position, pairs, boundaries, totals);
+      else {
+        const ids = accounts.map(({ id }) => id);
+        for (const [id, ranges] of await totalsInRanges(database, bookId, ids, base, boundaries)) {
+          for (const [range, each] of ranges.entries()) totals.add(id, range, each);
+        }
       }
       if (asked.closing === 'exclude') closing.push(...(await closingEntries(database, bookId, position)));
     });
-    for await (const posted of this.entriesIn(bookId, byEntries ? 0 : base, position)) totals.addEntry(posted);
+    for (const fact of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
+      const posted = postedIn(fact);
+      if (posted !== undefined) totals.addEntry(posted);
+    }
     const left = await this.closingTotals(bookId, position, closing, columns, book, counts);
     const parts = new Map<string, readonly CurrencyPart[]>();
     for (const { id } of accounts) {
@@ -123,14 +132,40 @@ export class Inputs {
     return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts };
   }
 
-  /** Entries with positions in (after, upTo], in order. */
-  async *entriesIn(bookId: string, after: number, upTo: number): AsyncGenerator<JournalEntryPosted> {
-    for (let from = after; from < upTo; from += positionsPerRead) {
-      for (const fact of await this.store.readFacts(bookId, from, Math.min(upTo, from + positionsPerRead), legs)) {
-        const posted = postedIn(fact);
-        if (posted !== undefined) yield posted;
-      }
+  /** Entries by their ids as their events up to a position tell them, in the order of the ids; events of others are left out. */
+  async entries(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
+    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
+    const found = new Map<string, RecordedEntry>();
+    for (const { streamId, eventType, current, position: at, recordedAt, metadata } of events) {
+      const known = found.get(streamId);
+      if (eventType === 'JournalEntryReversed' && known !== undefined) found.set(streamId, { ...known, reversedBy: current.by as string });
+      if (eventType !== 'JournalEntryPosted') continue;
+      const text = (member: string): string | undefined =>
+        typeof metadata[member] === 'string' ? (metadata[member] as string) : undefined;
+      found.set(streamId, {
+        id: streamId,
+        position: at,
+        recordedAt,
+        userId: text('userId'),
+        onBehalfOf: text('onBehalfOf'),
+        reason: text('reason'),
+        posted: current as unknown as JournalEntryPosted,
+      });
     }
+    return ids.flatMap((id) => found.get(id) ?? []);
+  }
+
+  /** Ids of all closing entries and of their reversals. */
+  async closingEntries(bookId: string, position: number): Promise<Set<string>> {
+    const ids = await this.queries.folded(bookId, position, [register], (database) => closingEntries(database, bookId, position));
+    return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
+  }
+
+  /** A closing entry that was reversed closed nothing: only both together may be left out. */
+  private async withReversals(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
+    const entries = await this.entries(bookId, ids, position);
+    const reversals = entries.flatMap(({ reversedBy }) => reversedBy ?? []);
+    return [...entries, ...(await this.entries(bookId, reversals, position))];
   }
 
   /** By column, what closing entries that are dated in it and their reversals moved. */
@@ -142,20 +177,27 @@ export class Inputs {
     book: BookState,
     counts: LineFilter,
   ): Promise<LineTotals[]> {
-    if (ids.length === 0) return [];
-    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
-    // A closing entry that was reversed closed nothing; only both together may be left out.
-    const reversals = events.flatMap(({ eventType, current }) => (eventType === 'JournalEntryReversed' ? [current.by as string] : []));
-    const reversed = (await this.store.readStreams(bookId, reversals)).filter((event) => event.position <= position);
+    const left = await this.withReversals(bookId, ids, position);
+    if (left.length === 0) return [];
     return columns.map(({ from, to }) => {
       const totals = new LineTotals([eveOf(from), to], book, counts);
-      for (const event of [...events, ...reversed]) {
-        const posted = postedIn(event);
-        if (posted !== undefined) totals.addEntry(posted);
-      }
+      for (const { posted } of left) totals.addEntry(posted);
       return totals;
     });
   }
+}
+
+/** An entry with what its envelope says. */
+export interface RecordedEntry {
+  readonly id: string;
+  readonly position: number;
+  readonly recordedAt: string;
+  readonly userId?: string;
+  readonly onBehalfOf?: string;
+  readonly reason?: string;
+  readonly posted: JournalEntryPosted;
+  /** Id of the entry that reversed this one. */
+  readonly reversedBy?: string;
 }
 
 const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'current'>): JournalEntryPosted | undefined =>
@@ -164,10 +206,49 @@ const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'curr
 /** Whether a line counts. */
 export type LineFilter = (line: PostedLine) => boolean;
 
-export function lineFilter({ currency, dimensions }: Pick<Asked, 'currency' | 'dimensions'>): LineFilter {
+export function lineFilter({ currency, dimensions: asked }: Pick<Asked, 'currency' | 'dimensions'>): LineFilter {
+  const pairs = asked.map(dimensionOf);
   return (line) =>
     (currency === undefined || line.currency === currency) &&
-    dimensions.every((wanted) => line.dimensions?.some(({ key, value }) => `${key}:${value}` === wanted) === true);
+    pairs.every((pair) => line.dimensions?.some(({ key, value }) => key === pair.key && value === pair.value) === true);
+}
+
+/** `key:value`; a value may hold colons, a key that holds one cannot be asked for. */
+function dimensionOf(text: string): DimensionValue {
+  const colon = text.indexOf(':');
+  return { key: text.slice(0, colon), value: text.slice(colon + 1) };
+}
+
+async function accountsIn(
+  database: Database,
+  bookId: string,
+  position: number,
+  { from = '', limit = Number.MAX_SAFE_INTEGER }: AccountSpan,
+): Promise<AccountView[]> {
+  const accounts: AccountView[] = [];
+  for (let code = from; accounts.length < limit; code = afterCode(accounts.at(-1)?.code ?? '')) {
+    const some = await accountsFrom(database, bookId, position, code, Math.min(accountsPerRead, limit - accounts.length));
+    accounts.push(...some);
+    if (some.length < accountsPerRead) break;
+  }
+  return accounts;
+}
+
+/** Adds the lines that have all dimensions, range by range. */
+async function addDimension(
+  database: Database,
+  bookId: string,
+  position: number,
+  [pair, ...also]: readonly DimensionValue[],
+  boundaries: readonly CalendarDate[],
+  totals: LineTotals,
+): Promise<void> {
+  for (const [range, to] of boundaries.entries()) {
+    const before = boundaries[range - 1];
+    const from = before === undefined ? undefined : addDays(before, 1);
+    const found = await totalsOfDimension(database, { bookId, pair: pair as DimensionValue, also, from, to, position });
+    for (const [id, each] of found) totals.add(id, range, each);
+  }
 }
 
 /** Closing entries as known at a position, whatever their date: a few for each year. */
@@ -252,23 +333,26 @@ export class LineTotals {
     for (const line of lines) if (this.counts(line)) this.addLine(line, range);
   }
 
-  private addLine({ accountId, currency, side, amount, baseAmount }: PostedLine, range: number): void {
+  private addLine({ accountId, currency, side, amount, baseAmount = '0' }: PostedLine, range: number): void {
     const scale = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
     const minor = toMinor(amount, scale) ?? 0n;
-    const stated = baseAmount ?? (currency === this.book.baseCurrency ? amount : '0');
-    const base = toMinor(stated, this.baseScale) ?? 0n;
+    const base = toMinor(baseAmount, this.baseScale) ?? 0n;
     const sum = side === 'debit' ? { ...noSum, debit: minor, baseDebit: base } : { ...noSum, credit: minor, baseCredit: base };
-    const { ranges } = this.entry(accountId, currency, scale);
-    ranges[range] = added(ranges[range] ?? noSum, sum, 1n);
+    this.addSum(accountId, currency, scale, range, sum);
   }
 
-  add(totals: ReadonlyMap<string, readonly RangeTotals[]>): void {
-    for (const [accountId, each] of totals) {
-      for (const { currency, scale, ranges } of each) {
-        const known = this.entry(accountId, currency, scale);
-        known.ranges = known.ranges.map((sum, index) => added(sum, ranges[index] ?? noSum, 1n));
-      }
-    }
+  /** Adds totals of an account in one range. */
+  add(accountId: string, range: number, totals: readonly Totals[]): void {
+    for (const { currency, scale, debit, credit, baseDebit = 0n, baseCredit = 0n } of totals)
+      this.addSum(accountId, currency, scale, range, { debit, credit, baseDebit, baseCredit });
+  }
+
+  private addSum(accountId: string, currency: string, scale: number, range: number, sum: RangeSum): void {
+    // What is in the base currency is its own base amount, whether the line repeats it or not.
+    const { debit, credit } = sum;
+    const stated = currency === this.book.baseCurrency ? { debit, credit, baseDebit: debit, baseCredit: credit } : sum;
+    const { ranges } = this.entry(accountId, currency, scale);
+    ranges[range] = added(ranges[range] ?? noSum, stated, 1n);
   }
 
   /** By currency, sorted. */
@@ -289,40 +373,4 @@ export class LineTotals {
     }
     return totals;
   }
-}
-
-/**
- * Totals of many accounts in (−∞, d0], (d0, d1], … at a position that is folded and does not lie inside a part of a batch.
- * @param base see rowsEndBefore
- * @param boundaries d0, d1, …, sorted
- * @returns by account; an account without lines up to the last boundary is missing
- */
-async function totalsInRanges(
-  database: Database,
-  bookId: string,
-  accountIds: readonly string[],
-  base: number,
-  boundaries: readonly CalendarDate[],
-): Promise<Map<string, RangeTotals[]>> {
-  const found = new Map<string, RangeTotals[]>();
-  const before = new Map<string, { debit: bigint; credit: bigint }>();
-  for (const [index, date] of boundaries.entries()) {
-    const totals = await totalsOfAccounts(database, bookId, accountIds, base, date);
-    for (const [accountId, each] of totals) {
-      const known = found.get(accountId) ?? [];
-      found.set(accountId, known);
-      for (const { currency, scale, debit, credit } of each) {
-        let total = known.find((candidate) => candidate.currency === currency);
-        if (total === undefined) {
-          total = { currency, scale, ranges: boundaries.map(() => noSum) };
-          known.push(total);
-        }
-        const key = `${accountId} ${currency}`;
-        const last = before.get(key) ?? { debit: 0n, credit: 0n };
-        (total.ranges as RangeSum[])[index] = { ...noSum, debit: debit - last.debit, credit: credit - last.credit };
-        before.set(key, { debit, credit });
-      }
-    }
-  }
-  return found;
 }

@@ -3,7 +3,17 @@
  * given dates only (there is no hidden "today": the same question has the same answer for ever), and that what contradicts itself
  * is refused and not guessed at.
  */
-import { addDays, type BookState, type CalendarDate, type FiscalYear, firstDate, isDate, LedgerError, missingYears } from '#domain';
+import {
+  addDays,
+  type BookState,
+  type CalendarDate,
+  type FiscalYear,
+  firstDate,
+  isDate,
+  LedgerError,
+  missingYears,
+  type RateType,
+} from '#domain';
 import { checkDate, checkRange, malformed, type Page } from '../asking';
 import type { KnownAt } from '../queries';
 import type { Asked, Carry, Closing, Column } from './figures';
@@ -31,7 +41,7 @@ export interface ReportQuestion extends Page {
   /** Day of the rates; the last day of each column when absent. */
   readonly rateDate?: CalendarDate;
   /** `closing` when absent. */
-  readonly rateType?: string;
+  readonly rateType?: RateType;
   /** `key:value`, all of which a line must have. */
   readonly dimensions?: readonly string[];
   readonly depth?: number;

@@ -5,23 +5,55 @@
  */
 import type { EntryLine, LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
-import { malformed } from '../asking';
+import { filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
 import type { Queries } from '../queries';
+import { ratesAt } from '../rates';
+import { CashFlows, cashFlow } from './cash-flow';
 import { closingLines } from './closing';
-import { balanceSheetTable, csvText, incomeStatementTable, type Table, trialBalanceTable, valuationTable } from './csv';
+import {
+  balanceSheetTable,
+  type Cell,
+  cashFlowTable,
+  csvRow,
+  csvText,
+  incomeStatementTable,
+  stateColumns,
+  statementBalanceRow,
+  statementColumns,
+  statementLineRow,
+  type Table,
+  trialBalanceTable,
+  valuationTable,
+} from './csv';
 import {
   type Carry,
   type Closing,
   type Column,
   converted,
   currenciesIn,
+  headOf,
+  type OneCurrency,
   oneCurrency,
   type Presentation,
   type Rates,
   type ReportHead,
   type ReportInput,
 } from './figures';
-import { Inputs } from './inputs';
+import { Inputs, type Place } from './inputs';
+import {
+  changedRows,
+  changeRows,
+  changesColumns,
+  changesSince,
+  generalLedger,
+  journal,
+  journalColumns,
+  journalRows,
+  type Listing,
+  Listings,
+  ledgerColumns,
+  take,
+} from './listings';
 import { askedOf, columnsOf, type ReportQuestion } from './question';
 import { balanceSheet, incomeStatement } from './statements';
 import { trialBalance } from './trial-balance';
@@ -30,11 +62,19 @@ import { valuation } from './valuation';
 /** Every report with its versions, the newest last. A version's bytes never change: what would change them is a new version. */
 export const reportVersions = {
   'trial-balance': [1],
+  'general-ledger': [1],
   'balance-sheet': [1],
   'income-statement': [1],
+  'cash-flow': [1],
+  journal: [1],
+  'changes-since': [1],
   valuation: [1],
+  statement: [1],
 } as const satisfies Readonly<Record<string, readonly number[]>>;
-export type ReportName = keyof typeof reportVersions;
+type Versioned = keyof typeof reportVersions;
+export type ReportName = Exclude<Versioned, 'statement'>;
+
+type ListingName = 'general-ledger' | 'journal' | 'changes-since';
 
 export type ReportFormat = 'json' | 'csv';
 
@@ -46,37 +86,140 @@ export interface ReportAnswer {
   readonly body: string | AsyncIterable<string>;
 }
 
-/** The rates of one type at or before a day, as known at a position. */
-export type RatesAt = (question: {
-  readonly bookId: string;
-  readonly position: number;
-  readonly date: string;
-  readonly type: string;
-}) => Promise<Rates>;
-
-/** Until rates are recorded there are none. */
-const noRates: RatesAt = async ({ date, type }) => ({ date, type, rateOf: () => undefined });
-
 export class Reports {
   private readonly inputs: Inputs;
+  private readonly listings: Listings;
 
   constructor(
-    store: EventStore,
+    private readonly store: EventStore,
     private readonly queries: Queries,
-    private readonly ratesAt: RatesAt = noRates,
   ) {
     this.inputs = new Inputs(store, queries);
+    this.listings = new Listings(this.inputs, queries);
   }
 
   /**
-   * Answers a report.
+   * Answers a report. As JSON the general ledger, the journal and changes come in pages; as CSV they come whole, in pieces.
    * @throws LedgerError book_unknown | malformed | date_invalid | too_large | no_fiscal_year | currency_unknown |
    *   report_currency_needed | projection_behind
    */
   async answer(name: ReportName, bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
     checkVersion(name, question.reportVersion);
-    const { report, table } = await this.compute(name, bookId, question);
-    return answerOf(report, format, () => csvText(table(), report));
+    switch (name) {
+      case 'general-ledger':
+        return this.generalLedger(bookId, question, format);
+      case 'journal':
+        return this.journal(bookId, question, format);
+      case 'changes-since':
+        return this.changes(bookId, question, format);
+      default: {
+        const { report, table } = await this.compute(name, bookId, question);
+        return format === 'json' ? jsonOf(report) : csvOf(report, csvText(table(), report));
+      }
+    }
+  }
+
+  /**
+   * The statement of one account: a page of JSON as Queries has it, with the version; or all of it as CSV.
+   * @throws LedgerError as Queries.statement
+   */
+  async statement(
+    bookId: string,
+    code: string,
+    { reportVersion, ...question }: Parameters<Queries['statement']>[2] & { readonly reportVersion?: number },
+    format: ReportFormat,
+  ): Promise<ReportAnswer> {
+    checkVersion('statement', reportVersion);
+    if (format === 'csv' && (question.cursor !== undefined || question.limit !== undefined)) throw pagesOfCsv(question);
+    const first = await this.queries.statement(bookId, code, format === 'csv' ? { ...question, limit: statementPage } : question);
+    const head = { report: 'statement', reportVersion: 1, book: bookId, position: first.position, recordedAt: '' };
+    if (format === 'json') return { ...jsonOf(head), body: JSON.stringify({ ...first, reportVersion: 1 }) };
+    const { queries } = this;
+    async function* rows(): AsyncGenerator<Cell[]> {
+      yield* first.opening.map((balance) => statementBalanceRow('opening', first.account, balance));
+      for (
+        let page = first;
+        ;
+        page = await queries.statement(bookId, code, { ...question, limit: statementPage, cursor: page.nextCursor })
+      ) {
+        yield* page.lines.map((line) => statementLineRow(first.account, line));
+        if (page.nextCursor === undefined) break;
+      }
+      yield* first.closing.map((balance) => statementBalanceRow('closing', first.account, balance));
+    }
+    return csvOf(head, await csvStream(statementColumns, rows(), head));
+  }
+
+  // --- Listings ---
+
+  private async listing(
+    bookId: string,
+    question: ReportQuestion,
+    { carry, closing, position }: { readonly carry?: 'none'; readonly closing: Closing; readonly position: number },
+  ): Promise<Listing> {
+    const asked = { ...askedOf(question, closing), ...(carry && { carry }) };
+    const place = await this.inputs.placeAt(bookId, position);
+    const [column] = columnsOf(place.book, question, 'range', asked.carry);
+    return { place, column: column as Column, asked };
+  }
+
+  private async generalLedger(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
+    const { limit, filter, cursor } = paging('general-ledger', bookId, question, format, ['text', 'text', 'whole', 'line']);
+    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const listing = await this.listing(bookId, question, { closing: 'include', position });
+    if (format === 'csv') {
+      const head = headOf('general-ledger', 1, listing.place);
+      return csvOf(head, await csvStream(ledgerColumns, this.listings.ledgerRows(listing), head));
+    }
+    const { accounts, retainedEarnings, next } = await this.listings.ledgerPage(listing, cursor?.key, limit);
+    return jsonOf(generalLedger(listing, accounts, retainedEarnings, next && writeCursor(filter, position, next)));
+  }
+
+  private async journal(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
+    const { journalCode } = question;
+    const { limit, filter, cursor } = paging('journal', bookId, question, format, ['text', 'text', 'whole']);
+    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const listing = await this.listing(bookId, question, { carry: 'none', closing: 'include', position });
+    const entries = this.listings.journal(listing, journalCode, cursor?.key);
+    if (format === 'csv') {
+      const head = headOf('journal', 1, listing.place);
+      return csvOf(head, await csvStream(journalColumns, flattened(entries, journalRows), head));
+    }
+    const { items, more } = await take(entries, limit);
+    const last = items.at(-1);
+    const next = more && last ? writeCursor(filter, position, [last.journalCode, last.fiscalYear, last.number]) : undefined;
+    return jsonOf(journal(listing, journalCode, items, next));
+  }
+
+  private async changes(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
+    const { since: asked } = question;
+    if (asked === undefined) throw malformed('since', 'since is missing: the position or instant that the changes are counted from');
+    const { limit, filter, cursor } = paging('changes-since', bookId, question, format, ['whole', 'whole']);
+    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    // An instant means another position once its batch is there; the first page's is the one that counts.
+    const since = cursor?.key[0] ?? (await this.queries.pin(bookId, asked));
+    if (since > position)
+      throw malformed(
+        'since',
+        `since is position ${since}, after position ${position} of knownAt; changes are counted from the earlier one`,
+      );
+    const listing = await this.listing(bookId, question, { carry: 'none', closing: 'include', position });
+    const known = async (at: number): Promise<Place | undefined> => (at === 0 ? undefined : this.inputs.placeAt(bookId, at));
+    const before = await known(since);
+    const accounts = await this.listings.changedAccounts(listing, before);
+    const entries = this.listings.changes(listing, cursor === undefined ? before : await known(cursor.key[1]));
+    if (format === 'csv') {
+      const head = headOf('changes-since', 1, listing.place);
+      async function* rows(): AsyncGenerator<Cell[]> {
+        yield* flattened(entries, (item) => changeRows(item, since));
+        yield* changedRows(accounts, since);
+      }
+      return csvOf(head, await csvStream(changesColumns, rows(), head));
+    }
+    const { items, more } = await take(entries, limit);
+    const last = items.at(-1);
+    const next = more && last ? writeCursor(filter, position, [since, last.position]) : undefined;
+    return jsonOf(changesSince(listing, { position: since, recordedAt: before?.recordedAt }, accounts, items, next));
   }
 
   /**
@@ -88,7 +231,11 @@ export class Reports {
     return closingLines(await this.input(bookId, question, 'range', { closing: 'include', carry: 'none' }), retainedEarnings);
   }
 
-  private async compute(name: ReportName, bookId: string, question: ReportQuestion): Promise<{ report: ReportHead; table: () => Table }> {
+  private async compute(
+    name: Exclude<ReportName, ListingName>,
+    bookId: string,
+    question: ReportQuestion,
+  ): Promise<{ report: ReportHead; table: () => Table }> {
     switch (name) {
       case 'trial-balance': {
         const input = await this.input(bookId, question, 'range', { closing: 'include' });
@@ -104,6 +251,14 @@ export class Reports {
         const input = await this.input(bookId, question, 'range', { closing: 'exclude', carry: 'none' });
         const report = incomeStatement(input, await this.inOne(input, question));
         return { report, table: () => incomeStatementTable(report) };
+      }
+      case 'cash-flow': {
+        const input = await this.input(bookId, question, 'range', { closing: 'include', carry: 'none' });
+        const flows = new CashFlows(input, input.columns.length);
+        const presentation = await this.inOne(input, question);
+        await this.listings.addCashEntries(input, flows);
+        const report = cashFlow(input, presentation, flows);
+        return { report, table: () => cashFlowTable(report) };
       }
       case 'valuation': {
         const input = await this.input(bookId, question, 'date', { closing: 'include', carry: 'none' });
@@ -127,12 +282,12 @@ export class Reports {
   ): Promise<ReportInput> {
     const asked = { ...askedOf(question, defaults.closing), ...(defaults.carry && { carry: defaults.carry }) };
     const position = await this.queries.pin(bookId, question.knownAt);
-    const { book, recordedAt } = await this.inputs.bookAt(bookId, position);
-    const columns = columnsOf(book, question, kind, asked.carry);
-    return this.inputs.collect({ bookId, position, book, recordedAt }, columns, asked);
+    const place = await this.inputs.placeAt(bookId, position);
+    const columns = columnsOf(place.book, question, kind, asked.carry);
+    return this.inputs.collect(place, columns, asked);
   }
 
-  private async inOne(input: ReportInput, question: ReportQuestion) {
+  private async inOne(input: ReportInput, question: ReportQuestion): Promise<OneCurrency> {
     const { in: currency, rateDate, rateType } = question;
     if (currency === undefined && (rateDate !== undefined || rateType !== undefined)) {
       const member = rateDate === undefined ? 'rateType' : 'rateDate';
@@ -144,28 +299,87 @@ export class Reports {
     return oneCurrency(input, { in: currency, rates });
   }
 
-  private rates({ bookId, position, columns }: ReportInput, { rateDate, rateType = 'closing' }: ReportQuestion): Promise<Rates[]> {
-    return Promise.all(columns.map(({ to }: Column) => this.ratesAt({ bookId, position, date: rateDate ?? to, type: rateType })));
+  private rates(input: ReportInput, { in: to, rateDate, rateType = 'closing' }: ReportQuestion): Promise<Rates[]> {
+    const { bookId, position, book, columns } = input;
+    const currencies = [...currenciesIn(input), ...(to === undefined ? [] : [to])];
+    const asked = { bookId, position, type: rateType, currencies, baseCurrency: book.baseCurrency };
+    return Promise.all(columns.map((column: Column) => ratesAt(this.store, { ...asked, date: rateDate ?? column.to })));
   }
 }
 
 /** @throws LedgerError malformed */
-function checkVersion(name: ReportName, wanted: number | undefined): void {
+function checkVersion(name: Versioned, wanted: number | undefined): void {
   const known: readonly number[] = reportVersions[name];
-  if (wanted !== undefined && !known.includes(wanted)) throw unknownVersion(name, wanted, known);
+  if (wanted !== undefined && !known.includes(wanted))
+    throw malformed('reportVersion', `reportVersion ${wanted} of ${name} does not exist; there is ${known.join(', ')}`);
 }
 
-const unknownVersion = (name: string, wanted: number, known: readonly number[]): LedgerError =>
-  malformed('reportVersion', `reportVersion ${wanted} of ${name} does not exist; there is ${known.join(', ')}`);
+// --- Answers ---
 
-function answerOf(report: ReportHead, format: ReportFormat, csv: () => string): ReportAnswer {
-  return format === 'csv'
-    ? { contentType: csvType, fileName: fileNameOf(report, format), body: csv() }
-    : { contentType: jsonType, fileName: fileNameOf(report, format), body: JSON.stringify(report) };
-}
+const jsonOf = (report: ReportHead): ReportAnswer => ({
+  contentType: 'application/json; charset=utf-8',
+  fileName: fileNameOf(report, 'json'),
+  body: JSON.stringify(report),
+});
 
-const csvType = 'text/csv; charset=utf-8; header=present';
-const jsonType = 'application/json; charset=utf-8';
+const csvOf = (report: ReportHead, body: ReportAnswer['body']): ReportAnswer => ({
+  contentType: 'text/csv; charset=utf-8; header=present',
+  fileName: fileNameOf(report, 'csv'),
+  body,
+});
 
 const fileNameOf = ({ book, report, position, reportVersion }: ReportHead, format: ReportFormat): string =>
   `${book}.${report}.p${position}.v${reportVersion}.${format}`;
+
+/** Lines of a statement that are read at once for CSV. */
+const statementPage = 1_000;
+/** Text that is sent in one piece: a piece per row would cost more than the row. */
+const pieceLength = 64 * 1024;
+
+/** CSV in pieces. The first is made before anything is sent, so that what is refused is told as a problem. */
+async function csvStream(
+  columns: readonly string[],
+  rows: AsyncGenerator<Cell[]>,
+  { position, reportVersion }: { readonly position: number; readonly reportVersion: number },
+): Promise<AsyncIterable<string>> {
+  async function* pieces(): AsyncGenerator<string> {
+    let piece = csvRow([...columns, ...stateColumns]);
+    for await (const row of rows) {
+      piece += csvRow([...row, position, reportVersion]);
+      if (piece.length < pieceLength) continue;
+      yield piece;
+      piece = '';
+    }
+    if (piece !== '') yield piece;
+  }
+  const made = pieces();
+  const first = await made.next();
+  async function* all(): AsyncGenerator<string> {
+    if (!first.done) yield first.value;
+    yield* made;
+  }
+  return all();
+}
+
+async function* flattened<T>(items: AsyncGenerator<T>, rowsOf: (item: T) => Cell[][]): AsyncGenerator<Cell[]> {
+  for await (const item of items) yield* rowsOf(item);
+}
+
+function pagesOfCsv({ cursor }: { readonly cursor?: string }): LedgerError {
+  const member = cursor === undefined ? 'limit' : 'cursor';
+  return malformed(member, `${member} belongs to pages of JSON; as CSV a report comes whole`);
+}
+
+/** Page and cursor of a listing; the cursor goes with everything else that was asked. */
+function paging<const T extends Parameters<typeof readCursor>[2]>(
+  name: ListingName,
+  bookId: string,
+  question: ReportQuestion,
+  format: ReportFormat,
+  form: T,
+) {
+  const { cursor, limit, reportVersion: _version, dimensions = [], ...filters } = question;
+  if (format === 'csv' && (cursor !== undefined || limit !== undefined)) throw pagesOfCsv(question);
+  const filter = filterHash(name, { bookId, ...filters, dimensions: [...new Set(dimensions)].sort() });
+  return { limit: limitOf(question), filter, cursor: readCursor<T>(question, filter, form) };
+}

@@ -26,7 +26,8 @@ export type Check =
   | 'cursor'
   | 'as-of'
   | 'register'
-  | 'chart';
+  | 'chart'
+  | 'dimensions';
 
 export interface Finding {
   readonly check: Check;

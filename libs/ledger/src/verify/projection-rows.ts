@@ -4,9 +4,14 @@
  * in its bucket, so that no bucket has to be remembered.
  */
 import { copyText } from './copy-text';
-import { type Minor, minorText, plus } from './minor-units';
+import { type Minor, minorText, plus, readAmount } from './minor-units';
 
-export type ProjectedTable = 'entries' | 'account_lines' | 'running_totals' | 'account_versions';
+export type ProjectedTable = 'entries' | 'account_lines' | 'running_totals' | 'account_versions' | 'dimension_lines';
+
+const movedBy = (column: string): string => `(coalesce(${column}, 0) - coalesce(${column}_before, 0))`;
+const moved = (column: string): string => `CASE WHEN ${movedBy(column)} <> 0 THEN ${movedBy(column)} END`;
+const movedScale = (column: string): string =>
+  `CASE WHEN ${movedBy(column)} <> 0 OR scale(${column}) <> scale(${column}_before) THEN scale(${column}) END`;
 
 /** Each projection table, the projection that writes it, and its rows in the text format of COPY; they begin with the position. */
 export const projectedTables: Readonly<
@@ -14,18 +19,22 @@ export const projectedTables: Readonly<
 > = {
   entries: {
     projection: 'register',
-    columns: 'position, entry_id, number, effective_date, journal_code, fiscal_year, entry_type, reference',
+    columns: 'position, entry_id, number, effective_date, period, journal_code, fiscal_year, entry_type, reference',
     from: 'projections.entries WHERE book_id = $book',
   },
   account_lines: {
     projection: 'register',
-    columns: 'position, line, account_id, effective_date, side, currency, amount',
+    columns: 'position, line, account_id, effective_date, side, currency, amount, base_amount',
     from: 'projections.account_lines WHERE book_id = $book',
   },
   running_totals: {
     projection: 'as-of',
-    columns: 'position, account_id, currency, scale(debit), scale(credit), debit - debit_before, credit - credit_before, bucket, start',
-    from: `(SELECT *, lag(debit, 1, 0::numeric) OVER bucket AS debit_before, lag(credit, 1, 0::numeric) OVER bucket AS credit_before
+    // A base total is told where it moves, since what stood there before is not remembered: NULL before the first base amount and
+    // the zero that may follow look the same.
+    columns: `position, account_id, currency, scale(debit), scale(credit), debit - debit_before, credit - credit_before,
+              ${movedScale('base_debit')}, ${movedScale('base_credit')}, ${moved('base_debit')}, ${moved('base_credit')}, bucket, start`,
+    from: `(SELECT *, lag(debit, 1, 0::numeric) OVER bucket AS debit_before, lag(credit, 1, 0::numeric) OVER bucket AS credit_before,
+                   lag(base_debit) OVER bucket AS base_debit_before, lag(base_credit) OVER bucket AS base_credit_before
               FROM projections.running_totals WHERE book_id = $book
             WINDOW bucket AS (PARTITION BY account_id, currency, bucket, start ORDER BY position)) AS t WHERE true`,
   },
@@ -33,6 +42,11 @@ export const projectedTables: Readonly<
     projection: 'chart',
     columns: 'position, account_id, code, state',
     from: 'projections.account_versions WHERE book_id = $book',
+  },
+  dimension_lines: {
+    projection: 'dimensions',
+    columns: 'position, line, key, value, account_id, effective_date, side, currency, amount, base_amount',
+    from: 'projections.dimension_lines WHERE book_id = $book',
   },
 };
 
@@ -48,6 +62,9 @@ export interface ProjectedLine {
   readonly amount: string;
   readonly minor: Minor;
   readonly scale: number;
+  /** In the book's base currency; any text that was found acceptable before. */
+  readonly baseAmount?: string | undefined;
+  readonly dimensions?: readonly { readonly key: string; readonly value: string }[] | undefined;
   /** The account itself where it is at hand: found again without reading its id. */
   readonly account?: SumHolder | undefined;
 }
@@ -67,8 +84,16 @@ export interface Sum {
   readonly scale: number;
   debit: Minor;
   credit: Minor;
+  base: BaseSum | undefined;
   /** Of the same account on other dates or in other currencies; seldom any. */
   others: Sum[] | undefined;
+}
+
+/** Of the lines that carry a base amount. */
+interface BaseSum {
+  readonly scale: number;
+  debit: Minor;
+  credit: Minor;
 }
 
 /** Rows of running_totals end where this divides a position, and where a batch ends. */
@@ -90,36 +115,54 @@ export class ProjectionRows {
   entry(position: number, entryId: string, posted: Readonly<Record<string, unknown>>, lines: readonly ProjectedLine[]): void {
     this.reached(position);
     this.partEnd = position + ((totalsEvery - (position % totalsEvery)) % totalsEvery);
-    const { number, effectiveDate, journalCode, fiscalYear, entryType, reference } = posted;
+    const { number, effectiveDate, period, journalCode, fiscalYear, entryType, reference } = posted;
     const date = String(effectiveDate);
     const label = copyText(String(fiscalYear));
     const referenceText = copyText(reference as string | undefined);
     this.emit(
       'entries',
       position,
-      `${position}\t${entryId}\t${number}\t${date}\t${journalCode}\t${label}\t${entryType}\t${referenceText}`,
+      `${position}\t${entryId}\t${number}\t${date}\t${period}\t${journalCode}\t${label}\t${entryType}\t${referenceText}`,
       '',
     );
-    for (const { line, accountId, side, currency, amount, minor, scale, account } of lines) {
+    for (const { line, accountId, side, currency, amount, minor, scale, account, baseAmount, dimensions } of lines) {
       const debit = side === 'debit';
-      this.emit('account_lines', position, `${position}\t${line}\t${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}`, '');
+      const text = `${accountId}\t${date}\t${debit ? 'D' : 'C'}\t${currency}\t${amount}\t${baseAmount ?? '\\N'}`;
+      this.emit('account_lines', position, `${position}\t${line}\t${text}`, '');
+      if (dimensions !== undefined) this.dimensions(position, line, dimensions, text);
       const holder = account ?? this.holderOf(accountId);
       let { sum } = holder;
       if (sum === undefined) {
-        sum = { holder, accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
+        sum = { holder, accountId, currency, date, scale, debit: 0, credit: 0, base: undefined, others: undefined };
         holder.sum = sum;
         this.sums.push(sum);
       } else if (sum.date !== date || sum.currency !== currency) {
         sum.others ??= [];
         let other = sum.others.find((known) => known.date === date && known.currency === currency);
         if (other === undefined) {
-          other = { holder: undefined, accountId, currency, date, scale, debit: 0, credit: 0, others: undefined };
+          other = { holder: undefined, accountId, currency, date, scale, debit: 0, credit: 0, base: undefined, others: undefined };
           sum.others.push(other);
         }
         sum = other;
       }
       if (debit) sum.debit = plus(sum.debit, minor);
       else sum.credit = plus(sum.credit, minor);
+      if (baseAmount !== undefined) addBase(sum, debit, baseAmount);
+    }
+  }
+
+  private dimensions(
+    position: number,
+    line: number,
+    pairs: readonly { readonly key: string; readonly value: string }[],
+    text: string,
+  ): void {
+    const said = new Set<string>();
+    for (const { key, value } of pairs) {
+      const pair = `${copyText(key)}\t${copyText(value)}`;
+      if (said.has(pair)) continue;
+      said.add(pair);
+      this.emit('dimension_lines', position, `${position}\t${line}\t${pair}\t${text}`, '');
     }
   }
 
@@ -159,12 +202,12 @@ export class ProjectionRows {
         continue;
       }
       for (let kind = 0; kind < 3; kind++) {
-        const starts = new Map<string, Pick<Sum, 'currency' | 'scale' | 'debit' | 'credit'> & { bucket: string }>();
-        for (const { currency, date, scale, debit, credit } of [sum, ...sum.others]) {
+        const starts = new Map<string, Pick<Sum, 'currency' | 'scale' | 'debit' | 'credit' | 'base'> & { bucket: string }>();
+        for (const { currency, date, scale, debit, credit, base } of [sum, ...sum.others]) {
           const bucket = this.bucketsOf(date)[kind] as string;
           const known = starts.get(currency + bucket);
           const total = { debit: plus(debit, known?.debit ?? 0), credit: plus(credit, known?.credit ?? 0) };
-          starts.set(currency + bucket, { currency, bucket, scale, ...total });
+          starts.set(currency + bucket, { currency, bucket, scale, ...total, base: both(base, known?.base) });
         }
         for (const total of starts.values()) this.emit('running_totals', last, `${row}${total.currency}${amounts(total)}`, total.bucket);
       }
@@ -182,5 +225,29 @@ export class ProjectionRows {
   }
 }
 
-const amounts = ({ scale, debit, credit }: Pick<Sum, 'scale' | 'debit' | 'credit'>): string =>
-  `\t${scale}\t${scale}\t${minorText(debit, scale)}\t${minorText(credit, scale)}`;
+const amounts = ({ scale, debit, credit, base }: Pick<Sum, 'scale' | 'debit' | 'credit' | 'base'>): string =>
+  `\t${scale}\t${scale}\t${minorText(debit, scale)}\t${minorText(credit, scale)}${base === undefined ? noBase : baseAmounts(base)}`;
+
+const noBase = '\t\\N\t\\N\t\\N\t\\N';
+
+function baseAmounts({ scale, debit, credit }: BaseSum): string {
+  const sides = [debit, credit].map((side) => (side === 0 || side === 0n ? undefined : side));
+  const scales = sides.map((side) => (side === undefined ? '\\N' : String(scale)));
+  const texts = sides.map((side) => (side === undefined ? '\\N' : minorText(side, scale)));
+  return `\t${[...scales, ...texts].join('\t')}`;
+}
+
+function addBase(sum: Sum, debit: boolean, baseAmount: string): void {
+  const point = baseAmount.indexOf('.');
+  const scale = point < 0 ? 0 : baseAmount.length - point - 1;
+  const minor = readAmount(baseAmount, scale);
+  if (minor === undefined) return; // told by the replay
+  sum.base ??= { scale, debit: 0, credit: 0 };
+  if (debit) sum.base.debit = plus(sum.base.debit, minor);
+  else sum.base.credit = plus(sum.base.credit, minor);
+}
+
+const both = (one: BaseSum | undefined, other: BaseSum | undefined): BaseSum | undefined =>
+  one === undefined || other === undefined
+    ? (one ?? other)
+    : { scale: one.scale, debit: plus(one.debit, other.debit), credit: plus(one.credit, other.credit) };

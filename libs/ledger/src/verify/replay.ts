@@ -746,6 +746,7 @@ export class BookReplay {
         baseAmount?: string;
         tax?: unknown;
         quantity?: unknown;
+        dimensions?: readonly { key: string; value: string }[];
       };
       const number = index + 1;
       if (line.line !== number) wrong(`line ${number} is numbered ${line.line}`);
@@ -786,7 +787,8 @@ export class BookReplay {
       }
       if (side === 'debit') sum.debit = plus(sum.debit, minor);
       else sum.credit = plus(sum.credit, minor);
-      lines.push({ line: number, accountId, side, currency, amount, minor, scale, account, baseAmount });
+      const { dimensions } = line;
+      lines.push({ line: number, accountId, side, currency, amount, minor, scale, account, baseAmount, dimensions });
     }
     if (given.length < 2) wrong(`it has ${given.length} lines, an entry has two or more`);
     for (const { currency, scale, debit, credit } of sums) {

@@ -248,14 +248,16 @@ const checkOf: Readonly<Record<ProjectedTable, Check>> = {
   account_lines: 'register',
   running_totals: 'as-of',
   account_versions: 'chart',
+  dimension_lines: 'dimensions',
 };
 
 /** Rows told by the table's own key: which columns of the text are the key. */
 const keyColumns: Readonly<Record<ProjectedTable, readonly number[]>> = {
   entries: [0],
   account_lines: [0, 1],
-  running_totals: [0, 1, 2, 7, 8],
+  running_totals: [0, 1, 2, 11, 12],
   account_versions: [0, 1],
+  dimension_lines: [0, 1, 2, 3],
 };
 
 const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): string => {
@@ -420,8 +422,8 @@ function keyOf(table: ProjectedTable, text: string): string {
 }
 
 const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
-  entries: ['position', 'entry_id', 'number', 'effective_date', 'journal_code', 'fiscal_year', 'entry_type', 'reference'],
-  account_lines: ['position', 'line', 'account_id', 'effective_date', 'side', 'currency', 'amount'],
+  entries: ['position', 'entry_id', 'number', 'effective_date', 'period', 'journal_code', 'fiscal_year', 'entry_type', 'reference'],
+  account_lines: ['position', 'line', 'account_id', 'effective_date', 'side', 'currency', 'amount', 'base_amount'],
   running_totals: [
     'position',
     'account_id',
@@ -430,10 +432,15 @@ const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
     'decimals of credit',
     'debit beyond the row before it',
     'credit beyond the row before it',
+    'decimals of base_debit',
+    'decimals of base_credit',
+    'base_debit beyond the row before it',
+    'base_credit beyond the row before it',
     'bucket',
     'start',
   ],
   account_versions: ['position', 'account_id', 'code', 'state'],
+  dimension_lines: ['position', 'line', 'key', 'value', 'account_id', 'effective_date', 'side', 'currency', 'amount', 'base_amount'],
 };
 
 function valuesOf(table: ProjectedTable, text: string): string {
