@@ -78,6 +78,7 @@ const rows: Record<
     sends: () => api.post(`${book}/journal-entries/01930000-0000-7000-8000-000000000000/reverse`, { reason: 'x' }),
     tells: { entry: '01930000-0000-7000-8000-000000000000' },
   },
+  format_unknown: { sends: () => api.get(`${book}/exports/paper`), tells: { format: 'paper' } },
   stream_unknown: { sends: () => api.get(`${book}/streams/Account/${original}`) },
   account_unknown: { sends: () => lines(line('nobody', 'debit'), line('Assets:Cash', 'credit')), tells: { account: 'nobody', line: 1 } },
   journal_unknown: { sends: () => post(entry('1', { journalCode: 'BANK' })), tells: { journalCode: 'BANK' } },

@@ -27,6 +27,8 @@ interface OperationOptions {
   readonly description?: string;
   /** Class of the answer, or what it is when it is no JSON. */
   readonly answer: (new () => object) | Readonly<Record<string, { readonly schema: { readonly type: 'string' } }>>;
+  /** Headers of the answer: what each says. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Codes beyond those that every operation has. */
   readonly refusals?: readonly ErrorCode[];
   /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
@@ -62,10 +64,23 @@ const retryHeader = {
 };
 
 /** A route that reads. */
-export function QueryOperation({ summary, description, answer, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
+export function QueryOperation({
+  summary,
+  description,
+  answer,
+  headers,
+  refusals = [],
+  addressesAccount,
+}: OperationOptions): MethodDecorator {
+  const told = Object.entries(headers ?? {}).map(([name, says]) => [name, { description: says, schema: { type: 'string' as const } }]);
   return applyDecorators(
     ApiOperation({ summary, description }),
-    ApiResponse({ status: 200, description: 'OK', ...(typeof answer === 'function' ? { type: answer } : { content: answer }) }),
+    ApiResponse({
+      status: 200,
+      description: 'OK',
+      ...(typeof answer === 'function' ? { type: answer } : { content: answer }),
+      ...(told.length === 0 ? {} : { headers: Object.fromEntries(told) }),
+    }),
     ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
   );
 }

@@ -69,6 +69,7 @@ export const errorTable = declare({
   route_unknown: { kind: 'not_found', meaning: 'No such path or method.' },
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
   entry_unknown: { kind: 'not_found', meaning: 'No such journal entry in this book.', members: ['entry'] },
+  format_unknown: { kind: 'not_found', meaning: 'There are no exports in this format.', members: ['format'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
   account_unknown: {
     kind: 'rejected',
