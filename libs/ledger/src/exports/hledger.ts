@@ -4,8 +4,9 @@
  * move a posting to another day, lines longer than ledger reads. Guarantees that both programs have every balance of the book at
  * every date, digit for digit, and that our import reads the same entries back, names included.
  *
- * Entries stand in the order of their positions, so that an export at a later position goes on where this one ends. Debits are
- * positive. Base amounts are comments: as prices they would make the programs convert.
+ * Entries stand in the order of their positions and say nothing of what became of them, so that the export of a later position has
+ * the same entries first, but for codes that changed. Debits are positive. Base amounts are comments: as prices they would make the
+ * programs convert.
  */
 import type { AccountType } from '#domain';
 import type { AccountAnswer, EntryAnswer, KnownBook } from '../queries';
@@ -120,7 +121,7 @@ function mapped(original: string, name: string): string {
 }
 
 function entryText(entry: EntryAnswer, baseCurrency: string): string {
-  const { id, position, recordedAt, journalCode, fiscalYear, number, effectiveDate, entryType, reference, links = [], reversedBy } = entry;
+  const { id, position, recordedAt, journalCode, fiscalYear, number, effectiveDate, entryType, reference, links = [] } = entry;
   const [description = '', ...more] = partsOf(escaped(entry.description, inDescriptions), textBytesMax);
   const head = `${effectiveDate} (${journalCode}/${fiscalYear}/${number})${description === '' ? '' : ` ${description}`}\n`;
   const tags = [
@@ -131,7 +132,6 @@ function entryText(entry: EntryAnswer, baseCurrency: string): string {
     ...(entryType === 'normal' ? [] : [tag('entryType', entryType)]),
     ...textTags('reference', reference),
     ...links.map(({ rel, entryId }) => tag(rel, entryId)),
-    ...(reversedBy === undefined ? [] : [tag('reversedBy', reversedBy)]),
   ];
   const lines = entry.lines.map(({ line, account, side, amount, currency, baseAmount, description: text, reference: own }) => {
     const signed = side === 'credit' && /[1-9]/.test(amount) ? `-${amount}` : amount;
