@@ -22,7 +22,7 @@ export const withPrograms = (name: string, suite: () => void): void =>
 const options = { env: { PATH: process.env.PATH, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', HOME: '/nonexistent' }, maxBuffer: 1 << 28 };
 
 /** The code that a name of an export stands for, as the head of the export explains it. */
-export const original = (name: string): string =>
+const original = (name: string): string =>
   name.replace(/_x([0-9A-F]{4,6})_/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 16)));
 
 const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
