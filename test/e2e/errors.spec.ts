@@ -104,6 +104,7 @@ const rows: Record<
     sends: () => api.post(`${book}/periods/2026/14/close`, { level: 'soft' }),
     tells: { fiscalYear: '2026', period: 14 },
   },
+  format_unknown: { sends: () => api.get(`${book}/exports/paper`), tells: { format: 'paper' } },
   stream_unknown: { sends: () => api.get(`${book}/streams/Account/${original}`) },
   account_unknown: { sends: () => lines(line('nobody', 'debit'), line('Assets:Cash', 'credit')), tells: { account: 'nobody', line: 1 } },
   journal_unknown: { sends: () => post(entry('1', { journalCode: 'BANK' })), tells: { journalCode: 'BANK' } },

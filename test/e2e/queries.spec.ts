@@ -191,3 +191,34 @@ describe('the audit trail', () => {
     expect((await read(`/streams/Journal/${at(0).id}?after=1`)).events).toEqual([]);
   });
 });
+
+describe('exports', () => {
+  it('are text, streamed, with the position that they hold for and a name', async () => {
+    const { position } = at(0);
+    const reply = await api.get(`${book}/exports/hledger?knownAt=${position + 2}`);
+    expect(reply).toMatchObject({
+      status: 200,
+      headers: {
+        'content-type': 'text/plain; charset=utf-8',
+        'content-disposition': `attachment; filename="queries-${position + 2}.journal"`,
+        'known-at-position': String(position + 2),
+      },
+    });
+    // Nobody knows how long it will be before it is written.
+    expect(reply.headers['content-length']).toBeUndefined();
+    expect(reply.text).toContain(`\n2026-03-01 (GENERAL/2026/1) sale\n    ; entryId: ${at(0).id}\n    ; position: ${position}\n`);
+    expect(reply.text).toMatch(/\n {4}Assets:Cash {2}100\.00 EUR {2}; line: 1\n {4}Income:Sales {2}-100\.00 EUR {2}; line: 2\n/);
+    expect(reply.text).toMatch(/\n; end of the journal: 1 entries, 2 lines\n$/);
+    const head = await api.get(`${book}/exports/hledger`);
+    expect(head.text).toContain('(GENERAL/2026/3) sale\n');
+    expect(Number(head.headers['known-at-position'])).toBeGreaterThan(at(2).position);
+  });
+
+  it.each([
+    ['/exports/paper', 404, 'format_unknown'],
+    ['/exports/hledger?knownAt=99999', 400, 'date_invalid'],
+    ['/exports/hledger?asOf=2026-01-01', 400, 'unknown_member'],
+  ])('%s is refused with %i', async (path, status, code) => {
+    expect((await api.get(book + path)).body).toMatchObject({ status, code });
+  });
+});

@@ -105,6 +105,7 @@ async function doEverything({ get, post, app }: Api): Promise<void> {
       .replace('{book}', 'logged')
       .replace('{code}', 'Assets%3ACash')
       .replace('{aggregateType}', 'Account')
+      .replace('{format}', 'hledger')
       .replace('{aggregateId}', String(body.id))
       .replace('{id}', first.id);
     if ('get' in methods) {

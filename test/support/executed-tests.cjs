@@ -2,12 +2,27 @@
  * Jest reporter: says how many tests were executed, and in CI fails the run when one was left out.
  *
  * A skipped or todo test is fine in CI only when its full name carries the reason, as in `[needs: a Docker engine]`:
- * something that the machine does not have. "Not written yet" and "flaky" are no reasons.
+ * something that the machine does not have. "Not written yet" and "flaky" are no reasons, and neither is what the machine does
+ * have: programs named as in `[needs: hledger, ledger]` are looked for, so that CI cannot leave out what it could have run.
  * With TESTS_EXECUTED_FILE set, a line with the number is appended to that file, for .ci/run to sum up.
  */
-const { appendFileSync } = require('node:fs');
+const { appendFileSync, existsSync } = require('node:fs');
+const { delimiter, join } = require('node:path');
 
-const REASON = /\[needs: [^\]]+\]/;
+const REASON = /\[needs: ([^\]]+)\]/;
+
+/** Programs that specs may need, as they are called. */
+const PROGRAMS = ['hledger', 'ledger'];
+
+/** @param {string} program */
+const installed = (program) =>
+  (process.env.PATH ?? '').split(delimiter).some((directory) => directory !== '' && existsSync(join(directory, program)));
+
+/** Whether a test names nothing but programs, and all of them are there. @param {string} fullName */
+function couldHaveRun(fullName) {
+  const needs = REASON.exec(fullName)?.[1]?.split(', ') ?? [];
+  return needs.length > 0 && needs.every((need) => PROGRAMS.includes(need) && installed(need));
+}
 
 module.exports = class ExecutedTests {
   /** @type {Error | undefined} */
@@ -20,10 +35,13 @@ module.exports = class ExecutedTests {
     process.stdout.write(`tests executed: ${executed}${left.length > 0 ? `, left out: ${left.length}` : ''}\n`);
     for (const test of left.filter((each) => REASON.test(each.fullName))) process.stdout.write(`  left out: ${test.fullName}\n`);
     if (process.env.TESTS_EXECUTED_FILE) appendFileSync(process.env.TESTS_EXECUTED_FILE, `${executed}\n`);
-    const unexplained = left.filter((test) => !REASON.test(test.fullName)).map((test) => test.fullName);
-    if (process.env.CI === 'true' && unexplained.length > 0) {
-      this.#error = new Error(`left out without a reason such as [needs: …] in its name:\n  ${unexplained.join('\n  ')}`);
-    }
+    if (process.env.CI !== 'true') return;
+    const names = left.map((test) => test.fullName);
+    const faults = [
+      ['left out without a reason such as [needs: …] in its name', names.filter((name) => !REASON.test(name))],
+      ['left out although this machine has what they need', names.filter(couldHaveRun)],
+    ].filter(([, found]) => found.length > 0);
+    if (faults.length > 0) this.#error = new Error(faults.map(([what, found]) => `${what}:\n  ${found.join('\n  ')}`).join('\n'));
   }
 
   getLastError() {

@@ -1,5 +1,5 @@
 /** The rule that CI leaves no test out silently. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -64,6 +64,23 @@ describe('the reporter of executed tests', () => {
         undefined,
       ),
     ).toBeUndefined();
+  });
+
+  it('fails a CI run with a test that was left out for want of programs that are there', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'executed-'));
+    try {
+      const name = 'a journal [needs: hledger, ledger]';
+      process.env.PATH = dir;
+      writeFileSync(join(dir, 'hledger'), '');
+      expect(report([['pending', name]], 'true')).toBeUndefined();
+      writeFileSync(join(dir, 'ledger'), '');
+      expect(report([['pending', name]], 'true')?.message).toBe(`left out although this machine has what they need:\n  ${name}`);
+      expect(report([['pending', name]], undefined)).toBeUndefined();
+      expect(report([['passed', name]], 'true')).toBeUndefined();
+      expect(report([['pending', 'another [needs: ledger, a Docker engine]']], 'true')).toBeUndefined();
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it('appends the number to the file that sums up', () => {

@@ -1,9 +1,11 @@
-/** What concerns a whole book: all balances, and the audit trail itself. */
-import { Controller, Get, Param, Query } from '@nestjs/common';
+/** What concerns a whole book: all balances, the audit trail itself, and exports. */
+import { Readable } from 'node:stream';
+import { Controller, Get, Param, Query, Res } from '@nestjs/common';
 import { ApiParam, ApiTags } from '@nestjs/swagger';
-import { Service } from '#ledger';
+import type { FastifyReply } from 'fastify';
+import { exportBook, exportFormats, Service } from '#ledger';
 import { QueryOperation } from './operation';
-import { BalancesPage, BalancesQuery, EventsQuery, EventsShown, StreamShown, whole } from './queries.dto';
+import { BalancesPage, BalancesQuery, EventsQuery, EventsShown, KnownQuery, StreamShown, whole } from './queries.dto';
 
 @Controller('v1/books/:book')
 export class AuditController {
@@ -50,5 +52,30 @@ export class AuditController {
     @Query() { after, limit }: EventsQuery,
   ): Promise<StreamShown> {
     return this.service.queries.stream(book, aggregateType, aggregateId, { after: whole(after), limit: whole(limit) });
+  }
+
+  @Get('exports/:format')
+  @ApiTags('exports')
+  @ApiParam({ name: 'format', enum: exportFormats })
+  @QueryOperation({
+    summary: 'Export a book as a file of another program',
+    description:
+      'Everything known at a position, which the same request answers with the same bytes for ever. Streamed: an answer that breaks off in the middle is not the whole file.',
+    answer: { 'text/plain': { schema: { type: 'string' } } },
+    headers: { 'Known-At-Position': 'The position that the export holds for.', 'Content-Disposition': 'A name for the file.' },
+    refusals: ['date_invalid', 'book_unknown', 'format_unknown', 'projection_behind'],
+  })
+  async export(
+    @Param('book') book: string,
+    @Param('format') format: string,
+    @Query() { knownAt }: KnownQuery,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const { position, mediaType, fileName, text } = await exportBook(this.service, book, format, { knownAt });
+    reply
+      .header('Content-Type', mediaType)
+      .header('Content-Disposition', `attachment; filename="${fileName}"`)
+      .header('Known-At-Position', String(position))
+      .send(Readable.from(text));
   }
 }

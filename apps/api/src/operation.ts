@@ -29,6 +29,8 @@ interface OperationOptions {
   readonly answer: (new () => object) | Readonly<Record<string, { readonly schema: { readonly type: 'string' } }>>;
   /** The answer is given as CSV too, when it is asked for. */
   readonly csv?: true;
+  /** Headers of the answer: what each says. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Codes beyond those that every operation has. */
   readonly refusals?: readonly ErrorCode[];
   /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
@@ -64,16 +66,25 @@ const retryHeader = {
 };
 
 /** A route that reads. */
-export function QueryOperation({ summary, description, answer, csv, refusals = [], addressesAccount }: OperationOptions): MethodDecorator {
+export function QueryOperation({
+  summary,
+  description,
+  answer,
+  csv,
+  headers,
+  refusals = [],
+  addressesAccount,
+}: OperationOptions): MethodDecorator {
   return applyDecorators(
     ApiOperation({ summary, description }),
-    ...answered(answer, csv),
+    ...answered(answer, csv, headers),
     ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
   );
 }
 
-function answered(answer: OperationOptions['answer'], csv: true | undefined): MethodDecorator[] {
-  const told = { status: 200, description: 'OK' };
+function answered(answer: OperationOptions['answer'], csv: true | undefined, headers: OperationOptions['headers'] = {}): MethodDecorator[] {
+  const said = Object.entries(headers).map(([name, says]) => [name, { description: says, schema: { type: 'string' as const } }]);
+  const told = { status: 200, description: 'OK', ...(said.length === 0 ? {} : { headers: Object.fromEntries(said) }) };
   if (typeof answer !== 'function') return [ApiResponse({ ...told, content: answer })];
   if (csv === undefined) return [ApiResponse({ ...told, type: answer })];
   const content = { 'application/json': { schema: { $ref: getSchemaPath(answer) } }, 'text/csv': { schema: { type: 'string' as const } } };

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { balance } from './balance';
 import { events } from './events';
+import { exportEntries } from './export';
 import { importEntries } from './import';
 import { keys } from './keys';
 import { migrate } from './migrate';
@@ -21,7 +22,7 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  for (const verb of [serve, migrate, keys, balance, importEntries, events, state, verify]) root.addCommand(verb());
+  for (const verb of [serve, migrate, keys, balance, importEntries, exportEntries, events, state, verify]) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);
   }

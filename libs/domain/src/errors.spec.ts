@@ -499,6 +499,7 @@ describe('the table of codes', () => {
     'key_missing',
     'idempotency_key_reused',
     'route_unknown',
+    'format_unknown',
     'stream_unknown',
     'queue_full',
     'projection_behind',

@@ -70,6 +70,7 @@ export const errorTable = declare({
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
   entry_unknown: { kind: 'not_found', meaning: 'No such journal entry in this book.', members: ['entry'] },
   period_unknown: { kind: 'not_found', meaning: 'No such period in the calendar of this book.', members: ['fiscalYear', 'period'] },
+  format_unknown: { kind: 'not_found', meaning: 'There are no exports in this format.', members: ['format'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
   account_unknown: {
     kind: 'rejected',

@@ -15,7 +15,7 @@ export interface Page {
 }
 
 const limitDefault = 100;
-const limitMax = 1_000;
+export const limitMax = 1_000;
 const cursorVersion = 1;
 
 export const malformed = (member: string, message: string): LedgerError => new LedgerError('malformed', message, { member });

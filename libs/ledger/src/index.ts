@@ -5,6 +5,7 @@ export * from './api-keys';
 export * from './catalogue';
 export * from './commands';
 export * from './config';
+export * from './exports';
 export * from './import';
 export * from './inspect';
 export * from './ledger';

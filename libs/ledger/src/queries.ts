@@ -35,7 +35,7 @@ import {
   statusOfPeriod,
 } from '#domain';
 import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
-import { checkDate, checkRange, dateInvalid, filterHash, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
+import { checkDate, checkRange, dateInvalid, filterHash, limitMax, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
 import { accountCodes, bookStreamId } from './catalogue';
 import { foldedUpTo, type Projection } from './projection';
 import {
@@ -163,6 +163,18 @@ export interface EntryFilters {
   readonly knownAt?: KnownAt;
 }
 
+/** A book as it was known at one position, to be read as a whole, some rows at a time; the same for ever. */
+export interface KnownBook {
+  readonly id: string;
+  readonly position: number;
+  /** Absent at position 0, before the book was opened. */
+  readonly state?: BookState;
+  /** In the order of codes. */
+  accounts(): AsyncGenerator<readonly AccountAnswer[]>;
+  /** In the order of positions. */
+  entries(): AsyncGenerator<readonly EntryAnswer[]>;
+}
+
 export interface EventAnswer extends Envelope {
   /** Hexadecimal. */
   readonly leafHash: string;
@@ -170,6 +182,8 @@ export interface EventAnswer extends Envelope {
 
 /** Accounts whose balances are read by one statement. */
 const accountsPerRead = 250;
+/** Entries of a whole book that are held at once; one has up to a thousand lines. */
+const entriesPerRead = 250;
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class Queries {
@@ -624,6 +638,38 @@ export class Queries {
     return entryAnswers(events, (accountId) => codes.get(accountId));
   }
 
+  // --- A whole book ---
+
+  /**
+   * What exports are written from. Reading its rows may throw projection_behind, as lists do.
+   * @throws LedgerError book_unknown | date_invalid | malformed
+   */
+  async knownBook(bookId: string, { knownAt }: { readonly knownAt?: KnownAt } = {}): Promise<KnownBook> {
+    const position = await this.pin(bookId, knownAt);
+    const events = await this.store.readStream(bookId, bookStreamId(bookId));
+    const state = events
+      .filter((event) => event.position <= position)
+      .reduce<BookState | undefined>(
+        (before, { eventType, current }) => bookReducer.evolve(before, { type: eventType, data: current } as never),
+        undefined,
+      );
+    return {
+      id: bookId,
+      position,
+      state,
+      accounts: () =>
+        pages(async (cursor) => {
+          const { accounts, nextCursor } = await this.accounts(bookId, { knownAt: position, limit: limitMax, cursor });
+          return { rows: accounts, nextCursor };
+        }),
+      entries: () =>
+        pages(async (cursor) => {
+          const { entries, nextCursor } = await this.entries(bookId, { knownAt: position, limit: entriesPerRead, cursor });
+          return { rows: entries, nextCursor };
+        }),
+    };
+  }
+
   // --- The audit trail itself ---
 
   /** Events of a book after a position, in order; go on with the position of the last one. */
@@ -760,6 +806,18 @@ export class Queries {
       throw error;
     }
   }
+}
+
+/** The rows of a list, a page at a time. */
+async function* pages<T>(
+  read: (cursor: string | undefined) => Promise<{ readonly rows: readonly T[]; readonly nextCursor?: string }>,
+): AsyncGenerator<readonly T[]> {
+  let cursor: string | undefined;
+  do {
+    const { rows, nextCursor } = await read(cursor);
+    yield rows;
+    cursor = nextCursor;
+  } while (cursor !== undefined);
 }
 
 // --- Answers ---

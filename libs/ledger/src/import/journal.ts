@@ -12,6 +12,7 @@ import { createReadStream } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { type AccountType, currencyForm, type ErrorCode, fromMinor, isDate, LedgerError, scaleMax, toMinor } from '#domain';
+import { escapesMark, unescaped } from '../exports/escapes';
 import type { BrokenRow, ImportFormat, PostingRow, SourceRow } from './entries';
 import {
   AmountFault,
@@ -75,7 +76,7 @@ class FileFault extends Error {
   }
 }
 
-/** Lines to blocks; comments at the margin are passed over. */
+/** Lines to blocks; comments at the margin are passed over, but for the one that says that names have escapes. */
 class Blocks {
   private at = 0;
   private open: Block | undefined;
@@ -103,7 +104,7 @@ class Blocks {
       );
     }
     const done = this.end();
-    if (blank || /^[;#*%|]/.test(text)) return done;
+    if (blank || (/^[;#*%|]/.test(text) && text !== escapesMark)) return done;
     const [, word] = /^(comment|test)\s*$/.exec(text) ?? [];
     if (word !== undefined) this.until = new RegExp(`^end ${word}\\s*$`);
     else this.open = { at: this.at, text, body: [] };
@@ -164,7 +165,11 @@ interface Scope {
   mark?: DecimalMark;
   marks: Map<string, DecimalMark>;
   defaultCommodity?: string;
+  /** The file is an export of ours, in which a name may stand for what a journal cannot hold. */
+  escapes?: boolean;
 }
+
+type Forms = NumberForms & Pick<Scope, 'escapes'>;
 
 interface Posting {
   readonly at: number;
@@ -304,6 +309,10 @@ class JournalReader {
 
   /** Takes in what a directive says. @returns the file to include */
   private directive({ at, text, body }: Block, scope: Scope): string | undefined {
+    if (text === escapesMark) {
+      scope.escapes = true;
+      return undefined;
+    }
     const [, word = '', rest = ''] = /^[!@]?(=|~|Y(?=\d)|[A-Za-z][\w-]*|\S+)\s*(.*)$/.exec(text) ?? [];
     const value = rest.replace(/\s*;.*$/, '').trim();
     const refused = Object.hasOwn(refusedDirectives, word) ? refusedDirectives[word] : undefined;
@@ -317,7 +326,7 @@ class JournalReader {
       if (value !== '.' && value !== ',') throw new FileFault(at, `${quote(text)} names neither . nor ,`);
       scope.mark = value;
     } else if (word === 'D' || word === 'commodity') this.commodity(word, value, at, body, scope);
-    else if (word === 'account') this.account(rest, body, at);
+    else if (word === 'account') this.account(rest, body, at, scope);
     else if (refused !== undefined) throw new FileFault(at, `${quote(text)}: ${refused}`);
     else if (!passedOver.has(word)) {
       throw new FileFault(
@@ -351,7 +360,7 @@ class JournalReader {
     if (word === 'D') scope.defaultCommodity = commodity;
   }
 
-  private account(rest: string, body: readonly Line[], at: number): void {
+  private account(rest: string, body: readonly Line[], at: number, scope: Scope): void {
     const bad = body.find(({ text }) => !/^\s+(;|\d|note\b|assert\b|check\b)/.test(text));
     if (bad !== undefined) {
       throw new FileFault(
@@ -366,7 +375,7 @@ class JournalReader {
     if (letter === undefined) return;
     const type = declaredTypes[letter.toLowerCase()];
     if (type === undefined) throw new FileFault(at, `type:${quote(letter)} is none of A, L, E, R, X, C, V, nor their names`);
-    this.types.set(name, type);
+    this.types.set(plainText(name, scope), type);
   }
 
   /** As declared for the account or for the nearest one above it. */
@@ -404,7 +413,7 @@ class JournalReader {
     try {
       const head = this.head(block, scope);
       txn = this.nameOf(head.date, head.code);
-      const forms: NumberForms = { dialect: this.dialect, ...scope };
+      const forms = { dialect: this.dialect, ...scope };
       const { comments, postings } = this.postings(block, head.date, forms);
       if (postings.length === 0) throw new EntryFault(block.at, 'the entry has no posting', 'too_few_lines');
       const lines = this.complete(postings, block.at);
@@ -464,7 +473,7 @@ class JournalReader {
       secondary,
       status: mark === '*' ? 'cleared' : mark === '!' ? 'pending' : undefined,
       code: code === undefined || code.trim() === '' ? undefined : code.trim(),
-      description,
+      description: plainText(description, scope),
       comment: comment < 0 ? '' : commentText(tail.slice(comment)),
     };
   }
@@ -487,7 +496,7 @@ class JournalReader {
     return date;
   }
 
-  private postings(block: Block, date: string, forms: NumberForms): { comments: string[]; postings: Posting[] } {
+  private postings(block: Block, date: string, forms: Forms): { comments: string[]; postings: Posting[] } {
     const comments: string[] = [];
     const postings: Posting[] = [];
     for (const { at, text } of block.body) {
@@ -504,7 +513,7 @@ class JournalReader {
     return { comments, postings };
   }
 
-  private posting(content: string, at: number, date: string, forms: NumberForms): Posting {
+  private posting(content: string, at: number, date: string, forms: Forms): Posting {
     const [, text = ''] = /^[*!]?\s*(.*)$/.exec(content) ?? [];
     const end = text.search(/ {2}|\t/);
     const account = (end < 0 ? text : text.slice(0, end)).trim();
@@ -521,7 +530,7 @@ class JournalReader {
       if (end < 0 && / [-+]?[^\s\w:+-]\d[\d.,]*$| [-+]?\d[\d.,]*[.,]\d+$| [-+]?\d[\d.,]* ?[A-Z]{3}$/.test(account)) {
         throw new EntryFault(at, `${quote(account)} seems to end with an amount: put two blanks between account and amount`);
       }
-      return { at, account, comments: this.comment(rest, date, at) };
+      return { at, account: plainText(account, forms), comments: this.comment(rest, date, at) };
     }
     if (rest.startsWith('=')) {
       throw new EntryFault(
@@ -546,12 +555,13 @@ class JournalReader {
     const amount = asAsserted ?? this.inCurrency(first.amount, at);
     const tail = rest.slice(next).trim();
     if (tail !== '' && !tail.startsWith(';')) throw new EntryFault(at, unread(tail));
-    return { at, account, amount, assertion, comments: this.comment(tail, date, at) };
+    return { at, account: plainText(account, forms), amount, assertion, comments: this.comment(tail, date, at) };
   }
 
-  private written(text: string, from: number, at: number, forms: NumberForms): { amount: JournalAmount; end: number } {
+  private written(text: string, from: number, at: number, forms: Forms): { amount: JournalAmount; end: number } {
     try {
-      return readAmount(text, from, forms);
+      const { amount, end } = readAmount(text, from, forms);
+      return { amount: { ...amount, commodity: plainText(amount.commodity, forms) }, end };
     } catch (error) {
       if (!(error instanceof AmountFault)) throw error;
       throw new EntryFault(at, error.message, 'amount_format');
@@ -622,6 +632,9 @@ class JournalReader {
     );
   }
 }
+
+/** A name or description as it was before a journal had to hold it. */
+const plainText = (text: string, { escapes }: Pick<Scope, 'escapes'>): string => (escapes ? unescaped(text) : text);
 
 function commentText(text: string): string {
   return text.replace(/^\s*[;#%|*]+\s?/, '').trim();
