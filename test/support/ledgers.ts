@@ -4,10 +4,11 @@
  */
 import type { Client, Pool } from 'pg';
 import type { AccountState, EntryLine, OpenAccount, PostEntry } from '#domain';
-import { accountReducer, bookReducer } from '#domain';
+import { accountReducer } from '#domain';
 import { EventStore, type RecordedEvent } from '#event-store';
 import { type Answer, type Command, type CommandContext, catalogue, Ledger, type LedgerOptions } from '#ledger';
 import { connect, openPool } from '#postgres';
+import { checkPeriods, type LoggedEvent } from './periods';
 
 export interface TestLedger {
   readonly ledger: Ledger;
@@ -106,7 +107,7 @@ export async function checkBook(
   const accounts = new Map<string, AccountState>();
   const numbers = new Map<string, number>();
   const sums = new Map<string, { debit: bigint; credit: bigint }>();
-  let book: ReturnType<typeof bookReducer.evolve> | undefined;
+  checkPeriods(events as unknown as LoggedEvent[]);
   events.forEach((event, index) => {
     if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);
     const version = (versions.get(event.streamId) ?? 0) + 1;
@@ -118,8 +119,6 @@ export async function checkBook(
     const folded = { type: event.eventType as never, data: event.data as never };
     if (event.eventType.startsWith('Account'))
       accounts.set(event.streamId, accountReducer.evolve(accounts.get(event.streamId), folded, event.streamId));
-    if (['BookOpened', 'FiscalYearDefined', 'JournalDefined', 'CurrencyEnabled'].includes(event.eventType))
-      book = bookReducer.evolve(book, folded);
     if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
       const { amount, currency, totalDebit, totalCredit } = event.data as Record<string, string>;
       const sum = sums.get(event.streamId + currency) ?? { debit: 0n, credit: 0n };
