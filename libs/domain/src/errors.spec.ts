@@ -393,6 +393,7 @@ describe('the table of codes', () => {
     'idempotency_key_reused',
     'route_unknown',
     'stream_unknown',
+    'report_currency_needed',
     'queue_full',
     'projection_behind',
     'database_unavailable',
