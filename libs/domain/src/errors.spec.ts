@@ -501,6 +501,7 @@ describe('the table of codes', () => {
     'route_unknown',
     'format_unknown',
     'stream_unknown',
+    'report_currency_needed',
     'queue_full',
     'projection_behind',
     'database_unavailable',
