@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import type { Pool } from 'pg';
 import { EventStore, leafHashOf, type StoredEvent } from '#event-store';
-import { catalogue, Projector, Queries, type RatesAt, type ReportName, type ReportQuestion, Reports, reportVersions } from '#ledger';
+import { catalogue, Projector, Queries, type ReportName, type ReportQuestion, Reports, reportVersions } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 
@@ -54,12 +54,6 @@ async function writeLog(adminUrl: string): Promise<void> {
   await admin.end();
 }
 
-const ratesAt: RatesAt = async ({ date, type }) => ({
-  date,
-  type,
-  rateOf: (from, to) => (from === 'USD' && to === 'EUR' ? { value: '0.92345', date: '2026-02-27', source: 'spec' } : undefined),
-});
-
 /** Every report at a position inside a batch, and one of each kind of question. */
 const cases: readonly (readonly [file: string, name: ReportName, question: ReportQuestion])[] = [
   ['trial-balance', 'trial-balance', { period: '2026', compare: '2025', knownAt: 47 }],
@@ -87,7 +81,7 @@ beforeAll(async () => {
   const store = new EventStore(pool, catalogue);
   projector = new Projector(store, pool, { sweepMs: 10 });
   projector.start();
-  reports = new Reports(store, new Queries(store, pool, { readWaitMs: 30_000 }), ratesAt);
+  reports = new Reports(store, new Queries(store, pool, { readWaitMs: 30_000 }));
 });
 afterAll(async () => {
   await projector?.stop();
