@@ -48,7 +48,6 @@ import {
   type CommandContext,
   catalogue,
   checkKey,
-  countersSnapshot,
   countPosted,
   emptyCounters,
   isRemembered,
@@ -58,7 +57,6 @@ import {
   problemBody,
   ratesStreamId,
   type YearCounters,
-  yearCountersVersion,
 } from '#ledger';
 import { connect } from '#postgres';
 

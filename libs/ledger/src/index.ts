@@ -15,6 +15,8 @@ export * from './projection';
 export * from './projection-sets';
 export * from './projector';
 export * from './queries';
+export type * from './reports/cash-flow';
+export type * from './reports/listings';
 export * from './reports/question';
 export * from './reports/reports';
 export type * from './reports/statements';

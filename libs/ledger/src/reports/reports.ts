@@ -6,7 +6,7 @@
 import type { EntryLine, LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
 import { filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
-import type { Queries } from '../queries';
+import type { KnownAt, Queries } from '../queries';
 import { ratesAt } from '../rates';
 import { CashFlows, cashFlow } from './cash-flow';
 import { closingLines } from './closing';
@@ -152,6 +152,23 @@ export class Reports {
 
   // --- Listings ---
 
+  /** The position that a moment of knowledge stands for; on a further page that of the first one, which the moment must be. */
+  private async pinned(
+    bookId: string,
+    member: 'knownAt' | 'since',
+    moment: KnownAt | undefined,
+    first: number | undefined,
+  ): Promise<number> {
+    const position = moment === undefined && first !== undefined ? first : await this.queries.pin(bookId, moment);
+    if (first !== undefined && position !== first) {
+      throw malformed(
+        'cursor',
+        `the cursor belongs to ${member} ${first}, not ${position}; repeat that of the first page, or begin without a cursor`,
+      );
+    }
+    return position;
+  }
+
   private async listing(
     bookId: string,
     question: ReportQuestion,
@@ -165,7 +182,7 @@ export class Reports {
 
   private async generalLedger(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
     const { limit, filter, cursor } = paging('general-ledger', bookId, question, format, ['text', 'text', 'whole', 'line']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
     const listing = await this.listing(bookId, question, { closing: 'include', position });
     if (format === 'csv') {
       const head = headOf('general-ledger', 1, listing.place);
@@ -178,7 +195,7 @@ export class Reports {
   private async journal(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
     const { journalCode } = question;
     const { limit, filter, cursor } = paging('journal', bookId, question, format, ['text', 'text', 'whole']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
     const listing = await this.listing(bookId, question, { carry: 'none', closing: 'include', position });
     const entries = this.listings.journal(listing, journalCode, cursor?.key);
     if (format === 'csv') {
@@ -195,9 +212,8 @@ export class Reports {
     const { since: asked } = question;
     if (asked === undefined) throw malformed('since', 'since is missing: the position or instant that the changes are counted from');
     const { limit, filter, cursor } = paging('changes-since', bookId, question, format, ['whole', 'whole']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
-    // An instant means another position once its batch is there; the first page's is the one that counts.
-    const since = cursor?.key[0] ?? (await this.queries.pin(bookId, asked));
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
+    const since = await this.pinned(bookId, 'since', asked, cursor?.key[0]);
     if (since > position)
       throw malformed(
         'since',
@@ -370,7 +386,10 @@ function pagesOfCsv({ cursor }: { readonly cursor?: string }): LedgerError {
   return malformed(member, `${member} belongs to pages of JSON; as CSV a report comes whole`);
 }
 
-/** Page and cursor of a listing; the cursor goes with everything else that was asked. */
+/**
+ * Page and cursor of a listing. The cursor goes with everything else that was asked but for the moments of knowledge: it holds
+ * their positions, so that a page asked with an instant and one asked with its position are the same bytes.
+ */
 function paging<const T extends Parameters<typeof readCursor>[2]>(
   name: ListingName,
   bookId: string,
@@ -378,7 +397,7 @@ function paging<const T extends Parameters<typeof readCursor>[2]>(
   format: ReportFormat,
   form: T,
 ) {
-  const { cursor, limit, reportVersion: _version, dimensions = [], ...filters } = question;
+  const { cursor, limit, reportVersion: _version, knownAt: _known, since: _since, dimensions = [], ...filters } = question;
   if (format === 'csv' && (cursor !== undefined || limit !== undefined)) throw pagesOfCsv(question);
   const filter = filterHash(name, { bookId, ...filters, dimensions: [...new Set(dimensions)].sort() });
   return { limit: limitOf(question), filter, cursor: readCursor<T>(question, filter, form) };
