@@ -8,7 +8,7 @@ import { accountReducer } from '#domain';
 import { EventStore, type RecordedEvent } from '#event-store';
 import { type Answer, type Command, type CommandContext, catalogue, Ledger, type LedgerOptions } from '#ledger';
 import { connect, openPool } from '#postgres';
-import { checkPeriods, type LoggedEvent } from './periods';
+import { checkBaseAmounts, checkPeriods, type LoggedEvent } from './periods';
 
 export interface TestLedger {
   readonly ledger: Ledger;
@@ -108,6 +108,7 @@ export async function checkBook(
   const numbers = new Map<string, number>();
   const sums = new Map<string, { debit: bigint; credit: bigint }>();
   checkPeriods(events as unknown as LoggedEvent[]);
+  checkBaseAmounts(events as unknown as LoggedEvent[]);
   events.forEach((event, index) => {
     if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);
     const version = (versions.get(event.streamId) ?? 0) + 1;
@@ -117,7 +118,7 @@ export async function checkBook(
     if (before !== undefined && before.recordedAt > event.recordedAt)
       throw new Error(`I10: ${event.recordedAt} follows ${before.recordedAt}`);
     const folded = { type: event.eventType as never, data: event.data as never };
-    if (event.eventType.startsWith('Account'))
+    if (event.eventType.startsWith('Account') && event.eventType !== 'AccountDesignated')
       accounts.set(event.streamId, accountReducer.evolve(accounts.get(event.streamId), folded, event.streamId));
     if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
       const { amount, currency, totalDebit, totalCredit } = event.data as Record<string, string>;

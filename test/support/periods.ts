@@ -128,3 +128,32 @@ function totalsOf(lines: PeriodSoFar['lines']): (readonly [currency: string, deb
     return [currency, of('debit'), of('credit')] as const;
   });
 }
+
+/**
+ * I1 in base currency, of a book that tracks exchange rates: every line has its amount in it, a line in base currency is its own,
+ * and entries balance; the events of accounts say the same (I15).
+ * @throws Error naming the position
+ */
+export function checkBaseAmounts(events: readonly LoggedEvent[]): void {
+  const [opening] = events;
+  if (opening?.data.fx !== 'tracked') return;
+  const lines = new Map<string, string>();
+  for (const { position, eventType, data } of events) {
+    if (eventType === 'AccountDebited' || eventType === 'AccountCredited') {
+      if (data.baseAmount !== lines.get(`${data.entryPosition}/${data.line}`))
+        throw new Error(
+          `I15: position ${position} has the base amount ${data.baseAmount}, its line ${lines.get(`${data.entryPosition}/${data.line}`)}`,
+        );
+    }
+    if (eventType !== 'JournalEntryPosted') continue;
+    let sum = 0n;
+    for (const { line, side, amount, currency, baseAmount } of data.lines) {
+      if (baseAmount === undefined) throw new Error(`I1: line ${line} at position ${position} has no base amount`);
+      if (currency === opening.data.baseCurrency && units(amount) !== 0n && units(amount) !== units(baseAmount))
+        throw new Error(`line ${line} at position ${position} is ${amount} ${currency} and ${baseAmount} in base currency`);
+      sum += (side === 'debit' ? 1n : -1n) * units(baseAmount);
+      lines.set(`${position}/${line}`, baseAmount);
+    }
+    if (sum !== 0n) throw new Error(`I1: the entry at position ${position} does not balance in base currency: ${sum}`);
+  }
+}

@@ -504,7 +504,6 @@ describe('the table of codes', () => {
     'fx_untracked',
     'rate_unknown',
     'report_currency_needed',
-    'report_currency_needed',
     'queue_full',
     'projection_behind',
     'books_moving',
