@@ -552,6 +552,7 @@ export class Inspector {
     });
     const all = await this.store.readStream(bookId, bookStreamId(bookId));
     const definition = all.find(({ eventType, data }) => eventType === 'FiscalYearDefined' && data.label === fiscalYear);
+    const tracked = all[0]?.data.fx === 'tracked';
     let versions = 1;
     let before = emptyCounters();
     const at = emptyCounters();
@@ -560,7 +561,7 @@ export class Inspector {
       versions++;
       if (wanted !== undefined && versions > wanted) continue;
       before = copyOf(at);
-      countPosted(at, posted.data as unknown as JournalEntryPosted);
+      countPosted(at, posted.data as unknown as JournalEntryPosted, tracked);
       event = posted;
     }
     if (wanted !== undefined && wanted > versions) return { versions };
