@@ -8,7 +8,27 @@ import type { Command } from '#ledger';
 
 type Side = 'debit' | 'credit';
 type Line = { account: string; side: Side; amount: string; currency: string };
-type Content = { effectiveDate: string; journalCode?: string; entryType?: string; reference?: string; lines: readonly Line[] };
+type Content = {
+  effectiveDate: string;
+  journalCode?: string;
+  entryType?: string;
+  reference?: string;
+  onClosedPeriod?: string;
+  lines: readonly Line[];
+};
+
+/** Who sends a command. */
+export interface ModelActor {
+  readonly userId: string;
+  readonly isController: boolean;
+}
+
+interface Month {
+  readonly label: string;
+  readonly no: number;
+  readonly from: string;
+  readonly to: string;
+}
 
 export interface ModelLine {
   readonly position: number;
@@ -59,7 +79,7 @@ export type Expected =
 
 /** Codes in the order of docs/reference/errors.md: of several the first is told. */
 const order =
-  'malformed amount_format date_invalid book_unknown entry_unknown account_unknown journal_unknown account_exists journal_exists currency_exists parent_invalid currency_unknown currency_not_allowed scale_exceeded amount_range too_few_lines unbalanced fiscal_year_invalid no_fiscal_year before_book_start account_not_postable account_frozen account_not_frozen account_closed account_not_empty limit_exceeded already_reversed reversal_of_reversal'.split(
+  'forbidden malformed amount_format date_invalid book_unknown entry_unknown period_unknown account_unknown journal_unknown account_exists journal_exists currency_exists parent_invalid currency_unknown currency_not_allowed scale_exceeded amount_range too_few_lines unbalanced fiscal_year_invalid no_fiscal_year before_book_start period_closed period_state period_order second_user_required account_not_postable account_frozen account_not_frozen account_closed account_not_empty limit_exceeded already_reversed reversal_of_reversal'.split(
     ' ',
   );
 const iso: Readonly<Record<string, number>> = { EUR: 2, USD: 2, JPY: 0, BHD: 3 };
@@ -97,6 +117,11 @@ export class Model {
   private given = false;
   private readonly byCode = new Map<string, ModelAccount>();
   private readonly numbers = new Map<string, number>();
+  /** Months that are not open, by `label/no`. */
+  private readonly closed = new Map<string, { status: 'soft_closed' | 'hard_closed'; requestedBy?: string }>();
+  /** What a close is called in questions, and where it was the last time. */
+  readonly closes = new Map<string, number>();
+  private actor: ModelActor = { userId: '', isController: false };
 
   /** An opened book. @param start first month of the fiscal year */
   constructor(
@@ -117,8 +142,9 @@ export class Model {
 
   // --- Commands ---
 
-  expect(command: Command, today: string): Expected {
+  expect(command: Command, today: string, actor: ModelActor): Expected {
     const wrong: string[] = [];
+    this.actor = actor;
     const outcome = this.consider(command, today, wrong);
     const refused = order.find((code) => wrong.includes(code));
     return refused === undefined ? (outcome as Expected) : { refused };
@@ -134,7 +160,7 @@ export class Model {
       case 'CorrectEntry': {
         const original = this.entries.find(({ id }) => id === command.entryId);
         if (original === undefined) return void wrong.push('entry_unknown');
-        const date = command.effectiveDate ?? (original.date > today ? original.date : today);
+        const date = command.effectiveDate ?? this.firstOpenDay(original.date > today ? original.date : today);
         const content = { effectiveDate: date, journalCode: original.journal, reference: original.reference, lines: [] };
         const mirrored: Draft['lines'] = original.lines.map(({ account, side, minor, currency }) => ({
           account,
@@ -201,15 +227,116 @@ export class Model {
       case 'DefineFiscalYear': {
         const { label, from, to } = command;
         const adjoins = dayAfter(this.years.at(-1)?.to ?? '') === from || dayAfter(to) === this.years[0]?.from;
+        // Who could post before a closed month would change what it opened with.
+        if (dayAfter(to) === this.years[0]?.from && this.statusOn(from) !== 'open') wrong.push('fiscal_year_invalid');
         if (to < from || !adjoins || this.years.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
         return this.change(() => {
           this.given = true;
           this.years = [...this.years, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
         });
       }
+      case 'ClosePeriod':
+        return this.close(command, wrong);
+      case 'RequestReopening':
+      case 'ApproveReopening':
+      case 'DeclineReopening':
+        return this.reopen(command, wrong);
       default:
         throw new Error(`the model does not know ${command.type}`);
     }
+  }
+
+  // --- Months ---
+
+  /** All months of all fiscal years, in order. */
+  months(): Month[] {
+    return this.years.flatMap(({ label, from, to }) => {
+      const months: Month[] = [];
+      for (let start = from; start <= to; ) {
+        const next = `${start.slice(5, 7) === '12' ? Number(start.slice(0, 4)) + 1 : start.slice(0, 4)}-${String((Number(start.slice(5, 7)) % 12) + 1).padStart(2, '0')}-01`;
+        months.push({ label, no: months.length + 1, from: start, to: new Date(Date.parse(next) - 86_400_000).toISOString().slice(0, 10) });
+        start = next;
+      }
+      return months;
+    });
+  }
+
+  /** The last month that is not open, and whether somebody asks for it. */
+  lastClosed(): (Month & { readonly isAsked: boolean }) | undefined {
+    const month = this.months().findLast((candidate) => this.stateOf(candidate) !== undefined);
+    return month && { ...month, isAsked: this.stateOf(month)?.requestedBy !== undefined };
+  }
+
+  private stateOf = ({ label, no }: Pick<Month, 'label' | 'no'>) => this.closed.get(`${label}/${no}`);
+
+  /** The month that speaks for a day: of days before all of them the first. */
+  private monthOn(date: string): Month | undefined {
+    const months = this.months();
+    return date < (months[0]?.from ?? '') ? months[0] : months.find(({ from, to }) => from <= date && date <= to);
+  }
+
+  private statusOn(date: string): 'open' | 'soft_closed' | 'hard_closed' {
+    const month = this.monthOn(date);
+    return (month && this.stateOf(month)?.status) ?? 'open';
+  }
+
+  private isClosedOn(date: string): boolean {
+    const status = this.statusOn(date);
+    return status === 'hard_closed' || (status === 'soft_closed' && !this.actor.isController);
+  }
+
+  private firstOpenDay(date: string): string {
+    let day = date;
+    while (this.statusOn(day) !== 'open') day = dayAfter(this.monthOn(day)?.to ?? day);
+    return day;
+  }
+
+  private close(command: Extract<Command, { type: 'ClosePeriod' }>, wrong: string[]): Expected | undefined {
+    const { fiscalYear, period, level, includeEarlier } = command;
+    if (!this.actor.isController) wrong.push('forbidden');
+    const months = this.months();
+    const at = months.findIndex(({ label, no }) => label === fiscalYear && no === period);
+    const wanted = months[at];
+    if (wanted === undefined) return void wrong.push('period_unknown');
+    if (this.stateOf(wanted)?.status !== (level === 'soft' ? undefined : 'soft_closed')) wrong.push('period_state');
+    const earlier = months.slice(0, at).filter((month) => {
+      const status = this.stateOf(month)?.status;
+      return level === 'soft' ? status === undefined : status !== 'hard_closed';
+    });
+    if (earlier.length > 0 && !includeEarlier) wrong.push('period_order');
+    const closing = [...earlier, wanted];
+    return {
+      entries: [],
+      first: this.position + 1,
+      apply: (_ids, recordedAt) => {
+        for (const [index, { label, no }] of closing.entries()) {
+          this.closed.set(`${label}/${no}`, { status: level === 'soft' ? 'soft_closed' : 'hard_closed' });
+          this.closes.set(`${level === 'soft' ? '' : 'hard-'}close:${label}-${no}`, this.position + 1 + index);
+        }
+        this.wrote(closing.length, recordedAt);
+      },
+    };
+  }
+
+  private reopen(
+    { type, fiscalYear, period }: { readonly type: string; readonly fiscalYear: string; readonly period: number },
+    wrong: string[],
+  ): Expected | undefined {
+    const { userId, isController } = this.actor;
+    if (!isController) wrong.push('forbidden');
+    const months = this.months();
+    const at = months.findIndex(({ label, no }) => label === fiscalYear && no === period);
+    if (at < 0) return void wrong.push('period_unknown');
+    const key = `${fiscalYear}/${period}`;
+    const state = this.closed.get(key);
+    const isAsked = state?.requestedBy !== undefined;
+    if (state?.status !== 'soft_closed' || isAsked === (type === 'RequestReopening')) wrong.push('period_state');
+    if (type !== 'DeclineReopening' && months.slice(at + 1).some((month) => this.stateOf(month) !== undefined)) wrong.push('period_order');
+    if (type === 'ApproveReopening' && state?.requestedBy === userId) wrong.push('second_user_required');
+    return this.change(() => {
+      if (type === 'ApproveReopening') this.closed.delete(key);
+      else this.closed.set(key, { status: 'soft_closed', ...(type === 'RequestReopening' ? { requestedBy: userId } : {}) });
+    });
   }
 
   private changeAccount(account: ModelAccount, command: ChangeAccount, wrong: string[]): Expected {
@@ -262,7 +389,9 @@ export class Model {
 
   // --- Entries ---
 
-  private draft(content: Content, wrong: string[]): Draft {
+  private draft(given: Content, wrong: string[]): Draft {
+    const moves = given.onClosedPeriod === 'first_open_day' && this.isClosedOn(given.effectiveDate);
+    const content = moves ? { ...given, effectiveDate: this.firstOpenDay(given.effectiveDate) } : given;
     const lines: Draft['lines'] = [];
     for (const { account: code, side, amount, currency } of content.lines) {
       const account = this.byCode.get(code);
@@ -294,6 +423,7 @@ export class Model {
   }
 
   private checkDate(date: string, wrong: string[]): void {
+    if (this.isClosedOn(date)) wrong.push('period_closed');
     if (date < this.startsOn) wrong.push('before_book_start');
     const [from, to] = [this.years[0]?.from ?? '', this.years.at(-1)?.to ?? ''];
     const yearsAhead = Number(date.slice(0, 4)) - Number(to.slice(0, 4)) + (date.slice(4) > to.slice(4) ? 1 : 0);
@@ -376,9 +506,10 @@ export class Model {
   /** All or none, each on what the ones before it left: tried on a copy. */
   private postAll(contents: readonly Content[], wrong: string[]): Expected | undefined {
     const copy = this.copy();
+    const { actor } = this;
     const entries: { position: number; number: number }[] = [];
     for (const content of contents) {
-      const outcome = copy.expect({ ...content, type: 'PostEntry' } as Command, '');
+      const outcome = copy.expect({ ...content, type: 'PostEntry' } as Command, '', this.actor);
       if ('refused' in outcome) return void wrong.push(outcome.refused);
       entries.push(...outcome.entries);
       outcome.apply(['?'], '');
@@ -388,7 +519,7 @@ export class Model {
       first: this.position + 1,
       apply: (ids, recordedAt) =>
         contents.forEach((content, index) => {
-          const outcome = this.expect({ ...content, type: 'PostEntry' } as Command, '');
+          const outcome = this.expect({ ...content, type: 'PostEntry' } as Command, '', actor);
           if ('refused' in outcome) throw new Error(`the model refused what it took before: ${outcome.refused}`);
           outcome.apply([ids[index] as string], recordedAt);
         }),

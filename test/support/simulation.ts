@@ -14,7 +14,8 @@ import { type Answer, type Command, catalogue, Ledger, Projector, Queries, verif
 import { connect, openPool } from '#postgres';
 import { type Random, random } from './histories';
 import { checkBook, contextOf } from './ledgers';
-import { type Expected, Model, type ModelAccount } from './model';
+import { type Expected, Model, type ModelAccount, type ModelActor } from './model';
+import { controllerContext } from './periods';
 import { type TcpProxy, tcpProxy } from './tcp-proxy';
 
 const deadlineMs = 4_000;
@@ -67,8 +68,8 @@ class Process {
   }
 
   /** @throws LedgerError, or Error when the process dies first */
-  execute(bookId: string, command: Command, key: string): Promise<Answer> {
-    return Promise.race([this.ledger.execute(bookId, command, contextOf(key)), this.died]);
+  execute(bookId: string, { command, key, actor }: Sent): Promise<Answer> {
+    return Promise.race([this.ledger.execute(bookId, command, contextOf(key, actor)), this.died]);
   }
 
   ask<T>(question: (queries: Queries) => Promise<T>): Promise<T> {
@@ -96,10 +97,17 @@ class Process {
   }
 }
 
-/** What became of a command, or of one entry of a batch call that is not atomic. */
-interface Outcome {
+interface Sent {
   readonly command: Command;
   readonly key: string;
+  readonly actor: ModelActor;
+}
+
+const clerk: ModelActor = { userId: contextOf('').userId, isController: false };
+const controllers = [1, 2].map((who): ModelActor => ({ userId: controllerContext('', who).userId, isController: true }));
+
+/** What became of a command, or of one entry of a batch call that is not atomic. */
+interface Outcome extends Sent {
   /** Code of the refusal, or the answer. */
   readonly refused?: string;
   // biome-ignore lint/suspicious/noExplicitAny: answers have many shapes
@@ -115,6 +123,8 @@ export interface SimulationFigures {
   questions: number;
   faults: Record<string, number>;
   events: number;
+  /** Periods closed and opened again, entries refused because of a close, and moved by one. */
+  periods: { closed: number; reopened: number; refused: number; moved: number };
 }
 
 const codes = ['A1', 'A2', 'A3', 'L1', 'I1', 'E1', 'H1', 'LIM', 'EURONLY'];
@@ -129,7 +139,7 @@ export class Simulation {
   private processes: Process[] = [];
   private model!: Model;
   private serial = 0;
-  private readonly told = new Map<string, { readonly command: Command; readonly status: number; readonly body: string }>();
+  private readonly told = new Map<string, Omit<Sent, 'key'> & { readonly status: number; readonly body: string }>();
   private readonly ended: Promise<void>[] = [];
   private readonly trace: string[] = [];
   private readonly codes = codes.filter((code) => code !== 'H1');
@@ -139,7 +149,17 @@ export class Simulation {
     private readonly url: string,
     private readonly admin: Client,
   ) {
-    this.figures = { seed, commands: 0, accepted: 0, refused: 0, repeats: 0, questions: 0, faults: {}, events: 0 };
+    this.figures = {
+      seed,
+      commands: 0,
+      accepted: 0,
+      refused: 0,
+      repeats: 0,
+      questions: 0,
+      faults: {},
+      events: 0,
+      periods: { closed: 0, reopened: 0, refused: 0, moved: 0 },
+    };
     this.pool = openPool(url, { max: 2 });
     this.chance = random(seed);
     this.bookId = `sim-${seed}-${Date.now().toString(36)}`;
@@ -185,7 +205,7 @@ export class Simulation {
       fiscalYearStart: `${startMonth}-01`,
       startsOn,
     };
-    const { body, refused } = (await this.send(opening, `open-${this.bookId}`))[0] as Outcome;
+    const { body, refused } = (await this.send({ command: opening, key: `open-${this.bookId}`, actor: clerk }))[0] as Outcome;
     if (refused !== undefined) throw new Error(`the book could not be opened: ${refused}`);
     this.model = new Model(startsOn, startMonth, body.recordedAt);
     const accounts = codes.map((code): Command => {
@@ -200,7 +220,7 @@ export class Simulation {
     });
     const more: Command[] = [{ type: 'DefineJournal', journalCode: 'CASH', name: 'Cash book' }];
     if (chance.below(2) === 0) more.push({ type: 'EnableCurrency', code: 'PTS', scale: 4 });
-    await this.burst([...accounts, ...more].map((command) => ({ command, key: this.newKey() })));
+    await this.burst([...accounts, ...more].map((command) => ({ command, key: this.newKey(), actor: clerk })));
   }
 
   private newKey = (): string => `key-${++this.serial}`;
@@ -208,7 +228,10 @@ export class Simulation {
   private async step(): Promise<void> {
     const { chance } = this;
     const size = chance.pick([1, 1, 2, 4, 8, 16]);
-    const sent = Array.from({ length: size }, () => ({ command: this.command(), key: this.newKey() }));
+    const sent = Array.from({ length: size }, (): Sent => {
+      const command = this.command();
+      return { command, key: this.newKey(), actor: this.actorOf(command) };
+    });
     const fault = chance.below(10) < 4 ? chance.pick(faultNames) : undefined;
     const working = this.burst(sent);
     if (fault !== undefined) await this.strike(fault, working);
@@ -259,6 +282,32 @@ export class Simulation {
   }
 
   // --- Commands ---
+
+  /** Closing is mostly left to controllers; they post too, now and then. */
+  private actorOf({ type }: Command): ModelActor {
+    const { chance } = this;
+    const closes = type === 'ClosePeriod' || type.endsWith('Reopening');
+    return chance.below(8) < (closes ? 7 : 1) ? chance.pick(controllers) : clerk;
+  }
+
+  /** Of the first years, so that most days stay open; now and then one that there is not. */
+  private period(): { readonly fiscalYear: string; readonly period: number } {
+    const { chance, model } = this;
+    const months = model.months().filter(({ to }) => to < '2026-06');
+    const { label, no } = chance.pick(months) ?? { label: '1999', no: 1 };
+    return { fiscalYear: label, period: chance.below(20) === 0 ? 13 : no };
+  }
+
+  /** Of the last closed month mostly, since months open again from there; the step that is next mostly. */
+  private reopening(reason: string): Command {
+    const { chance } = this;
+    const last = this.model.lastClosed();
+    const place = last === undefined || chance.below(6) === 0 ? this.period() : { fiscalYear: last.label, period: last.no };
+    const type = last?.isAsked
+      ? chance.pick(['ApproveReopening', 'ApproveReopening', 'ApproveReopening', 'DeclineReopening', 'RequestReopening'] as const)
+      : chance.pick(['RequestReopening', 'RequestReopening', 'RequestReopening', 'ApproveReopening', 'DeclineReopening'] as const);
+    return { type, ...place, reason };
+  }
 
   private amount(): string {
     const { chance } = this;
@@ -316,6 +365,7 @@ export class Simulation {
       ...(chance.below(4) === 0 ? { journalCode: chance.pick(['GENERAL', 'CASH', 'CASH', 'NONE']) } : {}),
       ...(chance.below(4) === 0 ? { reference: `R${chance.below(3)}` } : {}),
       ...(chance.below(6) === 0 ? { entryType: 'adjusting' as const } : {}),
+      ...(chance.below(3) === 0 ? { onClosedPeriod: chance.pick(['first_open_day', 'first_open_day', 'refuse'] as const) } : {}),
       lines,
     };
   }
@@ -330,6 +380,11 @@ export class Simulation {
     const { chance } = this;
     const kind = chance.below(100);
     const reason = 'simulated';
+    if (kind < 3) {
+      const level = chance.pick(['soft', 'soft', 'soft', 'hard'] as const);
+      return { type: 'ClosePeriod', ...this.period(), level, includeEarlier: chance.below(3) > 0, reason };
+    }
+    if (kind < 9) return this.reopening(reason);
     if (kind < 55) return { type: 'PostEntry', ...this.content() };
     if (kind < 63)
       return {
@@ -339,7 +394,11 @@ export class Simulation {
       };
     if (kind < 70)
       return { type: 'ReverseEntry', entryId: this.entryId(), reason, ...(chance.below(3) === 0 ? {} : { effectiveDate: this.date() }) };
-    if (kind < 76) return { ...this.content(), type: 'CorrectEntry', entryId: this.entryId(), reason, effectiveDate: this.date() };
+    if (kind < 76) {
+      // A correction stands where its reversal stands.
+      const { onClosedPeriod: _moves, ...content } = this.content();
+      return { ...content, type: 'CorrectEntry', entryId: this.entryId(), reason, effectiveDate: this.date() };
+    }
     const account = this.code();
     if (kind < 79) return { type: 'FreezeAccount', account };
     if (kind < 86) return { type: 'UnfreezeAccount', account: this.frozenCode() ?? account };
@@ -376,14 +435,12 @@ export class Simulation {
 
   // --- A burst, and what the model says of it ---
 
-  private async burst(sent: readonly { command: Command; key: string }[]): Promise<void> {
+  private async burst(sent: readonly Sent[]): Promise<void> {
     const { chance } = this;
-    for (const { command, key } of sent) this.trace.push(`${key} ${JSON.stringify(command)}`);
+    for (const { command, key, actor } of sent)
+      this.trace.push(`${key}${actor.isController ? ` by ${actor.userId.slice(-1)}` : ''} ${JSON.stringify(command)}`);
     const twice = sent.filter(() => chance.below(8) === 0);
-    const [outcomes] = await Promise.all([
-      Promise.all(sent.map(({ command, key }) => this.send(command, key))),
-      Promise.all(twice.map(({ command, key }) => this.send(command, key))),
-    ]);
+    const [outcomes] = await Promise.all([Promise.all(sent.map((one) => this.send(one))), Promise.all(twice.map((one) => this.send(one)))]);
     this.figures.commands += sent.length;
     this.figures.repeats += twice.length;
     this.reconcile(outcomes.flat());
@@ -394,21 +451,23 @@ export class Simulation {
   private someProcess = (): Process => this.processes[this.serial++ % this.processes.length] as Process;
 
   /** Sends a command until its outcome is known. */
-  private async send(command: Command, key: string): Promise<Outcome[]> {
+  private async send(sent: Sent): Promise<Outcome[]> {
+    const { key } = sent;
     for (let attempt = 1; ; attempt++) {
       const process = this.someProcess();
       try {
-        const answer = await process.execute(this.bookId, command, key);
-        this.remember(key, command, answer);
+        const answer = await process.execute(this.bookId, sent);
+        this.remember(sent, answer);
         if (isUnsettled(answer.body)) {
           this.trace.push(`${key} again: part of it is unknown`);
           await sleep(5 * attempt);
           continue;
         }
-        return outcomesOf(command, key, answer);
+        return outcomesOf(sent, answer);
       } catch (error) {
         const again = process.dead || !(error instanceof LedgerError) || error.kind === 'unavailable' || isConnectionFault(error);
-        if (!again && error instanceof LedgerError && error.kind === 'invalid') return [{ command, key, refused: error.code }];
+        if (!again && error instanceof LedgerError && ['invalid', 'forbidden'].includes(error.kind))
+          return [{ ...sent, refused: error.code }];
         if (!again || attempt === 30) throw error;
         this.trace.push(`${key} again: ${(error as Error).message}`);
         await sleep(5 * attempt);
@@ -417,25 +476,25 @@ export class Simulation {
   }
 
   /** I6: whoever repeats a key is told the same, byte for byte. */
-  private remember(key: string, command: Command, { status, body }: Answer): void {
+  private remember({ key, command, actor }: Sent, { status, body }: Answer): void {
     const before = this.told.get(key);
     if (before !== undefined && (before.status !== status || !goesOnFrom(before.body, body)))
       throw new Error(`I6: ${key} was told ${before.body}, and now ${body}`);
-    this.told.set(key, { command, status, body });
+    this.told.set(key, { command, actor, status, body });
   }
 
   private async repeatOld(): Promise<void> {
     // The key of the opening belongs to the scope ~system; in the book it is free.
     const known = [...this.told].filter(([, { command }]) => command.type !== 'OpenBook');
-    const [key, { command }] = this.chance.pick(known);
+    const [key, { command, actor }] = this.chance.pick(known);
     const before = this.model.position;
-    await this.send(command, key);
+    await this.send({ command, key, actor });
     const other: Command =
       this.chance.below(2) === 0
         ? { type: 'DefineJournal', journalCode: 'OTHER', name: 'Other' }
         : ({ ...command, reason: 'another' } as Command);
     try {
-      await this.send(other, key);
+      await this.send({ command: other, key, actor });
     } catch (error) {
       if (!(error instanceof LedgerError) || error.code !== 'idempotency_key_reused') throw error;
       this.figures.repeats += 2;
@@ -452,7 +511,7 @@ export class Simulation {
     const whatModelSaid = new Map<Outcome, Set<string>>();
     const settle = (): void => {
       open = open.filter((outcome) => {
-        const expected = model.expect(outcome.command, today());
+        const expected = model.expect(outcome.command, today(), outcome.actor);
         const says = 'refused' in expected ? expected.refused : 'done';
         const said = whatModelSaid.get(outcome) ?? new Set();
         whatModelSaid.set(outcome, said.add(says));
@@ -460,9 +519,9 @@ export class Simulation {
       });
     };
     settle();
-    for (const { command, key, body } of accepted) {
+    for (const { command, key, actor, body } of accepted) {
       const recordedAt = recordedAtOf(body);
-      const expected = model.expect(command, recordedAt.slice(0, 10));
+      const expected = model.expect(command, recordedAt.slice(0, 10), actor);
       if ('refused' in expected)
         throw new Error(`${key} was accepted, the model refuses it: ${expected.refused}; ${JSON.stringify([command, body])}`);
       const newest = model.written.at(-1)?.recordedAt ?? '';
@@ -473,6 +532,7 @@ export class Simulation {
       settle();
     }
     this.figures.refused += outcomes.length - accepted.length;
+    this.figures.periods.refused += outcomes.filter(({ refused }) => refused === 'period_closed').length;
     const [unexplained] = open;
     if (unexplained !== undefined) {
       throw new Error(
@@ -506,8 +566,12 @@ export class Simulation {
   /** Nothing, a position, or an instant at which something was recorded, with the position that each means. */
   private knownAt(): { readonly knownAt?: string | number; readonly position: number } {
     const { chance, model } = this;
-    const kind = chance.below(3);
+    const kind = chance.below(4);
     if (kind === 0) return { position: model.position };
+    if (kind === 3 && model.closes.size > 0) {
+      const [name, position] = chance.pick([...model.closes]);
+      return { knownAt: name, position };
+    }
     if (kind === 1) {
       const position = chance.below(model.position + 1);
       return { knownAt: position, position };
@@ -701,6 +765,9 @@ export class Simulation {
     const { events, accounts } = await checkBook(this.admin, this.bookId);
     compare('events in the log', events.length, this.model.position);
     this.figures.events = events.length;
+    const count = (type: string): number => events.filter(({ eventType }) => eventType === type).length;
+    const moved = events.filter(({ data }) => 'requestedDate' in data).length;
+    Object.assign(this.figures.periods, { closed: count('PeriodClosed'), reopened: count('PeriodReopened'), moved });
     for (const account of this.model.accounts) {
       const code = this.model.codeAt(account, this.model.position);
       const kept = [...accounts.values()].find((known) => known.code === code);
@@ -737,16 +804,17 @@ const isConnectionFault = (error: LedgerError): boolean =>
 // biome-ignore lint/suspicious/noExplicitAny: answers have many shapes
 type Body = any;
 
-function outcomesOf(command: Command, key: string, { status, body }: Answer): Outcome[] {
+function outcomesOf({ command, key, actor }: Sent, { status, body }: Answer): Outcome[] {
   const answer = JSON.parse(body) as Body;
-  if (status >= 400) return [{ command, key, refused: answer.code }];
-  if (command.type !== 'PostEntries' || command.atomic) return [{ command, key, body: answer }];
+  if (status >= 400) return [{ command, key, actor, refused: answer.code }];
+  if (command.type !== 'PostEntries' || command.atomic) return [{ command, key, actor, body: answer }];
   return command.entries.map((entry, index): Outcome => {
     const result = answer.results[index];
     const single = { ...entry, type: 'PostEntry' as const };
     return {
       command: single,
       key: `${key}/${index + 1}`,
+      actor,
       ...(result.problem === undefined ? { body: result } : { refused: result.problem.code }),
     };
   });
