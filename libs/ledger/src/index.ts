@@ -23,3 +23,4 @@ export type * from './reports/valuation';
 export * from './service';
 export * from './verify';
 export * from './year-counters';
+export * from './year-drafts';
