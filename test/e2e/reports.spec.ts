@@ -301,6 +301,7 @@ describe('links', () => {
     const { body } = await report('trial-balance', 'period=2026');
     const statement = await api.get(body.rows[0].statements[0]);
     expect(statement.body).toMatchObject({ account: 'Assets:Bank', position: body.position, lines: [{ amount: '120.00' }] });
+    expect((await api.get(statement.body.lines[0].entry)).body).toMatchObject({ id: statement.body.lines[0].entryId });
     const ledger = await report('general-ledger', 'period=2026');
     const [line] = ledger.body.accounts[0].lines;
     expect((await api.get(line.entry)).body).toMatchObject({ id: line.entryId, description: 'Rent, "February"' });
@@ -328,6 +329,8 @@ describe('what is refused', () => {
     ['trial-balance', 'period=2026&depth=0', [400, 'malformed', 'depth']],
     ['trial-balance', 'period=2026&knownAt=0', [400, 'date_invalid', 'knownAt']],
     ['trial-balance', 'period=2026&asOf=2026-01-01', [400, 'unknown_member', 'asOf']],
+    ['trial-balance', 'period=2026&currency=DOUBLOON', [422, 'currency_unknown', undefined]],
+    ['trial-balance', 'period=2026&dimension=a:b&dimension=c:%00', [400, 'text_invalid', 'dimension.1']],
     ['balance-sheet', '', [400, 'malformed', 'asOf']],
     ['balance-sheet', 'asOf=2026-12-31&rateType=average', [400, 'malformed', 'rateType']],
     ['balance-sheet', 'asOf=2026-12-31&in=DOUBLOON', [422, 'currency_unknown', undefined]],
