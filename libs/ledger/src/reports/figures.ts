@@ -14,6 +14,7 @@ import {
   rescale,
   scaleOf,
   toMinor,
+  unknownCurrency,
 } from '#domain';
 import type { AccountView } from '../projections/chart';
 
@@ -183,7 +184,7 @@ export function converted(
 ): OneCurrency {
   const scale = scaleOf(book, currency);
   if (scale === undefined) {
-    throw new LedgerError('currency_unknown', `in=${currency}: neither an ISO 4217 currency nor declared in this book`, { currency });
+    throw new LedgerError('currency_unknown', `in=${currency}: ${unknownCurrency(currency)}`, { currency });
   }
   if (rates === undefined) return { kind: 'base', currency, scale };
   const used = columns.map((_, index) => {
