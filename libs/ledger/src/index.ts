@@ -13,5 +13,6 @@ export * from './projection';
 export * from './projection-sets';
 export * from './projector';
 export * from './queries';
+export * from './rebuild';
 export * from './service';
 export * from './verify';

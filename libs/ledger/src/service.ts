@@ -32,6 +32,7 @@ import type { Log } from './log';
 import { prepareProjections, projectionSets } from './projection-sets';
 import { Projector, projections } from './projector';
 import { Queries } from './queries';
+import { Projections } from './rebuild';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 import { WatchedStore } from './watched-store';
 
@@ -75,6 +76,8 @@ export class Service {
     readonly inspector: Inspector,
     readonly keys: ApiKeys,
     readonly projector: Projector,
+    /** For operators: sets of projections. */
+    readonly projections: Projections,
     private readonly pool: Pool,
     private readonly server: EmbeddedPostgres | undefined,
   ) {}
@@ -147,6 +150,8 @@ export class Service {
 /** What only looks at the books. */
 export interface Look {
   readonly inspector: Inspector;
+  /** Sets of projections: to be listed and compared. */
+  readonly projections: Pick<Projections, 'list' | 'compare'>;
   /** Names of API keys by id, revoked ones too; undefined when the login may not read them. */
   keyNames(): Promise<Map<string, string> | undefined>;
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
@@ -177,8 +182,10 @@ export async function openLook(config: Config, log: Log): Promise<Look> {
     await bringSchema(pool, undefined, log);
     await checkProjections(pool);
     const opened = pool;
+    const store = new EventStore(opened, catalogue);
     return {
-      inspector: new Inspector(new EventStore(opened, catalogue), opened),
+      inspector: new Inspector(store, opened),
+      projections: new Projections(opened, store, projections),
       keyNames: () => keyNames(new ApiKeys(opened)),
       verify: (options) => verifyBooks(opened, options),
       close,
@@ -258,6 +265,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       new Inspector(store, pool),
       keys,
       projector,
+      new Projections(pool, store, projections),
       pool,
       server,
     );
