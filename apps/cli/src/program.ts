@@ -5,6 +5,8 @@ import { events } from './events';
 import { importEntries } from './import';
 import { keys } from './keys';
 import { migrate } from './migrate';
+import { projections } from './projections';
+import { replay } from './replay';
 import { serve } from './serve';
 import { state } from './state';
 import { verify } from './verify';
@@ -21,7 +23,7 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  for (const verb of [serve, migrate, keys, balance, importEntries, events, state, verify]) root.addCommand(verb());
+  for (const verb of [serve, migrate, keys, balance, importEntries, events, state, verify, projections, replay]) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);
   }

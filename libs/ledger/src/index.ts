@@ -14,5 +14,6 @@ export * from './projection-sets';
 export * from './projector';
 export * from './queries';
 export * from './rebuild';
+export * from './rule-replay';
 export * from './service';
 export * from './verify';

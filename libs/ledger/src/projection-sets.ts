@@ -78,7 +78,8 @@ export async function changingSets<T>(pool: Pool, change: (client: PoolClient) =
   }
 }
 
-async function makeSet(
+/** Makes the tables and the row of a set, inside changingSets. */
+export async function makeSet(
   client: PoolClient,
   { name, version, tables }: Projection,
   { state, madeBy, indexed }: Pick<ProjectionSet, 'state' | 'madeBy' | 'indexed'>,
