@@ -27,3 +27,4 @@ export * from './rule-replay';
 export * from './service';
 export * from './verify';
 export * from './year-counters';
+export * from './year-drafts';
