@@ -188,11 +188,11 @@ const rows: Record<
   },
   period_closed: {
     sends: () => api.post('/v1/books/closed/journal-entries', entry('1', { effectiveDate: '2026-01-15' }), { secret: clerk }),
-    tells: { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, status: 'soft_closed' },
+    tells: { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' },
   },
   period_state: {
     sends: () => api.post('/v1/books/closed/periods/2026/1/close', { level: 'soft' }),
-    tells: { fiscalYear: '2026', period: 1, status: 'soft_closed' },
+    tells: { fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' },
   },
   period_order: {
     sends: () => api.post('/v1/books/closed/periods/2026/3/close', { level: 'soft' }),

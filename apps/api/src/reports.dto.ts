@@ -587,6 +587,14 @@ class ValuationRow {
   statement!: string;
 }
 
+class TypeValue {
+  @ApiProperty({ enum: accountTypes })
+  type!: string;
+
+  @ApiProperty({ example: '90.5' })
+  value!: string;
+}
+
 export class ValuationShown extends Filtered {
   @ApiProperty({ example: '2026-12-31' })
   asOf!: string;
@@ -603,7 +611,10 @@ export class ValuationShown extends Filtered {
   @ApiProperty({ type: () => [ValuationRow] })
   rows!: readonly ValuationRow[];
 
-  @ApiProperty({ description: 'Exact sum of the values.', example: '90.5' })
+  @ApiProperty({ type: () => [TypeValue], description: 'Exact sums of the values of each type.' })
+  totals!: readonly TypeValue[];
+
+  @ApiProperty({ description: 'Exact sum of all values: 0 in whole books, since entries balance.', example: '0' })
   total!: string;
 
   @ApiProperty({ description: 'The same with the decimals of the currency.', example: '90.50' })

@@ -338,7 +338,7 @@ describe('a closed period (I9)', () => {
         effectiveDate: date,
         fiscalYear: '2026',
         period: date < '2026-02' ? 1 : 2,
-        status: 'hard_closed',
+        periodStatus: 'hard_closed',
       });
       expect(refusal.message).toContain('the first open day is 2026-03-01');
     }

@@ -614,6 +614,12 @@ describe('the table of codes', () => {
     expect(codes.map(precedenceOf)).toEqual(codes.map((_, index) => index));
   });
 
+  it('gives no code a member that every problem document has already (RFC 9457 section 3.1)', () => {
+    const standard = ['type', 'title', 'status', 'detail', 'instance', 'code'];
+    for (const [code, { members = [] }] of Object.entries(errorTable) as [string, { members?: readonly string[] }][])
+      expect({ code, members: members.filter((member) => standard.includes(member)) }).toEqual({ code, members: [] });
+  });
+
   const byDomain = new Set(Object.values(commands).flatMap(({ faults }) => inOrder(faults)));
   /** Codes that no rule of the book raises; the edge, the queue and the queries do. */
   const elsewhere: readonly ErrorCode[] = [
@@ -627,6 +633,10 @@ describe('the table of codes', () => {
     'route_unknown',
     'format_unknown',
     'stream_unknown',
+    'report_currency_needed',
+    'fx_untracked',
+    'rate_unknown',
+    'books_moving',
     'queue_full',
     'projection_behind',
     'database_unavailable',

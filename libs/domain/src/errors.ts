@@ -155,12 +155,12 @@ export const errorTable = declare({
   period_closed: {
     kind: 'rejected',
     meaning: 'The period is closed (I9), or softly closed and the API key has not the scope controller.',
-    members: ['effectiveDate', 'fiscalYear', 'period', 'status'],
+    members: ['effectiveDate', 'fiscalYear', 'period', 'periodStatus'],
   },
   period_state: {
     kind: 'rejected',
     meaning: 'The period is not in the state that this needs: open to be closed softly, softly closed to be closed for ever or reopened.',
-    members: ['fiscalYear', 'period', 'status'],
+    members: ['fiscalYear', 'period', 'periodStatus'],
   },
   period_order: {
     kind: 'rejected',

@@ -299,6 +299,6 @@ function noteClosed(book: BookState, date: CalendarDate, { fiscalYear, period, f
       const how = status === 'soft_closed' ? 'softly closed: only a controller may post there' : 'closed for ever';
       return `${date} ${where}, which is ${how}; the first open day is ${firstOpenDay(book, date)} (onClosedPeriod: first_open_day moves an entry there)`;
     },
-    { effectiveDate: date, fiscalYear, period, status },
+    { effectiveDate: date, fiscalYear, period, periodStatus: status },
   );
 }

@@ -461,7 +461,7 @@ describe('reversing', () => {
     expect(posted(given(shut).when(reverse('e1')).thenAccepted()).effectiveDate).toBe('2026-09-01');
     given(shut)
       .when(reverse('e1', { effectiveDate: '2026-07-05' }))
-      .thenRefused('period_closed', { effectiveDate: '2026-07-05', fiscalYear: '2026', period: 7, status: 'hard_closed' });
+      .thenRefused('period_closed', { effectiveDate: '2026-07-05', fiscalYear: '2026', period: 7, periodStatus: 'hard_closed' });
   });
 
   it('takes a text of its own', () => {

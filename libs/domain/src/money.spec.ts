@@ -1,7 +1,18 @@
 /** Money: exact at every scale, split without losing a cent, rounded only where a mode is named (I2). */
 import * as fc from 'fast-check';
 import { LedgerError } from './errors';
-import { amountCeiling, canonicalDecimal, fromMinor, isPlainDecimal, Money, scaleMax, toMinor, totalCeiling, totalFits } from './money';
+import {
+  amountCeiling,
+  canonicalDecimal,
+  fromMinor,
+  isPlainDecimal,
+  Money,
+  rescale,
+  scaleMax,
+  toMinor,
+  totalCeiling,
+  totalFits,
+} from './money';
 
 const scales = Array.from({ length: scaleMax + 1 }, (_, scale) => scale);
 const aScale = fc.integer({ min: 0, max: scaleMax });
@@ -303,5 +314,34 @@ describe('an amount that is split', () => {
   it('needs a weight above zero, and plain decimals', () => {
     for (const all of [[], ['0'], ['0', '0.00'], ['-1', '2'], ['1e3'], ['']])
       expect(() => Money.parse('1', 'EUR', 2).allocate(all)).toThrow(RangeError);
+  });
+});
+
+describe('minor units at another scale', () => {
+  it.each([
+    [125n, 2, 1, 'half_even', 12n],
+    [135n, 2, 1, 'half_even', 14n],
+    [125n, 2, 1, 'half_away_from_zero', 13n],
+    [-125n, 2, 1, 'half_even', -12n],
+    [-125n, 2, 1, 'half_away_from_zero', -13n],
+    [1251n, 3, 1, 'half_even', 13n],
+    [-4n, 1, 0, 'half_even', 0n],
+    [7n, 0, 3, 'half_even', 7000n],
+  ] as const)('%s with %i decimals are, with %i, %s: %s', (minor, from, to, rounding, expected) => {
+    expect(rescale(minor, from, to, rounding)).toBe(expected);
+  });
+
+  it('never differ by more than half a unit, and not at all where no decimal is lost', () => {
+    fc.assert(
+      fc.property(anAmount, aScale, aScale, fc.constantFrom('half_even', 'half_away_from_zero'), (minor, from, to, rounding) => {
+        const rounded = rescale(minor, from, to, rounding);
+        const scale = Math.max(from, to);
+        const [before, after] = [minor * 10n ** BigInt(scale - from), rounded * 10n ** BigInt(scale - to)];
+        const difference = before > after ? before - after : after - before;
+        expect(difference * 2n <= 10n ** BigInt(scale - to)).toBe(true);
+        if (to >= from) expect(difference).toBe(0n);
+        expect(rescale(-minor, from, to, rounding)).toBe(-rounded);
+      }),
+    );
   });
 });

@@ -122,7 +122,7 @@ describe('closing a period', () => {
   });
 
   it('for ever needs a soft close before, of this and of all earlier ones', () => {
-    given(book).when(close(1, 'hard'), ann).thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'open' });
+    given(book).when(close(1, 'hard'), ann).thenRefused('period_state', { fiscalYear: '2026', period: 1, periodStatus: 'open' });
     given(book)
       .when(close(1, 'hard', { includeEarlier: true }), ann)
       .thenRefused('period_state');
@@ -139,10 +139,10 @@ describe('closing a period', () => {
   it('is refused twice, for a period that there is not, and to whoever is no controller', () => {
     given(book, closed('2026', 1, 'soft'))
       .when(close(1), ann)
-      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'soft_closed' });
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
     given(book, closed('2026', 1))
       .when(close(1, 'hard'), ann)
-      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'hard_closed' });
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, periodStatus: 'hard_closed' });
     given(book).when(close(13), ann).thenRefused('period_unknown', { fiscalYear: '2026', period: 13 });
     given(book)
       .when({ ...close(1), fiscalYear: '1999' }, ann)
@@ -172,17 +172,17 @@ describe('posting into a closed period', () => {
   it('is for controllers only while it is softly closed, and for nobody once it is closed for ever', () => {
     given(softly)
       .when(on('2026-01-15'))
-      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, status: 'soft_closed' });
+      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
     given(softly).when(on('2026-01-15'), ann).thenAccepted();
     given(book, closed('2026', 1))
       .when(on('2026-01-15'), ann)
-      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, status: 'hard_closed' });
+      .thenRefused('period_closed', { effectiveDate: '2026-01-15', fiscalYear: '2026', period: 1, periodStatus: 'hard_closed' });
   });
 
   it('is not possible from behind, by a date before the calendar', () => {
     given(softly)
       .when(on('2025-12-31'))
-      .thenRefused('period_closed', { effectiveDate: '2025-12-31', fiscalYear: '2026', period: 1, status: 'soft_closed' });
+      .thenRefused('period_closed', { effectiveDate: '2025-12-31', fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
     given(softly).when(on('2025-12-31'), ann).thenAccepted();
     given(book, closed('2026', 1)).when(on('2024-05-05'), ann).thenRefused('period_closed');
     given(book, closed('2026', 1))
@@ -225,7 +225,7 @@ describe('posting into a closed period', () => {
     ).toMatchObject({ period: 13, fiscalYear: '2026' });
     given(shut, closed('2026', 13))
       .when(into13, ann)
-      .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, status: 'hard_closed' });
+      .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, periodStatus: 'hard_closed' });
     given(withAdjustments())
       .when(on('2026-12-30', '1', { adjustmentPeriod: 13 }))
       .thenRefused('malformed', { member: 'adjustmentPeriod' });
@@ -275,11 +275,13 @@ describe('reopening a period', () => {
   it('is asked for once, of a period that is softly closed, by a controller', () => {
     given(softly, requested(2))
       .when(reopen('RequestReopening', 2), bob)
-      .thenRefused('period_state', { fiscalYear: '2026', period: 2, status: 'soft_closed' });
-    given(softly).when(reopen('RequestReopening', 3), ann).thenRefused('period_state', { fiscalYear: '2026', period: 3, status: 'open' });
+      .thenRefused('period_state', { fiscalYear: '2026', period: 2, periodStatus: 'soft_closed' });
+    given(softly)
+      .when(reopen('RequestReopening', 3), ann)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 3, periodStatus: 'open' });
     given(book, closed('2026', 1))
       .when(reopen('RequestReopening', 1), ann)
-      .thenRefused('period_state', { fiscalYear: '2026', period: 1, status: 'hard_closed' });
+      .thenRefused('period_state', { fiscalYear: '2026', period: 1, periodStatus: 'hard_closed' });
     given(softly).when(reopen('RequestReopening', 2), { actor: somebody }).thenRefused('forbidden');
   });
 });

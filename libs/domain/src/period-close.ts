@@ -247,7 +247,7 @@ function checkDrafts(decision: Decision, periods: readonly PlacedPeriod[]): void
 }
 
 function wrongState(period: PlacedPeriod, what: string, status: string): LedgerError {
-  const details = { fiscalYear: period.fiscalYear, period: period.period, status };
+  const details = { fiscalYear: period.fiscalYear, period: period.period, periodStatus: status };
   return new LedgerError('period_state', `period ${periodKey(period)} (${period.from} … ${period.to}) ${what}`, details);
 }
 

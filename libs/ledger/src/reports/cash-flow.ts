@@ -179,7 +179,9 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
 
   const sections = activities.map((activity) => {
     const shown = new Map(chart.map(({ id }) => [id, show(flows.parts(activity, id), presentation, receiptsAndPayments)]));
-    const rows = rollUp(chart, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap(({ account, level, sums }): CashFlowRow[] => {
+    // A revaluation moves other accounts too; of it cash has its own part only, which no counter account names.
+    const tree = activity === 'exchangeRates' ? [] : rollUp(chart, ({ id }) => shown.get(id) ?? [], asked.depth);
+    const rows = tree.flatMap(({ account, level, sums }): CashFlowRow[] => {
       const found = sums.get(presentation.currency);
       if (found === undefined || (!asked.includeZero && isZero(found.amounts))) return [];
       const [receipts, payments] = split(found);

@@ -8,7 +8,7 @@
  */
 import type { CurrencyBalance, StatementLine } from '../queries';
 import type { CashFlow } from './cash-flow';
-import type { Column } from './figures';
+import type { Column, RateShown } from './figures';
 import type { BalanceSheet, IncomeStatement, StatementRow } from './statements';
 import type { TrialBalance, TrialBalanceFigures, TrialBalanceRow } from './trial-balance';
 import type { Valuation } from './valuation';
@@ -34,9 +34,13 @@ export const csvRow = (cells: readonly Cell[]): string => `${cells.map(csvCell).
 /** What stands behind the cells of every row. */
 export const stateColumns = ['position', 'reportVersion'] as const;
 
-/** A whole report that is small enough to be kept. */
+/** A whole report that is small enough to be kept. Rows may leave out cells at their end. */
 export function csvText({ columns, rows }: Table, { position, reportVersion }: { position: number; reportVersion: number }): string {
-  return [[...columns, ...stateColumns], ...rows.map((row) => [...row, position, reportVersion])].map(csvRow).join('');
+  const wide = rows.map((row) => {
+    if (row.length > columns.length) throw new Error(`a row of ${row.length} cells under ${columns.length} columns: ${row.join()}`);
+    return [...row, ...Array<Cell>(columns.length - row.length).fill(undefined), position, reportVersion];
+  });
+  return [[...columns, ...stateColumns], ...wide].map(csvRow).join('');
 }
 
 /** Headings of what each column has, with its dates where there are several. */
@@ -62,9 +66,22 @@ export function trialBalanceTable(report: TrialBalance): Table {
       ...sums('total', 'Total', report.totals),
       ...rows('memorandum', report.memorandum.rows),
       ...sums('memorandumTotal', 'Memorandum total', report.memorandum.totals),
+      ...rateRows(report.rates, report.columns),
     ],
   };
 }
+
+/** The rates of a conversion, in place of names: a file says by itself how it was computed. @param before cells up to the name */
+const rateRows = (
+  rates: readonly RateShown[] = [],
+  columns: readonly { readonly to: string }[],
+  before: readonly Cell[] = [undefined],
+): Cell[][] =>
+  rates.map(({ column, from, to, type, value, date, source, via }) => [
+    'rate',
+    ...before,
+    `${columns.length > 1 ? `${columns[column]?.to}: ` : ''}1 ${from} = ${value} ${to} (${type}, ${date}, ${source}${via === undefined ? '' : `, via ${via}`})`,
+  ]);
 
 function sectionRows({ sections, currency }: Pick<BalanceSheet | IncomeStatement, 'sections' | 'currency'>): Cell[][] {
   const account = (type: string, { account: code, name, level, amounts }: StatementRow): Cell[] => [
@@ -98,7 +115,7 @@ export function balanceSheetTable(report: BalanceSheet): Table {
   ];
   return {
     columns: [
-      ...statementColumns,
+      ...treeColumns,
       ...headings(
         ['amount'],
         report.columns.map(({ asOf: to }) => ({ to })),
@@ -117,6 +134,10 @@ export function balanceSheetTable(report: BalanceSheet): Table {
         unit,
         ...amounts,
       ]),
+      ...rateRows(
+        report.rates,
+        report.columns.map(({ asOf: to }) => ({ to })),
+      ),
     ],
   };
 }
@@ -137,11 +158,12 @@ export function incomeStatementTable(report: IncomeStatement): Table {
       ...sectionRows(report),
       ...(report.rounding === undefined ? [] : [sum('rounding', 'Rounding difference', report.rounding)]),
       sum('result', 'Income less expenses', report.result),
+      ...rateRows(report.rates, report.columns),
     ],
   };
 }
 
-export function valuationTable({ rows, total, currency }: Valuation): Table {
+export function valuationTable({ rows, totals, total, currency }: Valuation): Table {
   return {
     columns: [
       'row',
@@ -172,6 +194,7 @@ export function valuationTable({ rows, total, currency }: Valuation): Table {
         currency,
         value,
       ]),
+      ...totals.map(({ type, value }): Cell[] => ['total', undefined, undefined, type, ...Array<Cell>(6).fill(undefined), currency, value]),
       ['total', ...Array<Cell>(9).fill(undefined), currency, total],
     ],
   };
@@ -200,6 +223,7 @@ export function cashFlowTable(report: CashFlow): Table {
       ...(report.rounding === undefined ? [] : [sum('rounding', 'Rounding difference', report.rounding)]),
       sum('change', 'Change of cash', report.change),
       sum('closing', 'Cash at the end', report.closing),
+      ...rateRows(report.rates, report.columns, [undefined, undefined]),
     ],
   };
 }

@@ -14,6 +14,7 @@ import {
   rescale,
   scaleOf,
   toMinor,
+  unknownCurrency,
 } from '#domain';
 import type { AccountView } from '../projections/chart';
 
@@ -183,7 +184,7 @@ export function converted(
 ): OneCurrency {
   const scale = scaleOf(book, currency);
   if (scale === undefined) {
-    throw new LedgerError('currency_unknown', `in=${currency}: neither an ISO 4217 currency nor declared in this book`, { currency });
+    throw new LedgerError('currency_unknown', `in=${currency}: ${unknownCurrency(currency)}`, { currency });
   }
   if (rates === undefined) return { kind: 'base', currency, scale };
   const used = columns.map((_, index) => {
@@ -328,10 +329,17 @@ export function rollUp(
     const sums = below.reduce((sum, branch) => merged(sum, branch.sums), own);
     if (level > depth) return { rows: [], sums };
     const parent = below.some((branch) => branch.sums.size > 0);
-    const row = { account, level, sums, ...(parent && own.size > 0 ? { own } : {}) };
+    const row = { account, level, sums, ...(parent ? { own: withZeros(own, sums) } : {}) };
     return { rows: [row, ...below.flatMap(({ rows }) => rows)], sums };
   };
   return (children.get(undefined) ?? []).flatMap((account) => walk(account, 1).rows);
+}
+
+/** Zero in the currencies that only something below has: whoever adds up what accounts have alone leaves out none. */
+function withZeros(own: ReadonlyMap<string, Shown>, sums: ReadonlyMap<string, Shown>): Map<string, Shown> {
+  const all = new Map(own);
+  for (const [currency, shown] of sums) if (!all.has(currency)) all.set(currency, { ...shown, amounts: shown.amounts.map(() => 0n) });
+  return all;
 }
 
 function merged(one: ReadonlyMap<string, Shown>, other: ReadonlyMap<string, Shown>): Map<string, Shown> {

@@ -317,7 +317,7 @@ export class LineTotals {
   /** @param boundaries last days of the ranges, sorted */
   constructor(
     private readonly boundaries: readonly CalendarDate[],
-    private readonly book: BookState,
+    book: BookState,
     private readonly counts: LineFilter,
   ) {
     this.baseScale = scaleOf(book, book.baseCurrency) ?? 0;
@@ -348,11 +348,8 @@ export class LineTotals {
   }
 
   private addSum(accountId: string, currency: string, scale: number, range: number, sum: RangeSum): void {
-    // What is in the base currency is its own base amount, whether the line repeats it or not.
-    const { debit, credit } = sum;
-    const stated = currency === this.book.baseCurrency ? { debit, credit, baseDebit: debit, baseCredit: credit } : sum;
     const { ranges } = this.entry(accountId, currency, scale);
-    ranges[range] = added(ranges[range] ?? noSum, stated, 1n);
+    ranges[range] = added(ranges[range] ?? noSum, sum, 1n);
   }
 
   /** By currency, sorted. */

@@ -3,10 +3,10 @@
  * answer states its position and version, and that the same question at that position and version is answered with the same bytes
  * for ever: the text is made here, from inputs at that position alone (Inputs), in an order of members that never changes.
  */
-import type { EntryLine, LedgerError } from '#domain';
+import { type EntryLine, LedgerError, scaleOf, unknownCurrency } from '#domain';
 import type { EventStore } from '#event-store';
 import { filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
-import type { Queries } from '../queries';
+import type { KnownAt, Queries } from '../queries';
 import { ratesAt } from '../rates';
 import { CashFlows, cashFlow } from './cash-flow';
 import { closingLines } from './closing';
@@ -31,6 +31,7 @@ import {
   type Column,
   converted,
   currenciesIn,
+  entryLink,
   headOf,
   type OneCurrency,
   oneCurrency,
@@ -38,6 +39,7 @@ import {
   type Rates,
   type ReportHead,
   type ReportInput,
+  streamLink,
 } from './figures';
 import { Inputs, type Place } from './inputs';
 import {
@@ -133,7 +135,14 @@ export class Reports {
     if (format === 'csv' && (question.cursor !== undefined || question.limit !== undefined)) throw pagesOfCsv(question);
     const first = await this.queries.statement(bookId, code, format === 'csv' ? { ...question, limit: statementPage } : question);
     const head = { report: 'statement', reportVersion: 1, book: bookId, position: first.position, recordedAt: '' };
-    if (format === 'json') return { ...jsonOf(head), body: JSON.stringify({ ...first, reportVersion: 1 }) };
+    if (format === 'json') {
+      const lines = first.lines.map((line) => ({
+        ...line,
+        entry: entryLink(bookId, line.entryId, first.position),
+        events: streamLink(bookId, line.entryId),
+      }));
+      return { ...jsonOf(head), body: JSON.stringify({ ...first, lines, reportVersion: 1 }) };
+    }
     const { queries } = this;
     async function* rows(): AsyncGenerator<Cell[]> {
       yield* first.opening.map((balance) => statementBalanceRow('opening', first.account, balance));
@@ -152,6 +161,23 @@ export class Reports {
 
   // --- Listings ---
 
+  /** The position that a moment of knowledge stands for; on a further page that of the first one, which the moment must be. */
+  private async pinned(
+    bookId: string,
+    member: 'knownAt' | 'since',
+    moment: KnownAt | undefined,
+    first: number | undefined,
+  ): Promise<number> {
+    const position = moment === undefined && first !== undefined ? first : await this.queries.pin(bookId, moment);
+    if (first !== undefined && position !== first) {
+      throw malformed(
+        'cursor',
+        `the cursor belongs to ${member} ${first}, not ${position}; repeat that of the first page, or begin without a cursor`,
+      );
+    }
+    return position;
+  }
+
   private async listing(
     bookId: string,
     question: ReportQuestion,
@@ -159,13 +185,14 @@ export class Reports {
   ): Promise<Listing> {
     const asked = { ...askedOf(question, closing), ...(carry && { carry }) };
     const place = await this.inputs.placeAt(bookId, position);
+    checkCurrency(place, asked.currency);
     const [column] = columnsOf(place.book, question, 'range', asked.carry);
     return { place, column: column as Column, asked };
   }
 
   private async generalLedger(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
     const { limit, filter, cursor } = paging('general-ledger', bookId, question, format, ['text', 'text', 'whole', 'line']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
     const listing = await this.listing(bookId, question, { closing: 'include', position });
     if (format === 'csv') {
       const head = headOf('general-ledger', 1, listing.place);
@@ -178,7 +205,7 @@ export class Reports {
   private async journal(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
     const { journalCode } = question;
     const { limit, filter, cursor } = paging('journal', bookId, question, format, ['text', 'text', 'whole']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
     const listing = await this.listing(bookId, question, { carry: 'none', closing: 'include', position });
     const entries = this.listings.journal(listing, journalCode, cursor?.key);
     if (format === 'csv') {
@@ -195,9 +222,8 @@ export class Reports {
     const { since: asked } = question;
     if (asked === undefined) throw malformed('since', 'since is missing: the position or instant that the changes are counted from');
     const { limit, filter, cursor } = paging('changes-since', bookId, question, format, ['whole', 'whole']);
-    const position = await this.queries.pin(bookId, question.knownAt, cursor);
-    // An instant means another position once its batch is there; the first page's is the one that counts.
-    const since = cursor?.key[0] ?? (await this.queries.pin(bookId, asked));
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
+    const since = await this.pinned(bookId, 'since', asked, cursor?.key[0]);
     if (since > position)
       throw malformed(
         'since',
@@ -283,6 +309,7 @@ export class Reports {
     const asked = { ...askedOf(question, defaults.closing), ...(defaults.carry && { carry: defaults.carry }) };
     const position = await this.queries.pin(bookId, question.knownAt);
     const place = await this.inputs.placeAt(bookId, position);
+    checkCurrency(place, asked.currency);
     const columns = columnsOf(place.book, question, kind, asked.carry);
     return this.inputs.collect(place, columns, asked);
   }
@@ -312,6 +339,12 @@ function checkVersion(name: Versioned, wanted: number | undefined): void {
   const known: readonly number[] = reportVersions[name];
   if (wanted !== undefined && !known.includes(wanted))
     throw malformed('reportVersion', `reportVersion ${wanted} of ${name} does not exist; there is ${known.join(', ')}`);
+}
+
+/** A filter that no line can ever pass is a mistake. @throws LedgerError currency_unknown */
+function checkCurrency({ book }: Place, currency: string | undefined): void {
+  if (currency === undefined || scaleOf(book, currency) !== undefined) return;
+  throw new LedgerError('currency_unknown', `currency=${currency}: ${unknownCurrency(currency)}`, { currency });
 }
 
 // --- Answers ---
@@ -370,7 +403,10 @@ function pagesOfCsv({ cursor }: { readonly cursor?: string }): LedgerError {
   return malformed(member, `${member} belongs to pages of JSON; as CSV a report comes whole`);
 }
 
-/** Page and cursor of a listing; the cursor goes with everything else that was asked. */
+/**
+ * Page and cursor of a listing. The cursor goes with everything else that was asked but for the moments of knowledge: it holds
+ * their positions, so that a page asked with an instant and one asked with its position are the same bytes.
+ */
 function paging<const T extends Parameters<typeof readCursor>[2]>(
   name: ListingName,
   bookId: string,
@@ -378,7 +414,7 @@ function paging<const T extends Parameters<typeof readCursor>[2]>(
   format: ReportFormat,
   form: T,
 ) {
-  const { cursor, limit, reportVersion: _version, dimensions = [], ...filters } = question;
+  const { cursor, limit, reportVersion: _version, knownAt: _known, since: _since, dimensions = [], ...filters } = question;
   if (format === 'csv' && (cursor !== undefined || limit !== undefined)) throw pagesOfCsv(question);
   const filter = filterHash(name, { bookId, ...filters, dimensions: [...new Set(dimensions)].sort() });
   return { limit: limitOf(question), filter, cursor: readCursor<T>(question, filter, form) };

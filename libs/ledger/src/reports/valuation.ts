@@ -2,7 +2,7 @@
  * Valuation: what every balance is worth in one currency at the rates of a day, exactly. Pure. Guarantees that value = quantity ×
  * rate with every decimal, and that the total is the exact sum, rounded once; nothing is rounded in between.
  */
-import { fromMinor, rescale } from '#domain';
+import { accountTypes, fromMinor, rescale } from '#domain';
 import {
   exactly,
   headOf,
@@ -39,7 +39,9 @@ export interface Valuation extends ReportHead {
   readonly dimensions?: readonly string[];
   /** By account code, then currency. Memorandum accounts are off balance and have no value. */
   readonly rows: readonly ValuationRow[];
-  /** Exact sum of the values, and the same with the decimals of the currency. */
+  /** Exact sums of the values of each type, debit − credit. */
+  readonly totals: readonly { readonly type: string; readonly value: string }[];
+  /** Exact sum of all of them, and the same with the decimals of the currency: 0 in whole books, since entries balance. */
   readonly total: string;
   readonly rounded: string;
 }
@@ -51,6 +53,7 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
   const { currency, scale, exactScale, rounding } = presentation;
   const { type: rateType, date: rateDate, of } = presentation.rates[0] as (typeof presentation.rates)[number];
   let total = 0n;
+  const byType = new Map<string, bigint>();
   const rows: ValuationRow[] = [];
   for (const { id, code, name, type } of chart) {
     if (type === 'memorandum') continue;
@@ -60,6 +63,7 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
       if (quantity === 0n && !asked.includeZero) continue;
       const value = exactly(presentation, quantity, part, 0);
       total += value;
+      byType.set(type, (byType.get(type) ?? 0n) + value);
       rows.push({
         account: code,
         name,
@@ -82,6 +86,10 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
     currencyFilter: asked.currency,
     dimensions: asked.dimensions.length === 0 ? undefined : asked.dimensions,
     rows,
+    totals: accountTypes.flatMap((type) => {
+      const value = byType.get(type);
+      return value === undefined ? [] : [{ type, value: printedExactly(value, exactScale) }];
+    }),
     total: printedExactly(total, exactScale),
     rounded: fromMinor(rescale(total, exactScale, scale, rounding), scale),
   };
