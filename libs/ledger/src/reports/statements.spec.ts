@@ -3,12 +3,12 @@
  * entries in several currencies over several years. Totals are summed here from the lines, one by one.
  */
 import * as fc from 'fast-check';
-import { type AccountType, type BookState, type JournalEntryPosted, normalSideOf, type PostedLine, toMinor } from '#domain';
+import { type AccountType, type BookState, fiscalYearOf, type JournalEntryPosted, normalSideOf, type PostedLine, toMinor } from '#domain';
 import type { AccountView } from '../projections/chart';
 import { CashFlows, cashFlow, isFirstCashLine } from './cash-flow';
 import { closingLines } from './closing';
 import { type Asked, type Column, converted, currenciesIn, oneCurrency, type Rates, type ReportInput, type Sum, zero } from './figures';
-import { columnsOf, fiscalYearAt } from './question';
+import { columnsOf } from './question';
 import { balanceSheet, incomeStatement } from './statements';
 import { trialBalance } from './trial-balance';
 import { valuation } from './valuation';
@@ -194,7 +194,7 @@ describe('a trial balance', () => {
         const result = before.rows.filter(({ type, level }) => (type === 'income' || type === 'expense') && level === 1);
         // Nothing is zeroed inside a range: what accrued from `from` on moves as a whole when a year has begun since.
         const moved = sameYear ? 0n : sum(result.map((row) => minor(row.figures[0]?.closing ?? '')));
-        if (sameYear || fiscalYearAt(book, split)?.from === split) expect(brought(after)).toBe(brought(before) + moved);
+        if (sameYear || fiscalYearOf(book, split)?.from === split) expect(brought(after)).toBe(brought(before) + moved);
       }),
     );
   });
@@ -429,7 +429,7 @@ function postedOf(date: string, lines: readonly Line[]): JournalEntryPosted {
 }
 
 describe('columns', () => {
-  const calendar = { ...book, fiscalYears: [fiscalYearAt(book, '2026-05-01') as NonNullable<ReturnType<typeof fiscalYearAt>>] };
+  const calendar = { ...book, fiscalYears: [fiscalYearOf(book, '2026-05-01') as NonNullable<ReturnType<typeof fiscalYearOf>>] };
 
   it('are named by dates, fiscal years and periods; a generated calendar goes on as far as it is asked for', () => {
     const columns = columnsOf(calendar, { period: '2027/1', compare: '2027,2031,2199/12,2026-12-15..2027-01-15' }, 'range', 'fiscalYear');
