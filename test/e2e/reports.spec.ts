@@ -326,6 +326,7 @@ describe('what is refused', () => {
     ['trial-balance', `period=2026&compare=${Array(12).fill('2025').join()}`, [400, 'too_large', 'compare']],
     ['trial-balance', 'period=2026&reportVersion=2', [400, 'malformed', 'reportVersion']],
     ['trial-balance', 'period=2026&dimension=costCenter', [400, 'malformed', 'dimension']],
+    ['trial-balance', 'period=2026&rateDate=2026-12-31', [400, 'malformed', 'rateDate']],
     ['trial-balance', 'period=2026&depth=0', [400, 'malformed', 'depth']],
     ['trial-balance', 'period=2026&knownAt=0', [400, 'date_invalid', 'knownAt']],
     ['trial-balance', 'period=2026&asOf=2026-01-01', [400, 'unknown_member', 'asOf']],
