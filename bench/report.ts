@@ -158,6 +158,12 @@ const goalRules: readonly GoalRule[] = [
       aim: 1.2,
     },
     {
+      goal: `as-of p50 at 10 million lines over 100,000, ${kind}`,
+      compute: (f) => f(`as-of-${kind}-${sizes.ten}`, 'p50Ms') / f(`as-of-${kind}-100000`, 'p50Ms'),
+      better: 'lower',
+      floor: 1.5,
+    },
+    {
       goal: `as-of p50 at the most lines of this run, ms, ${kind}`,
       compute: (f) => {
         const known = [sizes.ten, sizes.million, '100000'].map((lines) => f(`as-of-${kind}-${lines}`, 'p50Ms'));
@@ -167,6 +173,17 @@ const goalRules: readonly GoalRule[] = [
       floor: 1,
     },
   ]),
+  ...(['month', 'year-to-date', 'twelve-months'] as const).map(
+    (kind): GoalRule => ({
+      goal: `trial balance over 10,000 accounts and the most lines of this run, p50 s, ${kind}`,
+      compute: (f) => {
+        const known = [sizes.ten, sizes.million, '100000'].map((lines) => f(`trial-balance-${kind}-now-${lines}`, 'p50Ms'));
+        return (known.find((value) => !Number.isNaN(value)) ?? Number.NaN) / 1_000;
+      },
+      better: 'lower',
+      floor: 2,
+    }),
+  ),
 ];
 
 export function goalsOf(samples: readonly Sample[]): Goal[] {
