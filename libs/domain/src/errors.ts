@@ -76,7 +76,7 @@ export const errorTable = declare({
     kind: 'rejected',
     meaning:
       'The draft is not in the state that this needs: a draft is revised and submitted, a submitted one approved or rejected; what is posted or discarded stays as it is.',
-    members: ['entry', 'status'],
+    members: ['entry', 'draftStatus'],
   },
   account_unknown: {
     kind: 'rejected',

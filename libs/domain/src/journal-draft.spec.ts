@@ -134,7 +134,7 @@ describe('writing a draft', () => {
   });
 
   it('is over once it is submitted, until it is rejected', () => {
-    given(book, written(), submitted()).when(revise(), ann).thenRefused('draft_state', { entry: 'd1', status: 'submitted' });
+    given(book, written(), submitted()).when(revise(), ann).thenRefused('draft_state', { entry: 'd1', draftStatus: 'submitted' });
     given(book, written(), submitted(), happened('JournalRejected', { rejectedBy: 'bob' }))
       .when(revise(), ann)
       .thenAccepted();
@@ -201,10 +201,10 @@ describe('approving a draft', () => {
   });
 
   it('needs a submitted one', () => {
-    given(book, written()).when(move('ApproveDraft'), bob).thenRefused('draft_state', { entry: 'd1', status: 'draft' });
+    given(book, written()).when(move('ApproveDraft'), bob).thenRefused('draft_state', { entry: 'd1', draftStatus: 'draft' });
     const posted = history(waiting, [move('ApproveDraft'), bob]);
-    given(posted).when(move('ApproveDraft'), bob).thenRefused('draft_state', { entry: 'd1', status: 'posted' });
-    given(posted).when(move('DiscardDraft'), bob).thenRefused('draft_state', { entry: 'd1', status: 'posted' });
+    given(posted).when(move('ApproveDraft'), bob).thenRefused('draft_state', { entry: 'd1', draftStatus: 'posted' });
+    given(posted).when(move('DiscardDraft'), bob).thenRefused('draft_state', { entry: 'd1', draftStatus: 'posted' });
   });
 
   it('is refused for what speaks against posting now, and the draft stays as it is', () => {
@@ -248,7 +248,7 @@ describe('approving a draft', () => {
 
 describe('rejecting and discarding', () => {
   it('gives a submitted one back; whoever submitted it may take it back so', () => {
-    given(book, written()).when(reject, bob).thenRefused('draft_state', { entry: 'd1', status: 'draft' });
+    given(book, written()).when(reject, bob).thenRefused('draft_state', { entry: 'd1', draftStatus: 'draft' });
     given(book, written(), submitted())
       .when(reject, ann)
       .thenEvents(happened('JournalRejected', { rejectedBy: 'ann' }));
@@ -259,7 +259,7 @@ describe('rejecting and discarding', () => {
     given(book, written()).when(move('DiscardDraft'), bob).thenEvents(discarded);
     given(book, written(), submitted()).when(move('DiscardDraft'), bob).thenEvents(discarded);
     for (const command of [revise(), move('SubmitDraft'), move('ApproveDraft'), reject, move('DiscardDraft')])
-      given(book, written(), discarded).when(command, bob).thenRefused('draft_state', { entry: 'd1', status: 'discarded' });
+      given(book, written(), discarded).when(command, bob).thenRefused('draft_state', { entry: 'd1', draftStatus: 'discarded' });
   });
 });
 

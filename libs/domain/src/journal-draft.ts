@@ -209,5 +209,5 @@ const advice: Readonly<Record<JournalDraft['status'], string>> = {
 function checkState(id: string, { status }: JournalDraft, needed: readonly JournalDraft['status'][], refusals: Refusals): void {
   if (needed.includes(status)) return;
   const is = status === 'draft' ? 'is in draft' : `is ${status}`;
-  refusals.note('draft_state', () => `draft ${id} ${is}; ${advice[status]}`, { entry: id, status });
+  refusals.note('draft_state', () => `draft ${id} ${is}; ${advice[status]}`, { entry: id, draftStatus: status });
 }
