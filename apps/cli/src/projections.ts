@@ -68,7 +68,17 @@ async function list({ json }: { readonly json?: true }): Promise<void> {
 
 function cells({ projection, build, version, state, begunAt, books, booksBehind, eventsBehind, rows, bytes }: SetDescription): string[] {
   const behind = booksBehind === 0 ? '0' : `${count(eventsBehind)} in ${counted(booksBehind, 'book')}`;
-  return [projection, String(build), String(version), state, begunAt.slice(0, 16).replace('T', ' '), count(books), behind, `~${count(rows)}`, size(bytes)];
+  return [
+    projection,
+    String(build),
+    String(version),
+    state,
+    begunAt.slice(0, 16).replace('T', ' '),
+    count(books),
+    behind,
+    `~${count(rows)}`,
+    size(bytes),
+  ];
 }
 
 async function rebuild(
