@@ -29,7 +29,7 @@ export const trackedChart: readonly (readonly [code: string, type: AccountType, 
   ['Rounding', 'expense', { subtype: 'rounding' }],
 ];
 
-export const roles: Readonly<Record<AccountRole, string>> = {
+const roles: Readonly<Record<AccountRole, string>> = {
   retained_earnings: 'Retained',
   currency_conversion: 'Conversion',
   rounding: 'Rounding',
