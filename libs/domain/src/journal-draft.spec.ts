@@ -95,7 +95,7 @@ describe('writing a draft', () => {
 
   it('in a closed period is for those only who could post there', () => {
     const soft = given(book, closed('2026', 3, 'soft'), written({ effectiveDate: '2026-04-01', period: 4 }));
-    const details: ErrorDetails = { effectiveDate: '2026-03-01', fiscalYear: '2026', period: 3, status: 'soft_closed' };
+    const details: ErrorDetails = { effectiveDate: '2026-03-01', fiscalYear: '2026', period: 3, periodStatus: 'soft_closed' };
     soft.when(create(), ann).thenRefused('period_closed', details);
     soft.when(revise(), ann).thenRefused('period_closed', details);
     soft.when(create(), chief).thenAccepted();
