@@ -77,7 +77,8 @@ export class Drafts {
     const { streamId: id, eventType, version } = event;
     const { from, to, who } = moves[eventType] as (typeof moves)[string];
     const journal = this.journals.get(id);
-    const problem = shapeProblem(eventType, data) ?? writtenProblem(eventType, data, book);
+    const unreadable = shapeProblem(eventType, data) ?? linesProblem(data);
+    const problem = unreadable ?? dayProblem(eventType, data, book);
     const wrong = problem === undefined ? [] : [problem];
     const status = journal?.status ?? 'none';
     if (!from.includes(status))
@@ -85,7 +86,7 @@ export class Drafts {
     if (data[who] !== user) wrong.push(`its ${who} is ${JSON.stringify(data[who])}, its metadata says ${JSON.stringify(user)} (I12)`);
     const submittedBy = journal?.state?.draft?.submittedBy;
     if (eventType === 'JournalApproved' && submittedBy === data[who]) wrong.push(`is by ${String(data[who])}, who submitted it`);
-    if ((journal?.state === undefined) !== (eventType === 'JournalCreated') || problem !== undefined) {
+    if ((journal?.state === undefined) !== (eventType === 'JournalCreated') || unreadable !== undefined) {
       // Cannot be folded: the stream goes on behind it.
       if (journal !== undefined) journal.version = version;
       return wrong;
@@ -163,8 +164,11 @@ export class Drafts {
   }
 }
 
+const linesProblem = ({ lines = [] }: Json): string | undefined =>
+  (lines as readonly unknown[]).some((line) => typeof line !== 'object' || line === null) ? 'one of its lines is no object' : undefined;
+
 /** What a content says of its day, asked otherwise than where it is decided. */
-function writtenProblem(eventType: string, data: Json, book: BookState): string | undefined {
+function dayProblem(eventType: string, data: Json, book: BookState): string | undefined {
   if (eventType !== 'JournalCreated' && eventType !== 'JournalRevised') return undefined;
   const {
     effectiveDate: date,
@@ -172,16 +176,13 @@ function writtenProblem(eventType: string, data: Json, book: BookState): string 
     period: no,
     onClosedPeriod,
     adjustmentPeriod,
-    lines,
   } = data as {
     effectiveDate: string;
     fiscalYear: string;
     period: number;
     onClosedPeriod?: string;
     adjustmentPeriod?: number;
-    lines: readonly unknown[];
   };
-  if (lines.some((line) => typeof line !== 'object' || line === null)) return 'one of its lines is no object';
   if (!isDate(date)) return `its effective date ${date} is no date from 1900 to 2199`;
   if (book.startsOn !== undefined && date < book.startsOn)
     return `its effective date ${date} lies before the book starts on ${book.startsOn}`;
