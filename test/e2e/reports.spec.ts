@@ -210,6 +210,16 @@ describe('a book that tracks its base currency', () => {
     expect(totals).toEqual(['operating 92.00', 'investing 0.00', 'financing 0.00', 'exchangeRates 3.00']);
     expect(body).toMatchObject({ opening: ['0.00'], change: ['95.00'], closing: ['95.00'] });
   });
+
+  it('shows what taking a revaluation back did to cash there too', async () => {
+    const { body: found } = await api.get(`${tracked}/journal-entries?entryType=revaluation`);
+    const back = { reason: 'The day after', effectiveDate: '2027-01-01' };
+    await created(api.post(`${tracked}/journal-entries/${found.entries[0].id}/reverse`, back));
+    const { body } = await api.get(`${tracked}/reports/cash-flow?period=2027`);
+    const totals = body.sections.map(({ activity, total }: Reply['body']) => `${activity} ${total[0]}`);
+    expect(totals).toEqual(['operating 0.00', 'investing 0.00', 'financing 0.00', 'exchangeRates -3.00']);
+    expect(body).toMatchObject({ opening: ['95.00'], change: ['-3.00'], closing: ['92.00'] });
+  });
 });
 
 describe('journal', () => {
