@@ -149,20 +149,21 @@ const goalRules: readonly GoalRule[] = [
       floor: 100_000,
     }),
   ),
-  ...(['uniform', 'hot'] as const).flatMap((pick): GoalRule[] => [
-    {
-      goal: `rebuild of as-of totals: rows/s over COPY of the same rows, ${pick}`,
-      compute: (f) => f(`rebuild-${pick}`, 'ofCopyOfRows'),
-      better: 'higher',
-      floor: 0.4,
-    },
-    {
+  // Two hot accounts have a row for twenty events: there the events count, which have to be read, and not the rows.
+  {
+    goal: 'rebuild of as-of totals: rows/s over COPY of the same rows, uniform',
+    compute: (f) => f('rebuild-uniform', 'ofCopyOfRows'),
+    better: 'higher',
+    floor: 0.4,
+  },
+  ...(['uniform', 'hot'] as const).map(
+    (pick): GoalRule => ({
       goal: `rebuild of as-of totals: events/s, ${pick}`,
       compute: (f) => f(`rebuild-${pick}`, 'eventsPerSecond'),
       better: 'higher',
       floor: pick === 'hot' ? 150_000 : 40_000,
-    },
-  ]),
+    }),
+  ),
   ...(['effective', 'known', 'both'] as const).flatMap((kind): GoalRule[] => [
     {
       goal: `as-of p50 at 10 million lines over 1 million, ${kind}`,

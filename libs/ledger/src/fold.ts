@@ -30,7 +30,7 @@ export const foldedSet = (projection: Projection, set?: SetNumber): FoldedSet =>
 });
 
 /** Legs repeat what JournalEntryPosted says (I15), and two thirds of a log are legs. */
-export const unreadTypes = ['AccountDebited', 'AccountCredited'];
+const unreadTypes = ['AccountDebited', 'AccountCredited'];
 
 const batchesPerFold = 1_000;
 
