@@ -54,7 +54,13 @@ describe('API keys', () => {
     expect((await api.get('/v1/books', { secret: again.secret })).status).toBe(401);
     const listed = (await api.keys.list()).filter(({ name }) => name === 'short-lived');
     expect(listed).toEqual(
-      [id, again.id].map((known) => ({ id: known, name: 'short-lived', createdAt: expect.any(String), revokedAt: expect.any(String) })),
+      [id, again.id].map((known) => ({
+        id: known,
+        name: 'short-lived',
+        scopes: [],
+        createdAt: expect.any(String),
+        revokedAt: expect.any(String),
+      })),
     );
   });
 
@@ -100,9 +106,11 @@ describe('the bootstrap key', () => {
     const file = join(dir, 'bootstrap-api-key');
     const secret = readFileSync(file, 'utf8').trim();
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(ensured.filter((key) => key.secret !== undefined)).toEqual([{ id: ensured[0]?.id, name: 'bootstrap', file, secret }]);
+    expect(ensured.filter((key) => key.secret !== undefined)).toEqual([
+      { id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller'], file, secret },
+    ]);
     for (const { keys, pool } of services) {
-      expect(await keys.verify(secret)).toEqual({ id: ensured[0]?.id, name: 'bootstrap' });
+      expect(await keys.verify(secret)).toEqual({ id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller'] });
       expect(await keys.verify(`${secret}x`)).toBeUndefined();
       await pool.end();
     }
@@ -164,6 +172,7 @@ describe('metrics', () => {
         expect(text).toContain(`book_keeper_commands_total{command="PostEntry",outcome="${outcome}"} 1`);
       expect(text).toMatch(/^book_keeper_queue_length 0$/m);
       expect(text).toMatch(/^book_keeper_projection_lag_events\{projection="as-of"\} \d+$/m);
+      expect(text).toMatch(/^book_keeper_projection_lag_seconds\{projection="chart"\} [\d.]+$/m);
       expect(text).toContain('process_cpu_seconds_total');
     } finally {
       await counted.close();

@@ -210,6 +210,16 @@ describe('a book that tracks its base currency', () => {
     expect(totals).toEqual(['operating 92.00', 'investing 0.00', 'financing 0.00', 'exchangeRates 3.00']);
     expect(body).toMatchObject({ opening: ['0.00'], change: ['95.00'], closing: ['95.00'] });
   });
+
+  it('shows what taking a revaluation back did to cash there too', async () => {
+    const { body: found } = await api.get(`${tracked}/journal-entries?entryType=revaluation`);
+    const back = { reason: 'The day after', effectiveDate: '2027-01-01' };
+    await created(api.post(`${tracked}/journal-entries/${found.entries[0].id}/reverse`, back));
+    const { body } = await api.get(`${tracked}/reports/cash-flow?period=2027`);
+    const totals = body.sections.map(({ activity, total }: Reply['body']) => `${activity} ${total[0]}`);
+    expect(totals).toEqual(['operating 0.00', 'investing 0.00', 'financing 0.00', 'exchangeRates -3.00']);
+    expect(body).toMatchObject({ opening: ['95.00'], change: ['-3.00'], closing: ['92.00'] });
+  });
 });
 
 describe('journal', () => {
@@ -326,6 +336,7 @@ describe('what is refused', () => {
     ['trial-balance', `period=2026&compare=${Array(12).fill('2025').join()}`, [400, 'too_large', 'compare']],
     ['trial-balance', 'period=2026&reportVersion=2', [400, 'malformed', 'reportVersion']],
     ['trial-balance', 'period=2026&dimension=costCenter', [400, 'malformed', 'dimension']],
+    ['trial-balance', 'period=2026&rateDate=2026-12-31', [400, 'malformed', 'rateDate']],
     ['trial-balance', 'period=2026&depth=0', [400, 'malformed', 'depth']],
     ['trial-balance', 'period=2026&knownAt=0', [400, 'date_invalid', 'knownAt']],
     ['trial-balance', 'period=2026&asOf=2026-01-01', [400, 'unknown_member', 'asOf']],

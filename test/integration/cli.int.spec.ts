@@ -176,7 +176,7 @@ describe('keys', () => {
       stderr: expect.stringMatching(/^malformed: there is a valid key named shop/),
     });
     const listed = await run('keys', 'list');
-    expect(listed.stdout).toMatch(/^NAME +ID +CREATED +REVOKED\n/);
+    expect(listed.stdout).toMatch(/^NAME +ID +SCOPES +CREATED +REVOKED\n/);
     expect(listed.stdout).toMatch(new RegExp(`^shop +${key?.id} +\\S+$`, 'm'));
     expect(await run('keys', 'revoke', 'shop')).toMatchObject({ code: 0, stdout: '' });
     expect(await run('keys', 'revoke', 'shop')).toMatchObject({ code: 3, stderr: expect.stringContaining('no valid API key named shop') });

@@ -484,6 +484,15 @@ describe(`as superuser (SEED=${seed})`, () => {
     }
   });
 
+  it('rows of a version that another release folds are not compared, and that is said', async () => {
+    const verification = await tampered('projections.cursors', async () => {
+      await admin.query("UPDATE projections.builds SET version = 7 WHERE projection = 'register'");
+      await admin.query("UPDATE projections.cursors SET version = 7 WHERE projection = 'register'");
+    }).finally(() => admin.query("UPDATE projections.builds SET version = 1 WHERE projection = 'register'"));
+    expect(said(verification)).toEqual([]);
+    expect(verification.notChecked).toContain(`book ${bookId}: projection register, which is live in a version of another release`);
+  });
+
   it('what two rows have exchanged is found at both', async () => {
     const exchange = (table: string, column: string, where: string) => async (): Promise<void> => {
       const { rows } = await admin.query(

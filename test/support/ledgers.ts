@@ -4,10 +4,11 @@
  */
 import type { Client, Pool } from 'pg';
 import type { AccountState, EntryLine, OpenAccount, PostEntry } from '#domain';
-import { accountReducer, bookReducer } from '#domain';
+import { accountReducer } from '#domain';
 import { EventStore, type RecordedEvent } from '#event-store';
 import { type Answer, type Command, type CommandContext, catalogue, Ledger, type LedgerOptions } from '#ledger';
 import { connect, openPool } from '#postgres';
+import { checkBaseAmounts, checkPeriods, type LoggedEvent } from './periods';
 
 export interface TestLedger {
   readonly ledger: Ledger;
@@ -106,7 +107,8 @@ export async function checkBook(
   const accounts = new Map<string, AccountState>();
   const numbers = new Map<string, number>();
   const sums = new Map<string, { debit: bigint; credit: bigint }>();
-  let book: ReturnType<typeof bookReducer.evolve> | undefined;
+  checkPeriods(events as unknown as LoggedEvent[]);
+  checkBaseAmounts(events as unknown as LoggedEvent[]);
   events.forEach((event, index) => {
     if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);
     const version = (versions.get(event.streamId) ?? 0) + 1;
@@ -116,10 +118,8 @@ export async function checkBook(
     if (before !== undefined && before.recordedAt > event.recordedAt)
       throw new Error(`I10: ${event.recordedAt} follows ${before.recordedAt}`);
     const folded = { type: event.eventType as never, data: event.data as never };
-    if (event.eventType.startsWith('Account'))
+    if (event.eventType.startsWith('Account') && event.eventType !== 'AccountDesignated')
       accounts.set(event.streamId, accountReducer.evolve(accounts.get(event.streamId), folded, event.streamId));
-    if (['BookOpened', 'FiscalYearDefined', 'JournalDefined', 'CurrencyEnabled'].includes(event.eventType))
-      book = bookReducer.evolve(book, folded);
     if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
       const { amount, currency, totalDebit, totalCredit } = event.data as Record<string, string>;
       const sum = sums.get(event.streamId + currency) ?? { debit: 0n, credit: 0n };

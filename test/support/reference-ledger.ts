@@ -426,7 +426,7 @@ export class ReferenceLedger {
     );
     for (const { data } of posted.rows) {
       const counters = loaded.years.get(data.fiscalYear) ?? emptyCounters();
-      countPosted(counters, data);
+      countPosted(counters, data, loaded.state?.fx === 'tracked');
       loaded.years.set(data.fiscalYear, counters);
     }
   }

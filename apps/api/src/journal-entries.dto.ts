@@ -258,14 +258,6 @@ export class EntryMembers {
 
 /** What the author of an entry says, but for why. */
 export class WrittenEntry extends EntryMembers {
-  @OneOf(onClosedPeriods, {
-    optional,
-    description:
-      'first_open_day: an entry whose date lies in a closed period is posted on the first open day, and `requestedDate` keeps the date.',
-    default: 'refuse',
-  })
-  onClosedPeriod?: OnClosedPeriod;
-
   @EffectiveDate({
     description: 'Posting date, chosen by the caller; earlier ones are welcome as long as their period is open.',
     example: '2026-01-15',
@@ -279,6 +271,14 @@ export class WrittenEntry extends EntryMembers {
 export class EntryBody extends WrittenEntry {
   @Prose(500, { optional, description: 'Why: stands in every event of the command.' })
   reason?: string;
+
+  @OneOf(onClosedPeriods, {
+    optional,
+    description:
+      'first_open_day: an entry whose date lies in a closed period is posted on the first open day, and `requestedDate` keeps the date.',
+    default: 'refuse',
+  })
+  onClosedPeriod?: OnClosedPeriod;
 }
 
 export class BatchBody {

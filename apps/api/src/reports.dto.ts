@@ -39,7 +39,8 @@ const IncludeZero = () => FlagText({ optional, description: 'Also rows in which 
 class AnyReportQuery {
   @KnownAt({
     optional,
-    description: 'A position, or an RFC 3339 instant: as known then. The head when left out.',
+    description:
+      'A position, an RFC 3339 instant, or the close of a period (close:2026-06, hard-close:2026-06): as known then. The head when left out.',
     example: '2026-07-02T12:00:00Z',
   })
   knownAt?: string;
@@ -214,7 +215,8 @@ export class JournalQuery extends ListingQuery {
 export class ChangesSinceQuery extends ListingQuery {
   @KnownAt({
     optional,
-    description: 'Needed. A position or an instant: what was known before the changes.',
+    description:
+      'Needed. A position, an instant or the close of a period: what was known before the changes. Since close:2026-06 is what was posted after the close.',
     example: '2026-07-02T12:00:00Z',
   })
   since?: string;

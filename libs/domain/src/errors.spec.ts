@@ -633,15 +633,24 @@ describe('the table of codes', () => {
     'route_unknown',
     'format_unknown',
     'stream_unknown',
+    'fx_untracked',
+    'rate_unknown',
     'report_currency_needed',
     'fx_untracked',
     'rate_unknown',
     'books_moving',
     'queue_full',
     'projection_behind',
+    'books_moving',
     'database_unavailable',
     'internal',
   ];
+
+  it('has no member that a problem document has of its own (RFC 9457): a client would read another status than the answer has', () => {
+    const own = ['type', 'title', 'status', 'detail', 'instance', 'code'];
+    for (const [code, { members = [] }] of Object.entries(errorTable) as [string, { members?: readonly string[] }][])
+      expect({ code, taken: members.filter((member) => own.includes(member)) }).toEqual({ code, taken: [] });
+  });
 
   it('has a row above for every code, or a spec elsewhere that names it', () => {
     expect(codes.filter((code) => byDomain.has(code) === elsewhere.includes(code))).toEqual([]);

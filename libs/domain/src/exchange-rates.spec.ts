@@ -242,6 +242,30 @@ describe('an entry of a book that tracks exchange rates', () => {
     ]);
   });
 
+  it('is completed at the worth of what was received, where a gain is a base amount only', () => {
+    // 600 USD, carried at 544, are paid with 570 EUR.
+    const entry = post(
+      [
+        debit('BANK-EUR', '570'),
+        credit('BANK-USD', '600', 'USD', { baseAmount: '544' }),
+        credit('ROUNDING', '0', 'EUR', { baseAmount: '26' }),
+      ],
+      { onImbalance: 'currency_conversion' },
+    );
+    expect(
+      linesOf(
+        given(tracked, ...designated)
+          .when(entry)
+          .thenAccepted(),
+      )
+        .map(brief)
+        .slice(3),
+    ).toEqual([
+      'credit CONVERSION 570.00 EUR = 570.00 (book-keeper:currency-conversion)',
+      'debit CONVERSION 600.00 USD = 570.00 (book-keeper:currency-conversion)',
+    ]);
+  });
+
   it('with a gain in base currency only is balanced by a line without an amount', () => {
     // A receivable of 100 USD, carried at 90, is paid when that is 92.
     const entry = post([

@@ -890,24 +890,38 @@ function complete(
   if (missing.length === 0) return;
   const account = designated(decision, book, 'currency_conversion', refusals);
   if (account === undefined) return;
-  const baseOf = (currency?: string): Sum =>
-    sumInBase(book, currency === undefined ? lines : lines.filter((line) => line.currency === currency));
-  for (const [index, { currency, scale, debit, credit }] of missing.entries()) {
-    const side = debit > credit ? 'credit' : 'debit';
-    const minor = debit > credit ? debit - credit : credit - debit;
+  const tracked = book.fx === 'tracked';
+  const inBase = missing.find(({ currency }) => currency === book.baseCurrency);
+  const lastForeign = missing.findLast(({ currency }) => currency !== book.baseCurrency);
+  // A line in base currency is its own base amount. Of the others the last one takes what the rest leave, so that the whole balances
+  // also where lines have a base amount only: what was received is the worth of what was given for it.
+  let left = netOf(sumInBase(book, lines)) - (inBase === undefined ? 0n : netOf(inBase));
+  for (const sum of missing) {
+    const { currency, scale } = sum;
+    const side = netOf(sum) > 0n ? 'credit' : 'debit';
+    const minor = sizeOf(netOf(sum));
     let baseMinor: bigint | undefined;
-    if (book.fx === 'tracked') {
-      // The last one takes what the others leave, so that the whole balances also where lines have a base amount only.
-      const sum = index === missing.length - 1 ? baseOf() : baseOf(currency);
-      baseMinor = side === 'credit' ? sum.debit - sum.credit : sum.credit - sum.debit;
+    if (tracked && sum === inBase) baseMinor = minor;
+    else if (tracked) {
+      const own = sumInBase(
+        book,
+        lines.filter((line) => line.currency === currency),
+      );
+      const taken = sum === lastForeign ? left : netOf(own);
+      left -= taken;
+      baseMinor = side === 'credit' ? taken : -taken;
       if (baseMinor < 0n) {
-        noteUnbalanced(sum, `the lines in ${currency} are on one side, their base amounts on the other: in base currency `, refusals);
+        const shown = sum === lastForeign ? sumInBase(book, lines) : own;
+        noteUnbalanced(shown, `the lines in ${currency} are on one side, their base amounts on the other: in base currency `, refusals);
         return;
       }
     }
     lines.push(ownLine(book, lines.length + 1, account, { side, minor, currency, scale, baseMinor, origin: ownOrigins.conversion }));
   }
 }
+
+const netOf = ({ debit, credit }: Pick<Sum, 'debit' | 'credit'>): bigint => debit - credit;
+const sizeOf = (net: bigint): bigint => (net < 0n ? -net : net);
 
 function addRounding(decision: Decision, book: BookState, lines: ResolvedLine[], computed: number, refusals: Refusals): void {
   const { debit, credit, currency, scale } = sumInBase(book, lines);

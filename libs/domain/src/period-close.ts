@@ -152,7 +152,7 @@ export function reopenPeriod(decision: Decision, command: ReopenPeriod): void {
 }
 
 /** @throws LedgerError forbidden */
-export function requireController({ actor }: Decision, what: string): void {
+function requireController({ actor }: Decision, what: string): void {
   if (!actor.isController)
     throw new LedgerError(
       'forbidden',

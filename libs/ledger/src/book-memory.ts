@@ -287,7 +287,7 @@ export class BookMemory implements BookView {
         if (event.position > this.head.position || event.eventType !== 'JournalEntryPosted') continue;
         const posted = event.current as unknown as JournalEntryPosted;
         const counters = folded.get(posted.fiscalYear);
-        if (counters !== undefined) countPosted(counters, posted);
+        if (counters !== undefined) countPosted(counters, posted, this.bookState?.fx === 'tracked');
       }
       after = events.at(-1)?.position ?? this.head.position;
     }
@@ -673,7 +673,7 @@ export class BookMemory implements BookView {
       const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
       const known = counters.last.get(posted.journalCode) ?? 0;
       if (posted.number === known + 1) {
-        countPosted(counters, posted);
+        countPosted(counters, posted, this.bookState?.fx === 'tracked');
         this.numbers.set(posted.fiscalYear, counters);
       }
       return posted.number <= known + 1;

@@ -112,6 +112,15 @@ function shortestLimit(limit: AccountLimit): AccountLimit {
   return { ...limit, min: shortest(limit.min), max: shortest(limit.max) };
 }
 
+/**
+ * Whether the event of a posted entry tells all that its command said. Not so where a wish leaves no trace in it, or where it cannot be
+ * told whether an amount in base currency was stated or computed.
+ */
+export function isToldByEvent({ adjustmentPeriod, onClosedPeriod, onImbalance, lines }: PostEntry): boolean {
+  if ((adjustmentPeriod ?? onClosedPeriod ?? onImbalance) !== undefined) return false;
+  return lines.every(({ baseAmount, rate }) => baseAmount === undefined && rate === undefined);
+}
+
 /** Members that callers know by another name. */
 const namedByCallers: Readonly<Record<string, string>> = { accountType: 'type', journalType: 'type' };
 /** Lists whose elements have fingerprints of their own, as long as the list has at most as many. */

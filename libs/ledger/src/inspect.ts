@@ -566,6 +566,8 @@ export class Inspector {
         })),
     });
     const definition = await this.definitionOf(bookId, fiscalYear);
+    const [opened] = await this.store.readStream(bookId, bookStreamId(bookId), { limit: 1 });
+    const tracked = opened?.data.fx === 'tracked';
     let versions = 1;
     let before = emptyCounters();
     const at = emptyCounters();
@@ -574,7 +576,7 @@ export class Inspector {
       versions++;
       if (wanted !== undefined && versions > wanted) continue;
       before = copyOf(at);
-      countPosted(at, posted.data as unknown as JournalEntryPosted);
+      countPosted(at, posted.data as unknown as JournalEntryPosted, tracked);
       event = posted;
     }
     if (wanted !== undefined && wanted > versions) return { versions };

@@ -8,6 +8,7 @@ import type { Client } from 'pg';
 import {
   type Actor,
   approveDraft,
+  bookReducer,
   changeAccount,
   checkOpening,
   closeFiscalYear,
@@ -42,8 +43,8 @@ import { type CommandContext as ContextRow, canonicalJson, type EventStore, inst
 import { type Answer, problemOf } from './answer';
 import { type Needs, needsOfLines } from './book-memory';
 import { metadataText, postEntryText } from './canonical-text';
-import { accountCodes } from './catalogue';
-import { type Command, type CommandContext, checkKey, memberFingerprints, normalise, type PostEntries } from './commands';
+import { accountCodes, bookStreamId } from './catalogue';
+import { type Command, type CommandContext, checkKey, isToldByEvent, memberFingerprints, normalise, type PostEntries } from './commands';
 import type { Config } from './config';
 import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
 
@@ -289,10 +290,28 @@ export class Ledger {
       const now = memberFingerprints(command);
       const members = new Set([...Object.keys(now), ...Object.keys(receipt.members)]);
       const names = [...members].filter((member) => now[member] !== receipt.members?.[member]).sort();
-      return command.type === 'PostEntries' ? this.differingEntries(bookId, command, receipt, names) : names;
+      if (command.type === 'PostEntries') return this.differingEntries(bookId, command, receipt, names);
+      return command.type === 'PostEntry' ? this.differingInLines(bookId, command, receipt, names) : names;
     }
     if (command.type !== 'PostEntry') return ['body'];
-    return (await this.differingFromPosted(bookId, command, receipt.position ?? 1, 0)) ?? ['body'];
+    return (await this.differingFromPosted(bookId, command, { position: receipt.position ?? 1, skip: 0, isTold: true })) ?? ['body'];
+  }
+
+  /** Of an entry whose lines have fingerprints, what differs within those that both have, as far as the event tells. */
+  private async differingInLines(
+    bookId: string,
+    command: PostEntry,
+    { position, members = {} }: Receipt,
+    names: string[],
+  ): Promise<string[]> {
+    const isOfLine = (name: string): boolean => name.startsWith('lines.');
+    if (position === undefined || !names.some(isOfLine)) return names;
+    if (Object.keys(members).filter(isOfLine).length !== command.lines.length) return [...names.filter((name) => !isOfLine(name)), 'lines'];
+    const told = (await this.differingFromPosted(bookId, command, { position, skip: 0, isTold: false })) ?? [];
+    return names.flatMap((name) => {
+      const within = told.filter((member) => member.startsWith(`${name}.`));
+      return within.length > 0 ? within : [name];
+    });
   }
 
   /** Of a batch, what differs within an entry that both have and whose outcome is known; else the entry's name. */
@@ -314,19 +333,28 @@ export class Ledger {
       const ofEntry = receipts.get(index + 1);
       let within: string[] | undefined;
       if (entry !== undefined && command.atomic && receipt.position !== undefined)
-        within = await this.differingFromPosted(bookId, { ...entry, type: 'PostEntry' }, receipt.position, index);
+        within = await this.differingFromPosted(
+          bookId,
+          { ...entry, type: 'PostEntry' },
+          { position: receipt.position, skip: index, isTold: false },
+        );
       else if (entry !== undefined && ofEntry !== undefined)
         within = await this.differing(bookId, { ...entry, type: 'PostEntry' }, ofEntry);
-      named.push(...(within ? within.map((member) => `${name}.${member}`) : [name]));
+      named.push(...(within !== undefined && within.length > 0 ? within.map((member) => `${name}.${member}`) : [name]));
     }
     return named;
   }
 
   /**
    * Members in which an entry differs from the one that was posted at or after a position.
-   * @param skip entries in between, of the same append
+   * @param place.skip entries in between, of the same append
+   * @param place.isTold whether the event is known to tell all that its command said; else members that it does not tell are passed over
    */
-  private async differingFromPosted(bookId: string, command: PostEntry, position: number, skip: number): Promise<string[] | undefined> {
+  private async differingFromPosted(
+    bookId: string,
+    command: PostEntry,
+    { position, skip, isTold }: { readonly position: number; readonly skip: number; readonly isTold: boolean },
+  ): Promise<string[] | undefined> {
     // An entry of two lines takes three positions, but one may have more: a thousand events hold what names are given for.
     const events = await this.store.readAll(bookId, position - 1, 1_000);
     const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted')[skip];
@@ -336,7 +364,11 @@ export class Ledger {
       accountCodes,
       command.lines.map(({ account }) => account),
     );
-    return differingMembers(command, posted.data as unknown as JournalEntryPosted, posted.metadata.reason, codes);
+    const book = await this.store.load(bookId, bookStreamId(bookId), bookReducer);
+    const computes = book?.state.fx === 'tracked';
+    return differingMembers(command, posted.data as unknown as JournalEntryPosted, {
+      ...{ reason: posted.metadata.reason, codes, isTold, computes },
+    });
   }
 }
 
@@ -402,7 +434,8 @@ class CommandUnit implements Unit {
   }
 
   members(refused: boolean): Readonly<Record<string, string>> | undefined {
-    return refused || this.claims || this.source.type !== 'PostEntry' ? memberFingerprints(this.source) : undefined;
+    const isTold = !refused && !this.claims && this.source.type === 'PostEntry' && isToldByEvent(this.source);
+    return isTold ? undefined : memberFingerprints(this.source);
   }
 
   done(receipt: Receipt, fresh: boolean): void {
@@ -651,20 +684,35 @@ const entryMembers = [
   'metadata',
 ] as const;
 
+/** Wishes that leave no trace in the event. */
+const wishes = ['adjustmentPeriod', 'onClosedPeriod', 'onImbalance'] as const;
+
 function differingMembers(
   command: PostEntry,
   posted: JournalEntryPosted,
-  reason: unknown,
-  accountIds: ReadonlyMap<string, string>,
+  {
+    reason,
+    codes,
+    isTold,
+    computes,
+  }: {
+    readonly reason: unknown;
+    readonly codes: ReadonlyMap<string, string>;
+    readonly isTold: boolean;
+    /** Whether the service computes amounts in base currency, so that a stored one need not have been stated. */
+    readonly computes: boolean;
+  },
 ): string[] {
   const same = (given: unknown, stored: unknown): boolean =>
     given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
   const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
   // An entry that moved to the first open day keeps the date that was asked for.
-  const moved = command.onClosedPeriod === 'first_open_day' && posted.requestedDate !== undefined;
-  if (!same(command.effectiveDate, moved ? posted.requestedDate : posted.effectiveDate)) differing.push('effectiveDate');
-  if (!moved && !same(command.requestedDate, posted.requestedDate)) differing.push('requestedDate');
+  const moved = !isTold && command.onClosedPeriod === 'first_open_day' && posted.requestedDate !== undefined;
+  const mayHaveMoved = !isTold && !moved && command.requestedDate === undefined && posted.requestedDate === command.effectiveDate;
+  if (!mayHaveMoved && !same(command.effectiveDate, moved ? posted.requestedDate : posted.effectiveDate)) differing.push('effectiveDate');
+  if (!mayHaveMoved && !moved && !same(command.requestedDate, posted.requestedDate)) differing.push('requestedDate');
   if (!same(command.reason, reason)) differing.push('reason');
+  if (isTold) differing.push(...wishes.filter((member) => command[member] !== undefined));
   const { lines } = normalise({
     type: 'PostEntry',
     effectiveDate: '',
@@ -674,12 +722,14 @@ function differingMembers(
       if (line.origin?.startsWith('book-keeper:')) return [];
       const given = command.lines[index];
       // An old code leads to the same account, and the event does not tell which of its codes was sent.
-      const account = given !== undefined && accountIds.get(given.account) === accountId ? given.account : code;
+      const account = given !== undefined && codes.get(given.account) === accountId ? given.account : code;
+      if (!computes) return [{ ...line, account, baseAmount, rate }];
+      if (isTold) return [{ ...line, account }];
       return [{ ...line, account, baseAmount: given?.baseAmount && baseAmount, rate: given?.rate && rate }];
     }),
   });
   differing.push(...differingLines(command.lines, lines, same));
-  if (differing.length > 0) return differing;
+  if (differing.length > 0 || !isTold) return differing;
   // Equal in all that the event tells: another code of the same account, or a default that was stated in one and not in the other.
   const recoded = command.lines.flatMap(({ account }, index) => (account === posted.lines[index]?.code ? [] : [`lines.${index}.account`]));
   const stated = Object.keys(defaults).filter((member) => command[member as keyof PostEntry] !== undefined);

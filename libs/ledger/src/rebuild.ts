@@ -4,11 +4,22 @@
  * answered all the time, that only rows that are equal take over unless it is asked for otherwise, and that a rebuild that is killed
  * anywhere goes on where it was: what is folded, and how far, stands in one SQL transaction.
  */
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { EventStore } from '#event-store';
-import { textArray } from '#postgres';
-import { beginCursors, type Chunk, type FoldedSet, foldedSet, messageOf, readChunk, Stuck, writeChunk } from './fold';
-import { createIndexes, cursorIn, type Projection, tableIn } from './projection';
+import { copyIn, textArray } from '#postgres';
+import {
+  beginCursors,
+  type Chunk,
+  type FoldedSet,
+  foldedSet,
+  messageOf,
+  type ReadBatches,
+  readBatches,
+  readChunk,
+  Stuck,
+  writeChunk,
+} from './fold';
+import { type CopyFold, createIndexes, cursorIn, databaseOf, type Projection, tableIn } from './projection';
 import {
   beginBuild,
   type CompareOptions,
@@ -57,6 +68,8 @@ export interface RebuildOptions {
   /** How many differences to name. Default 10. */
   readonly first?: number;
   readonly eventsPerFold?: number;
+  /** See rememberedMax. */
+  readonly rememberedMax?: number;
   readonly onProgress?: (progress: RebuildProgress) => void;
   /** Ends the work early with the signal's reason; the same rebuild goes on there when it is asked for again. */
   readonly signal?: AbortSignal;
@@ -69,6 +82,9 @@ export interface RebuildOutcome {
   /** Events folded by this process, and in how many seconds. */
   readonly events: number;
   readonly seconds: number;
+  /** Of these: folding, with the indexing that it had to stop for, and indexing. */
+  readonly foldingSeconds: number;
+  readonly indexingSeconds: number;
   readonly comparison: SetComparison;
   /**
    * exchanged: the new set answers, the old one is kept · replaced: the rows of the given books were replaced · equal: of the given books
@@ -76,6 +92,12 @@ export interface RebuildOutcome {
    */
   readonly became: 'exchanged' | 'replaced' | 'equal' | 'different';
 }
+
+/**
+ * Things (buckets of running totals) of one book that a rebuild keeps in memory while it copies rows without an index, 250 bytes each; with more
+ * of them the indexes are made first, and the rest is folded by statements that look them up.
+ */
+const rememberedMax = 2_000_000;
 
 /** What the new set may lack before rows are compared; the rest is folded with the exchange. */
 const nearEnough = 5_000;
@@ -165,13 +187,14 @@ export class Projections {
     const { live, set, resumed } = await this.beginOrResume(projection);
     const work = new Work(this.pool, this.store, projection, set, options);
     await work.fold(nearEnough);
-    if (!set.indexed) {
+    if (!work.indexed) {
       await work.index();
       await work.fold(nearEnough);
     }
     await work.vacuum();
     const comparison = await work.compare(live);
-    const outcome = { set, resumed, events: work.done, seconds: work.seconds, comparison };
+    const { foldingSeconds, indexingSeconds } = work;
+    const outcome = { set, resumed, events: work.done, seconds: work.seconds, foldingSeconds, indexingSeconds, comparison };
     if (!comparison.equal && options.acceptDifferences !== true) return { ...outcome, became: 'different' };
     if (options.books !== undefined) {
       if (!comparison.equal) for (const bookId of options.books) await replaceBook(this.pool, this.store, projection, set.build, bookId);
@@ -194,7 +217,10 @@ export class Projections {
         }`,
       );
     const known = own.find(({ state, madeBy }) => state === 'building' && madeBy === 'command' && version === projection.version);
-    const set = known?.version === version ? known : await beginBuild(this.pool, projection, { madeBy: 'command', indexed: true });
+    const set =
+      known?.version === version
+        ? known
+        : await beginBuild(this.pool, projection, { madeBy: 'command', indexed: projection.copy === undefined });
     return { live, set, resumed: known !== undefined };
   }
 
@@ -209,6 +235,9 @@ export class Projections {
 /** One rebuild. */
 class Work {
   done = 0;
+  foldingSeconds = 0;
+  indexingSeconds = 0;
+  indexed: boolean;
   private readonly folded: FoldedSet;
   private readonly began = performance.now();
   private total = 0;
@@ -221,6 +250,7 @@ class Work {
     private readonly options: RebuildOptions,
   ) {
     this.folded = foldedSet(projection, set.build);
+    this.indexed = set.indexed;
   }
 
   /** Since it began. */
@@ -230,6 +260,12 @@ class Work {
 
   /** Folds all books until no more than so many events are left in all. */
   async fold(left: number): Promise<void> {
+    const began = performance.now();
+    await this.foldUntil(left);
+    this.foldingSeconds += (performance.now() - began) / 1_000;
+  }
+
+  private async foldUntil(left: number): Promise<void> {
     for (;;) {
       const now = (await projectionSets(this.pool)).find(({ build }) => build === this.set.build);
       if (now?.state !== 'building')
@@ -240,7 +276,10 @@ class Work {
       const events = behind.reduce((sum, { head, position }) => sum + head - position, 0);
       this.total = this.done + events;
       if (events <= left && (left > 0 ? behind.every(({ known }) => known) : events === 0)) return;
-      for (const book of behind) await this.foldBook(book);
+      for (const book of behind) {
+        if (this.indexed || this.projection.copy === undefined) await this.foldBook(book);
+        else if ((await this.copyBook(book, this.projection.copy(book.bookId))) === 'too much') await this.index();
+      }
     }
   }
 
@@ -288,6 +327,81 @@ class Work {
     }
   }
 
+  /**
+   * As foldBook, into tables without indexes: rows go down one connection by COPY, in one SQL transaction with the cursor. What later
+   * rows depend on is remembered, which a look-up could not find without an index.
+   * @returns 'too much' when there is more to remember than memory is given; what is folded by then is written
+   */
+  private async copyBook(
+    { bookId, head, position, known }: { bookId: string; head: number; position: number; known: boolean },
+    copied: CopyFold,
+  ): Promise<'done' | 'too much'> {
+    if (!known) await beginCursors(this.pool, bookId, [this.folded]);
+    const most = this.options.rememberedMax ?? rememberedMax;
+    const own = databaseOf(this.pool, this.projection, this.set.build);
+    if (position > 0 && !(await copied.resume(own, most))) return 'too much';
+    const client = await this.pool.connect();
+    let broken = true;
+    try {
+      const read = (from: number): Promise<ReadBatches | Stuck | undefined> =>
+        readBatches(this.store, [this.folded], bookId, { from, until: head, eventsMax: this.options.eventsPerFold ?? 12_000 });
+      let next = read(position);
+      let writing: Promise<boolean> | undefined;
+      for (let at = position; ; ) {
+        this.options.signal?.throwIfAborted();
+        const batches = await next;
+        if (batches === undefined || copied.remembered > most) {
+          broken = writing !== undefined && !(await writing);
+          return copied.remembered > most ? 'too much' : 'done';
+        }
+        if (batches instanceof Stuck) {
+          await writing;
+          throw this.stuck(bookId, batches);
+        }
+        const { to } = batches;
+        // While Node makes these rows the server reads the next events, and writes the rows before.
+        next = read(to);
+        next.catch(() => {});
+        let rows: readonly Buffer[];
+        try {
+          rows = copied.rows(batches.batches);
+        } catch (error) {
+          await writing;
+          throw this.stuck(bookId, new Stuck([this.folded], at, to, batches.batches.length, error));
+        }
+        // Another rebuild of the same set was faster: what is remembered here is not what stands there.
+        if (writing !== undefined && !(await writing)) return 'done';
+        writing = this.copyChunk(client, bookId, at, to, rows);
+        writing.catch(() => {});
+        this.done += to - at;
+        this.tell('folding', bookId);
+        at = to;
+      }
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /** @returns false when the cursor was not where it was thought to be, and nothing was written */
+  private async copyChunk(client: PoolClient, bookId: string, from: number, to: number, rows: readonly Buffer[]): Promise<boolean> {
+    await client.query('BEGIN');
+    const { rowCount } = await client.query({
+      name: 'move-cursor',
+      text: 'UPDATE projections.cursors SET position = $5 WHERE book_id = $1 AND projection = $2 AND version = $3 AND position = $4',
+      values: [bookId, this.folded.name, this.folded.version, from, to],
+    });
+    if (rowCount !== 1) {
+      await client.query('ROLLBACK');
+      return false;
+    }
+    for (const [index, { name, columns }] of this.projection.tables.entries()) {
+      const table = `projections.${tableIn(name, this.set.build)} (${Object.keys(columns).join(', ')})`;
+      await copyIn(client, `COPY ${table} FROM STDIN (FORMAT binary)`, rows[index] as Buffer);
+    }
+    await client.query('COMMIT');
+    return true;
+  }
+
   private stuck(bookId: string, { from, to, cause }: Stuck): Error {
     return new Error(
       `${this.folded.name} cannot fold book ${bookId} between positions ${from + 1} and ${to}: ${messageOf(cause)}. The set is kept; run the rebuild again when that is mended`,
@@ -297,6 +411,7 @@ class Work {
 
   /** Primary key and indexes, in one SQL transaction with the word that they are there. */
   async index(): Promise<void> {
+    const began = performance.now();
     await changingSets(this.pool, async (client) => {
       await client.query(`SET LOCAL maintenance_work_mem = '256MB'`);
       for (const table of this.projection.tables) {
@@ -306,6 +421,8 @@ class Work {
       }
       await client.query('UPDATE projections.builds SET indexed = true WHERE build = $1', [this.set.build]);
     });
+    this.indexed = true;
+    this.indexingSeconds += (performance.now() - began) / 1_000;
   }
 
   /** Statistics for plans, and the visibility map for look-ups that end in the index. */

@@ -100,7 +100,7 @@ export interface RuleReplay {
 }
 
 /** What a rule returned is no entry of the book; the message names the entry that it was given, and what was expected. */
-export class RuleError extends Error {
+class RuleError extends Error {
   override readonly name = 'RuleError';
 }
 

@@ -23,13 +23,20 @@ export function addTally({ periods }: YearCounters, period: number, tally: Perio
   periods.set(period, addToTally(periods.get(period) ?? emptyTally, tally));
 }
 
-/** Counts an entry that is in the log. */
-export function countPosted(counters: YearCounters, posted: Pick<JournalEntryPosted, 'journalCode' | 'number' | 'period' | 'lines'>): void {
+/**
+ * Counts an entry that is in the log.
+ * @param tracked whether the book tracks exchange rates: else lines may state base amounts, and nothing says that they balance
+ */
+export function countPosted(
+  counters: YearCounters,
+  posted: Pick<JournalEntryPosted, 'journalCode' | 'number' | 'period' | 'lines'>,
+  tracked: boolean,
+): void {
   counters.last.set(posted.journalCode, posted.number);
-  addTally(counters, posted.period, tallyOf(posted));
+  addTally(counters, posted.period, tallyOf(posted, tracked));
 }
 
-function tallyOf({ lines }: Pick<JournalEntryPosted, 'lines'>): PeriodTally {
+function tallyOf({ lines }: Pick<JournalEntryPosted, 'lines'>, tracked: boolean): PeriodTally {
   const sums: CurrencySum[] = [];
   let base = 0n;
   for (const { currency, side, amount, baseAmount } of lines) {
@@ -38,7 +45,7 @@ function tallyOf({ lines }: Pick<JournalEntryPosted, 'lines'>): PeriodTally {
     const index = sums.findIndex((sum) => sum.currency === currency);
     if (index < 0) sums.push({ currency, scale, debit });
     else sums[index] = { currency, scale, debit: (sums[index] as CurrencySum).debit + debit };
-    if (side === 'debit' && baseAmount !== undefined) base += toMinor(baseAmount, decimalsOf(baseAmount)) ?? 0n;
+    if (tracked && side === 'debit' && baseAmount !== undefined) base += toMinor(baseAmount, decimalsOf(baseAmount)) ?? 0n;
   }
   return { entries: 1, sums, base };
 }

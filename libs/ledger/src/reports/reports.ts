@@ -265,6 +265,7 @@ export class Reports {
     switch (name) {
       case 'trial-balance': {
         const input = await this.input(bookId, question, 'range', { closing: 'include' });
+        checkRates(question);
         const report = trialBalance(input, question.in === undefined ? { kind: 'each' } : await this.inOne(input, question));
         return { report, table: () => trialBalanceTable(report) };
       }
@@ -316,10 +317,7 @@ export class Reports {
 
   private async inOne(input: ReportInput, question: ReportQuestion): Promise<OneCurrency> {
     const { in: currency, rateDate, rateType } = question;
-    if (currency === undefined && (rateDate !== undefined || rateType !== undefined)) {
-      const member = rateDate === undefined ? 'rateType' : 'rateDate';
-      throw malformed(member, `${member} needs in: the currency to convert to`);
-    }
+    checkRates(question);
     // The base currency of a book that tracks it is what its lines state, unless rates were asked for.
     const stated = input.book.fx === 'tracked' && currency === input.book.baseCurrency && rateDate === undefined && rateType === undefined;
     const rates = currency === undefined || stated ? undefined : await this.rates(input, question);
@@ -339,6 +337,13 @@ function checkVersion(name: Versioned, wanted: number | undefined): void {
   const known: readonly number[] = reportVersions[name];
   if (wanted !== undefined && !known.includes(wanted))
     throw malformed('reportVersion', `reportVersion ${wanted} of ${name} does not exist; there is ${known.join(', ')}`);
+}
+
+/** Rates without a currency to convert to would change nothing, and whoever names them thinks they do. @throws LedgerError malformed */
+function checkRates({ in: currency, rateDate, rateType }: ReportQuestion): void {
+  if (currency !== undefined || (rateDate === undefined && rateType === undefined)) return;
+  const member = rateDate === undefined ? 'rateType' : 'rateDate';
+  throw malformed(member, `${member} needs in: the currency to convert to`);
 }
 
 /** A filter that no line can ever pass is a mistake. @throws LedgerError currency_unknown */
