@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiKeys, readConfig } from '#ledger';
 import { connect, openPool } from '#postgres';
-import { type Api, bootstrapSecret, created, entry, openBook, startApi } from './api';
+import { type Api, bootstrapSecret, created, entry, openBook, type Reply, startApi } from './api';
 
 let api: Api;
 let book: string;
@@ -62,6 +62,25 @@ describe('API keys', () => {
         revokedAt: expect.any(String),
       })),
     );
+  });
+
+  it('close periods with the scope controller only, and only as long as they are valid: who was a controller may not finish', async () => {
+    const clerk = await api.keys.create('clerk');
+    const [ann, bob] = [await api.keys.create('ann', ['controller']), await api.keys.create('bob', ['controller'])];
+    const step = (path: string, secret: string): Promise<Reply> =>
+      api.post(`${book}/periods/2026/${path}`, path.endsWith('close') ? { level: 'soft' } : { reason: 'late' }, { secret });
+    expect([(await step('1/close', clerk.secret)).body.code, (await step('1/close', ann.secret)).status]).toEqual(['forbidden', 200]);
+    const may = entry('1.00', { effectiveDate: '2026-01-31' });
+    const post = (secret: string) => api.post(`${book}/journal-entries`, may, { secret });
+    expect([(await post(clerk.secret)).status, (await post(bob.secret)).status]).toEqual([422, 201]);
+    expect((await step('1/reopening', ann.secret)).status).toBe(200);
+    await api.keys.revoke('bob');
+    expect([(await step('1/reopening/approve', bob.secret)).status, (await post(bob.secret)).status]).toEqual([401, 401]);
+    // Another key of that name is another user, without the scope unless it was given too; what the first one did stays.
+    const other = await api.keys.create('bob');
+    expect((await step('1/reopening/approve', other.secret)).body).toMatchObject({ status: 403, code: 'forbidden' });
+    expect((await step('1/reopening/approve', bootstrapSecret)).status).toBe(200);
+    expect((await api.keys.list()).filter(({ name }) => name === 'bob').map(({ scopes }) => scopes)).toEqual([['controller'], []]);
   });
 
   it('have names that fit and that no valid key has', async () => {
@@ -124,7 +143,7 @@ describe('the bootstrap key', () => {
     const after = await keys.ensureBootstrap(configOf({ BOOTSTRAP_API_KEY: 'second' }));
     expect([after.id, after.file, after.secret]).toEqual([before.id, undefined, undefined]);
     expect(await keys.verify('first')).toBeUndefined();
-    expect(await keys.verify('second')).toEqual({ id: before.id, name: 'bootstrap' });
+    expect(await keys.verify('second')).toEqual({ id: before.id, name: 'bootstrap', scopes: ['controller'] });
     await pool.end();
   });
 

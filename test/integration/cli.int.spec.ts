@@ -165,6 +165,24 @@ describe('book-keeper', () => {
 });
 
 describe('keys', () => {
+  it('may be given the scope controller, which the list shows', async () => {
+    const made = await run('keys', 'create', 'Ann', '--scope', 'controller');
+    expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('API key Ann') });
+    expect(await opened.service.keys.verify(made.stdout.trim())).toMatchObject({ name: 'Ann', scopes: ['controller'] });
+    await run('keys', 'create', 'Clerk');
+    const { stdout } = await run('keys', 'list');
+    const rows = stdout.split('\n').map((row) => row.trim().split(/\s{2,}/));
+    expect(rows[0]?.slice(0, 3)).toEqual(['NAME', 'ID', 'SCOPES']);
+    expect(rows.find(([name]) => name === 'Ann')?.[2]).toBe('controller');
+    expect(rows.find(([name]) => name === 'Clerk')?.[2]).not.toBe('controller');
+    const all = JSON.parse((await run('keys', 'list', '--json')).stdout) as { name: string; scopes: string[] }[];
+    expect(all.filter(({ name }) => ['Ann', 'Clerk'].includes(name)).map(({ scopes }) => scopes)).toEqual([['controller'], []]);
+    expect(await run('keys', 'create', 'Bob', '--scope', 'auditor')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Allowed choices are controller'),
+    });
+  });
+
   it('are created, listed and revoked; the secret alone goes to stdout', async () => {
     const created = await run('keys', 'create', 'shop');
     expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^bk_[\w-]{43}\n$/) });

@@ -256,13 +256,15 @@ export class Ledger {
   }
 
   /**
-   * Called by units: what is not remembered. That a command is invalid may be found without the log having been asked for its key,
-   * and what a key stands for must not depend on which process is asked.
+   * Called by units: what is not remembered. That a command is invalid, or computed from what is no more, may be found without the log
+   * having been asked for its key, and what a key stands for must not depend on which process is asked. What moved the books may be
+   * the command itself, by an append whose answer was lost.
+   * @param own whether this very command may have left what is remembered
    */
-  async undecided(unit: CommandUnit, error: unknown): Promise<Answer> {
-    if (error instanceof LedgerError && error.kind === 'invalid') {
+  async undecided(unit: CommandUnit, error: unknown, own: boolean): Promise<Answer> {
+    if (error instanceof LedgerError && (error.kind === 'invalid' || error.code === 'books_moving')) {
       const [receipt] = await this.store.receipts(unit.bookId, [unit]);
-      if (receipt !== undefined) return this.repeat(unit, receipt, false, true);
+      if (receipt !== undefined) return this.repeat(unit, receipt, false, !own);
     }
     throw asLedgerError(error);
   }
@@ -449,8 +451,8 @@ class CommandUnit implements Unit {
     this.ledger.repeat(this, receipt, false, !own).then(this.resolve, this.reject);
   }
 
-  failed(error: unknown): void {
-    this.ledger.undecided(this, error).then(this.resolve, this.reject);
+  failed(error: unknown, sent = false): void {
+    this.ledger.undecided(this, error, sent).then(this.resolve, this.reject);
   }
 }
 
@@ -706,11 +708,12 @@ function differingMembers(
   const same = (given: unknown, stored: unknown): boolean =>
     given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
   const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
-  // An entry that moved to the first open day keeps the date that was asked for.
-  const moved = !isTold && command.onClosedPeriod === 'first_open_day' && posted.requestedDate !== undefined;
-  const mayHaveMoved = !isTold && !moved && command.requestedDate === undefined && posted.requestedDate === command.effectiveDate;
-  if (!mayHaveMoved && !same(command.effectiveDate, moved ? posted.requestedDate : posted.effectiveDate)) differing.push('effectiveDate');
-  if (!mayHaveMoved && !moved && !same(command.requestedDate, posted.requestedDate)) differing.push('requestedDate');
+  // An entry that moved to the first open day keeps the date that was asked for; whether it moved the event does not tell.
+  const { effectiveDate, requestedDate, onClosedPeriod } = command;
+  const mayHaveMoved =
+    !isTold && requestedDate === undefined && (onClosedPeriod === 'first_open_day' || effectiveDate === posted.requestedDate);
+  if (effectiveDate !== posted.effectiveDate && !(mayHaveMoved && effectiveDate === posted.requestedDate)) differing.push('effectiveDate');
+  if (!mayHaveMoved && !same(requestedDate, posted.requestedDate)) differing.push('requestedDate');
   if (!same(command.reason, reason)) differing.push('reason');
   if (isTold) differing.push(...wishes.filter((member) => command[member] !== undefined));
   const { lines } = normalise({

@@ -68,7 +68,8 @@ export interface Unit {
    * @param own whether this very command may have left it, by an append whose answer was lost
    */
   known(receipt: Receipt, own: boolean): void;
-  failed(error: unknown): void;
+  /** @param sent whether an append with it has an unknown outcome: what is found under its key may be its own */
+  failed(error: unknown, sent?: boolean): void;
 }
 
 /** A unit with what the queue has learnt about it. */
@@ -620,7 +621,7 @@ class BookWriter {
   private fail(queued: Queued, error: unknown): void {
     this.byKey.delete(queued.unit.name);
     this.settled(queued.unit);
-    queued.unit.failed(error);
+    queued.unit.failed(error, queued.sent);
     // Those behind it are commands in their own right: they try for themselves.
     const [next, ...rest] = queued.followers;
     if (next === undefined) return;
