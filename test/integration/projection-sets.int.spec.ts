@@ -47,7 +47,15 @@ beforeEach(async () => {
   queries = new Queries(store, pool, { readWaitMs: 20_000 });
   sets = new Projections(pool, store, projections);
 });
+/** What a test that failed leaves running would keep the whole run from its end. */
+const running: { stop(): Promise<unknown> }[] = [];
+function started<T extends { stop(): Promise<unknown> }>(thing: T): T {
+  running.push(thing);
+  return thing;
+}
+
 afterEach(async () => {
+  for (const thing of running.splice(0).reverse()) await thing.stop().catch(() => {});
   await pool.end();
   await admin.end();
   await database.drop();
@@ -102,6 +110,7 @@ class Poster {
   ) {}
 
   start(writers = 3): this {
+    this.working = true;
     this.done = Promise.all(Array.from({ length: writers }, () => this.post()));
     return this;
   }
@@ -132,9 +141,9 @@ describe('a rebuild', () => {
     const own = startLedger(database.appUrl);
     await openBookWith(own.ledger, 'busy', ['debit', 'credit']);
     await history('quiet', seed, 8);
-    const projector = new Projector(store, pool, { sweepMs: 20 });
+    const projector = started(new Projector(store, pool, { sweepMs: 20 }));
     projector.start();
-    const poster = new Poster(own, projector, 'busy').start();
+    const poster = started(new Poster(own, projector, 'busy').start());
     const before = await namesOf(admin);
     try {
       for (const { name } of projections) {
@@ -314,9 +323,9 @@ describe('while sets are exchanged again and again', () => {
   it('every answer is that of its position: balances, lists, statements, entries, accounts', async () => {
     const own = startLedger(database.appUrl);
     await openBookWith(own.ledger, 'exchanged', ['debit', 'credit']);
-    const projector = new Projector(store, pool, { sweepMs: 20 });
+    const projector = started(new Projector(store, pool, { sweepMs: 20 }));
     projector.start();
-    const poster = new Poster(own, projector, 'exchanged').start(2);
+    const poster = started(new Poster(own, projector, 'exchanged').start(2));
     let exchanges = 0;
     let working = true;
     const exchanging = (async () => {
@@ -455,17 +464,20 @@ describe('a newer version of a projection', () => {
     const own = startLedger(database.appUrl);
     await openBookWith(own.ledger, 'upgraded', ['debit', 'credit']);
     await prepareProjections(pool, [first]);
-    const old = new Projector(store, pool, { projections: [first], sweepMs: 10 });
+    const old = started(new Projector(store, pool, { projections: [first], sweepMs: 10 }));
     old.start();
-    const poster = new Poster(own, old, 'upgraded').start();
+    const poster = started(new Poster(own, old, 'upgraded').start());
     await sleep(300);
+    for (let asked = 0; (await foldedUpTo(pool, 'upgraded', [first])) === 0 && asked < 3_000; asked++) await sleep(5);
 
     const replaced: { from: ProjectionSet; to: ProjectionSet; comparison: object }[] = [];
     const problems: unknown[] = [];
-    const newer = new Projector(store, pool, {
-      ...{ projections: [second], sweepMs: 10, eventsPerFold: 30 },
-      ...{ replaced: (what) => replaced.push(what), report: (problem) => problems.push(problem) },
-    });
+    const newer = started(
+      new Projector(store, pool, {
+        ...{ projections: [second], sweepMs: 10, eventsPerFold: 30 },
+        ...{ replaced: (what) => replaced.push(what), report: (problem) => problems.push(problem) },
+      }),
+    );
     newer.start();
     // Until then the old version answers, for this release too, which has said so.
     for (let asked = 0; replaced.length === 0; asked++) {
@@ -512,7 +524,7 @@ describe('a newer version of a projection', () => {
     await folded('alone', new Projector(store, pool, { projections: [first] }));
     const bare = counted(3, { ...columns, effective_date: 'date' }, true);
     expect(await foldedUpTo(pool, 'alone', [bare])).toBe(0);
-    const projector = new Projector(store, pool, { projections: [bare], sweepMs: 10 });
+    const projector = started(new Projector(store, pool, { projections: [bare], sweepMs: 10 }));
     projector.start();
     await projector.caughtUp('alone', (await store.head('alone')).position);
     await projector.stop();
@@ -526,7 +538,7 @@ describe('a newer version of a projection', () => {
     await folded('between', new Projector(store, pool, { projections: [second] }));
     expect(shown(await setsOf('counted'))).toEqual(['v1 live', 'v2 building']);
     const third = counted(3, { ...columns, effective_date: 'date' }, true, first);
-    const projector = new Projector(store, pool, { projections: [third], sweepMs: 10 });
+    const projector = started(new Projector(store, pool, { projections: [third], sweepMs: 10 }));
     projector.start();
     await projector.caughtUp('between', (await store.head('between')).position);
     for (let asked = 0; !shown(await setsOf('counted')).includes('v3 live') && asked < 1_000; asked++) await sleep(5);

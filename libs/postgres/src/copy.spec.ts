@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import type { Client } from 'pg';
 import { type TestDatabase, testDatabase } from '../../../test/support/database';
-import { connect } from './connect';
+import { connect, openPool } from './connect';
 import { CopyRows, copyIn, fieldOf } from './copy';
 
 let database: TestDatabase;
@@ -67,6 +67,32 @@ test('rows are read back as they were given', async () => {
     }),
     { numRuns: 60 },
   );
+});
+
+test('a copy that has ended leaves no timer of the pool behind, which would keep the process from its end', async () => {
+  const pool = openPool(database.adminUrl, { max: 1, queryTimeoutMs: 54_321 });
+  const set = jest.spyOn(global, 'setTimeout');
+  const cleared = jest.spyOn(global, 'clearTimeout');
+  try {
+    const own = await pool.connect();
+    await own.query('CREATE TEMPORARY TABLE timed (n bigint)');
+    for (const table of ['timed', 'nowhere']) {
+      const rows = new CopyRows();
+      rows.row(1);
+      rows.int8(7);
+      await copyIn(own, `COPY ${table} FROM STDIN (FORMAT binary)`, rows.take()).catch(() => {});
+    }
+    await own.query('SELECT 1');
+    own.release();
+    const timers = set.mock.results.filter((_, index) => (set.mock.calls[index]?.[1] ?? 0) >= 54_321).map(({ value }) => value);
+    const ended = cleared.mock.calls.map(([timer]) => timer);
+    expect(timers.length).toBeGreaterThanOrEqual(4);
+    expect(timers.filter((timer) => !ended.includes(timer)).length).toBe(0);
+  } finally {
+    set.mockRestore();
+    cleared.mockRestore();
+    await pool.end();
+  }
 });
 
 test('a row that the table does not take is refused, and the connection goes on', async () => {

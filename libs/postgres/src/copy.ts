@@ -16,6 +16,10 @@ interface CopyConnection {
 
 /** One COPY … FROM STDIN as node-pg's client runs a query. */
 class CopyIn {
+  /** Rows of minutes may be on their way; the pool's limit is for questions. */
+  readonly query_timeout = 2 ** 31 - 1;
+  /** The client's, which ends its timer with it. */
+  callback: (error?: Error) => void = () => {};
   readonly done: Promise<void>;
   private resolve: () => void = () => {};
   private reject: (error: Error) => void = () => {};
@@ -44,11 +48,14 @@ class CopyIn {
 
   handleError(error: Error): void {
     this.failure = error;
+    this.callback(error);
     this.reject(error);
   }
 
   handleReadyForQuery(): void {
-    if (this.failure === undefined) this.resolve();
+    if (this.failure !== undefined) return;
+    this.callback();
+    this.resolve();
   }
 
   handleRowDescription(): void {}
