@@ -182,6 +182,10 @@ const rows: Record<
     sends: () => api.post('/v1/books/by-hand/journal-entries', entry('1', { effectiveDate: '2028-01-01' })),
     tells: { effectiveDate: '2028-01-01' },
   },
+  adjustment_period_unknown: {
+    sends: () => post(entry('1', { adjustmentPeriod: 13 })),
+    tells: { effectiveDate: '2026-03-01', period: 13 },
+  },
   before_book_start: {
     sends: () => post(entry('1', { effectiveDate: '2025-12-31' })),
     tells: { effectiveDate: '2025-12-31', startsOn: '2026-01-01' },

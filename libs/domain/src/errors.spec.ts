@@ -103,6 +103,9 @@ const postingFaults: Faults = {
   journal_unknown: (scene) => {
     scene.command.journalCode = 'NONE';
   },
+  adjustment_period_unknown: (scene) => {
+    scene.command.adjustmentPeriod = 13;
+  },
   currency_unknown: adds(...pair('OTHER', '1', 'ZZZ', { baseAmount: '1' })),
   currency_not_allowed: adds(...pair('DOLLARS', '1')),
   scale_exceeded: adds(...pair('OTHER', '1.001')),

@@ -151,6 +151,11 @@ export const errorTable = declare({
       'The date lies in no fiscal year of a book whose calendar is defined by hand, or more than 20 years after the last one of a generated calendar.',
     members: ['effectiveDate'],
   },
+  adjustment_period_unknown: {
+    kind: 'rejected',
+    meaning: 'The fiscal year of the date has no adjustment period of that number, or the date lies outside it.',
+    members: ['effectiveDate', 'period'],
+  },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
   period_closed: {
     kind: 'rejected',

@@ -257,7 +257,7 @@ export function postingDate(book: BookState, { date, moves = false }: PostingDay
 const isClosedTo = ({ status }: PeriodRef, { isController }: Actor): boolean =>
   status === 'hard_closed' || (status === 'soft_closed' && !isController);
 
-/** Notes what speaks against posting on a day: malformed, no_fiscal_year, before_book_start, period_closed. */
+/** Notes what speaks against posting on a day: no_fiscal_year, adjustment_period_unknown, before_book_start, period_closed. */
 export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDay, actor: Actor, refusals: Refusals): void {
   if (book.startsOn !== undefined && date < book.startsOn) {
     refusals.note('before_book_start', () => `${date} lies before the book starts on ${book.startsOn}`, {
@@ -268,11 +268,10 @@ export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDa
   const adjustment = adjustmentPeriod === undefined ? undefined : adjustmentPeriodOf(book, date, adjustmentPeriod);
   if (adjustmentPeriod !== undefined && adjustment === undefined) {
     refusals.note(
-      'malformed',
-      () => `adjustmentPeriod ${adjustmentPeriod} is no adjustment period of the fiscal year that ${date} lies in`,
-      {
-        member: 'adjustmentPeriod',
-      },
+      'adjustment_period_unknown',
+      () =>
+        `the fiscal year of ${date} has no adjustment period ${adjustmentPeriod} that the day lies in; leave adjustmentPeriod out to post into the normal period`,
+      { effectiveDate: date, period: adjustmentPeriod },
     );
   }
   const period = adjustment ?? periodInTheWay(book, date);

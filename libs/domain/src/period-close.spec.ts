@@ -228,10 +228,10 @@ describe('posting into a closed period', () => {
       .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, periodStatus: 'hard_closed' });
     given(withAdjustments())
       .when(on('2026-12-30', '1', { adjustmentPeriod: 13 }))
-      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-30', period: 13 });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 12 }))
-      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-31', period: 12 });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 13, onClosedPeriod: 'first_open_day' }))
       .thenRefused('malformed', { member: 'onClosedPeriod' });
