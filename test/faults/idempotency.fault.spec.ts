@@ -9,7 +9,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Client } from 'pg';
-import { connect } from '#postgres';
+import { ApiKeys } from '#ledger';
+import { connect, openPool } from '#postgres';
 import { type ApiDocument, BodyVariants, type Json, type Schema, type Variant } from '../support/body-variants';
 import { type DurableServer, durableServer } from '../support/database';
 import { get, type HttpReply, type HttpService, post, startHttpService } from '../support/http-service';
@@ -33,6 +34,8 @@ interface Ground {
   readonly book: string;
   /** Ids of entries by what they are there for. */
   readonly entries: Readonly<Record<'reversing' | 'correcting' | 'reversed' | 'other', string>>;
+  /** Ids of drafts; `approving` was submitted by somebody else, `gone` is discarded. */
+  readonly drafts: Readonly<Record<'revising' | 'submitting' | 'approving' | 'rejecting' | 'discarding' | 'gone', string>>;
 }
 
 interface CommandRow {
@@ -49,6 +52,8 @@ interface CommandRow {
   readonly refused: { readonly target?: (ground: Ground) => string; readonly body: (ground: Ground) => Body; readonly code: string };
   /** The member that a 409 calls the target of the path by. */
   readonly addressed?: 'account' | 'entryId';
+  /** Status of what is carried out, where the path does not tell it. */
+  readonly answers?: 200;
 }
 
 const line = (account: string, side: string, amount: string): Body => ({ account, side, amount, currency: 'EUR' });
@@ -109,6 +114,18 @@ const whole = ({ entries }: Ground): Body => ({
 const reason = 'to see all members';
 const entries = '/v1/books/{book}/journal-entries';
 const accounts = '/v1/books/{book}/accounts';
+const drafts = '/v1/books/{book}/journal-drafts';
+
+/** A command that moves a draft from one state to the next. */
+const moving = (name: string, what: string, which: keyof Ground['drafts']): CommandRow => ({
+  name,
+  path: `${drafts}/{id}/${what}`,
+  target: (ground) => ground.drafts[which],
+  addressed: 'entryId',
+  ...(what === 'approve' ? {} : { answers: 200 }),
+  body: () => ({ reason }),
+  refused: { target: (ground) => ground.drafts.gone, body: () => ({ reason }), code: 'draft_state' },
+});
 
 const commands: readonly CommandRow[] = [
   {
@@ -265,6 +282,21 @@ const commands: readonly CommandRow[] = [
     body: (ground) => ({ ...whole(ground), reason }),
     refused: { target: (ground) => ground.entries.reversed, body: () => ({ ...short(), reason }), code: 'already_reversed' },
   },
+  {
+    name: 'save a draft',
+    path: drafts,
+    body: (ground) => ({ ...whole(ground), reason }),
+    refused: { body: () => short({ effectiveDate: '2045-01-01' }), code: 'no_fiscal_year' },
+  },
+  {
+    ...moving('rewrite a draft', 'revise', 'revising'),
+    body: (ground) => ({ ...whole(ground), reason }),
+    refused: { target: (ground) => ground.drafts.gone, body: () => short(), code: 'draft_state' },
+  },
+  moving('submit a draft', 'submit', 'submitting'),
+  moving('approve a draft', 'approve', 'approving'),
+  moving('reject a draft', 'reject', 'rejecting'),
+  moving('discard a draft', 'discard', 'discarding'),
 ];
 
 let server: DurableServer;
@@ -274,6 +306,8 @@ let toService: TcpProxy;
 /** Talks to the database through a proxy, and is talked to through one where a test says so. */
 let one: HttpService;
 let two: HttpService;
+/** Secret of another caller. */
+let second: string;
 let variants: BodyVariants;
 let document: ApiDocument;
 const books: string[] = [];
@@ -285,6 +319,9 @@ beforeAll(async () => {
   toDatabase = await tcpProxy(server.appUrl);
   [one, two] = await Promise.all([startHttpService(toDatabase.url), startHttpService(server.appUrl)]);
   toService = await tcpProxy(one.url);
+  const pool = openPool(server.appUrl, { max: 1 });
+  second = (await new ApiKeys(pool).create('second')).secret;
+  await pool.end();
   document = (await get(one.url, '/openapi.json')).body;
   variants = new BodyVariants(document);
 }, 60_000);
@@ -346,7 +383,19 @@ async function openGround(url: string, book: string): Promise<Ground> {
     Array.from({ length: 4 }, async () => (await send('/journal-entries', short())).body.id as string),
   );
   await send(`/journal-entries/${reversed}/reverse`, { reason: 'so', effectiveDate: '2026-03-02' });
-  return { book, entries: { reversing, correcting, reversed, other } };
+  const [revising = '', submitting = '', approving = '', rejecting = '', discarding = '', gone = ''] = await Promise.all(
+    Array.from({ length: 6 }, async () => (await send('/journal-drafts', short())).body.id as string),
+  );
+  await Promise.all([
+    ok(post(url, `/v1/books/${book}/journal-drafts/${approving}/submit`, {}, randomUUID(), second)),
+    send(`/journal-drafts/${rejecting}/submit`),
+    send(`/journal-drafts/${gone}/discard`),
+  ]);
+  return {
+    book,
+    entries: { reversing, correcting, reversed, other },
+    drafts: { revising, submitting, approving, rejecting, discarding, gone },
+  };
 }
 
 // --- What must hold ---
@@ -564,7 +613,11 @@ async function cutAfterCommit(nth: number, path: string, body: Body, key: string
 test('every command of the API has its row, and each row shows every member', () => {
   const posts = Object.entries(document.paths).flatMap(([path, { post: operation }]) => (operation === undefined ? [] : [path]));
   expect([...new Set(commands.map(({ path }) => path))].sort()).toEqual(posts.sort());
-  const ground: Ground = { book: 'x', entries: { reversing: 'a', correcting: 'b', reversed: 'c', other: 'd' } };
+  const ground: Ground = {
+    book: 'x',
+    entries: { reversing: 'a', correcting: 'b', reversed: 'c', other: 'd' },
+    drafts: { revising: 'e', submitting: 'f', approving: 'g', rejecting: 'h', discarding: 'i', gone: 'j' },
+  };
   for (const row of commands) expect([row.name, variants.missing(schemaOf(row), row.body(ground))]).toEqual([row.name, []]);
 });
 
@@ -599,7 +652,7 @@ describe.each(circumstances)('repeated $name', ({ first, between, repeatTo, only
     test.each(rows)('$name: one effect, the first answer, and what differs by name', async (row) => {
       const { request, key, reply, before } = done.get(row) as NonNullable<ReturnType<typeof done.get>>;
       expect({ status: reply.status, said: reply.body }).toEqual({
-        status: row.path.endsWith('/batch') || row.addressed === 'account' ? 200 : 201,
+        status: row.answers ?? (row.path.endsWith('/batch') || row.addressed === 'account' ? 200 : 201),
         said: reply.body,
       });
       expect(await repeatAll(repeatTo(), row, request, key, reply, { posted: true, every })).toEqual([]);
