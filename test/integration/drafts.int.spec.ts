@@ -8,6 +8,7 @@ import { type Answer, type Command, draftsStreamId, Inspector, Queries, verifyBo
 import { connect } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { checkBook, contextOf, openBookWith, startLedger, type TestLedger, transfer } from '../support/ledgers';
+import { controllerContext } from '../support/periods';
 import { ReferenceLedger } from '../support/reference-ledger';
 import { tcpProxy } from '../support/tcp-proxy';
 
@@ -64,7 +65,7 @@ const move = (type: Exclude<MoveDraft['type'], 'RejectDraft'>, entryId: string):
 const close = (period: number, level: 'soft' | 'hard' = 'soft'): Command => ({
   ...{ type: 'ClosePeriod', fiscalYear: '2026', period, level, includeEarlier: true },
 });
-const chief: Sending = { by: 'chief', controller: true };
+const chief: Sending = { by: controllerContext('').userId, controller: true };
 
 const verified = async ({ pool }: TestLedger, book: string): Promise<string[]> => {
   const { books } = await verifyBooks(pool, { books: [book] });

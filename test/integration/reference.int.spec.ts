@@ -8,6 +8,7 @@ import type { Answer, Command, CommandContext } from '#ledger';
 import { connect } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { checkBook, contextOf, startLedger } from '../support/ledgers';
+import { controllerContext } from '../support/periods';
 import { ReferenceLedger } from '../support/reference-ledger';
 
 let database: TestDatabase;
@@ -153,10 +154,9 @@ const idsIn = ({ body }: Answer): string[] => {
 
 /** Whoever approves is somebody else, and closes are for controllers. */
 const sentBy = (command: Command, key: string): CommandContext =>
-  contextOf(keyOf(command, key), {
-    ...(command.type === 'ApproveDraft' ? { userId: '01930000-0000-7000-8000-000000000002' } : {}),
-    isController: command.type === 'ClosePeriod',
-  });
+  command.type === 'ClosePeriod'
+    ? controllerContext(key)
+    : contextOf(keyOf(command, key), command.type === 'ApproveDraft' ? { userId: '01930000-0000-7000-8000-000000000002' } : {});
 
 const drafted = new Set<string>();
 afterAll(() => expect(drafted).toContain('JournalApproved'));
