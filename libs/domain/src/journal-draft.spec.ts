@@ -95,13 +95,13 @@ describe('writing a draft', () => {
 
   it('in a closed period is for those only who could post there', () => {
     const soft = given(book, closed('2026', 3, 'soft'), written({ effectiveDate: '2026-04-01', period: 4 }));
-    const details: ErrorDetails = { effectiveDate: '2026-03-01', fiscalYear: '2026', period: 3, status: 'soft_closed' };
+    const details: ErrorDetails = { effectiveDate: '2026-03-01', fiscalYear: '2026', period: 3, periodStatus: 'soft_closed' };
     soft.when(create(), ann).thenRefused('period_closed', details);
     soft.when(revise(), ann).thenRefused('period_closed', details);
     soft.when(create(), chief).thenAccepted();
     given(book, closed('2026', 3))
       .when(create(), chief)
-      .thenRefused('period_closed', { ...details, status: 'hard_closed' });
+      .thenRefused('period_closed', { ...details, periodStatus: 'hard_closed' });
     const dated = [...aBook({ startsOn: '2026-02-01' })];
     given(dated)
       .when(create({ effectiveDate: '2026-01-31' }), chief)
