@@ -264,10 +264,10 @@ export interface PostingDay {
 
 /**
  * The day that an entry is posted on: the one asked for, or the first open one after it where it is closed to this caller and
- * the entry may move.
+ * the entry may move; one before the start of the book does not, and is refused.
  */
 export function postingDate(book: BookState, { date, moves = false }: PostingDay, actor: Actor): CalendarDate {
-  if (!moves || !isDate(date)) return date;
+  if (!moves || !isDate(date) || (book.startsOn !== undefined && date < book.startsOn)) return date;
   const period = periodInTheWay(book, date);
   return period !== undefined && isClosedTo(period, actor) ? firstOpenDay(book, date) : date;
 }

@@ -228,6 +228,14 @@ describe('posting into a closed period', () => {
       .thenRefused('malformed', { member: 'requestedDate' });
   });
 
+  it('moves no date before the start of the book, which nobody can have meant', () => {
+    const [opened, ...others] = book;
+    const started = { ...opened, data: { ...opened?.data, startsOn: '2026-01-01' } } as (typeof book)[number];
+    given(started, others, closed('2026', 1, 'soft'))
+      .when(on('1926-01-15', '1', { onClosedPeriod: 'first_open_day' }))
+      .thenRefused('before_book_start', { effectiveDate: '1926-01-15', startsOn: '2026-01-01' });
+  });
+
   it('of an adjustment period is possible while that is open, whatever became of the month', () => {
     const shut = [...withAdjustments(), ...Array.from({ length: 12 }, (_, index) => closed('2026', index + 1))];
     const into13 = on('2026-12-31', '1', { adjustmentPeriod: 13, entryType: 'adjusting' });
