@@ -36,7 +36,7 @@ import {
   countersSnapshot,
   countPosted,
   emptyCounters,
-  readCounters,
+  loadCounters,
   versionOfCounters,
   type YearCounters,
   yearCountersVersion,
@@ -266,32 +266,8 @@ export class BookMemory implements BookView {
   }
 
   private async loadNumbers(fiscalYears: readonly string[]): Promise<void> {
-    const ids = new Map(fiscalYears.map((label) => [numbersStreamId(this.bookId, label), label]));
-    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => yearCountersVersion);
-    const missing: string[] = [];
-    for (const [id, label] of ids) {
-      const head = heads.get(id);
-      if (head === undefined) missing.push(label);
-      else this.numbers.set(label, readCounters(head.state));
-    }
-    // A year that is defined has a head since its definition: one that is missing was lost, and is folded, never taken as new.
-    if (missing.length > 0) for (const [label, numbers] of await this.foldNumbers(missing)) this.numbers.set(label, numbers);
-  }
-
-  private async foldNumbers(fiscalYears: readonly string[]): Promise<Map<string, YearCounters>> {
-    const folded = new Map(fiscalYears.map((label) => [label, emptyCounters()]));
-    for (let after = 0; after < this.head.position; ) {
-      const events = await this.store.readAll(this.bookId, after, 5_000);
-      if (events.length === 0) break;
-      for (const event of events) {
-        if (event.position > this.head.position || event.eventType !== 'JournalEntryPosted') continue;
-        const posted = event.current as unknown as JournalEntryPosted;
-        const counters = folded.get(posted.fiscalYear);
-        if (counters !== undefined) countPosted(counters, posted, this.bookState?.fx === 'tracked');
-      }
-      after = events.at(-1)?.position ?? this.head.position;
-    }
-    return folded;
+    for (const [label, numbers] of await loadCounters(this.store, this.bookId, fiscalYears, this.head.position))
+      this.numbers.set(label, numbers);
   }
 
   /** Whether everything that these commands need is here, so that they can be decided without waiting. */
