@@ -87,7 +87,7 @@ export function countersSnapshot(fiscalYear: string, { last, periods }: YearCoun
   };
 }
 
-export function readCounters(snapshot: unknown): YearCounters {
+function readCounters(snapshot: unknown): YearCounters {
   const { last, periods } = snapshot as CountersSnapshot;
   const tallies = periods.map(([period, entries, amounts, base]): [number, PeriodTally] => {
     const sums = amounts.map(([currency, debit]): CurrencySum => {
