@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accountReducer } from '#domain';
-import { accountCodes, createLogger, importFile, importFormats, openService, readConfig, type Service } from '#ledger';
+import { accountCodes, createLogger, importFile, importFormats, openService, projections, readConfig, type Service } from '#ledger';
 import { copyFloor, copyRows } from './floors';
 import { startRole } from './processes';
 import { type BenchDatabase, type BenchServer, serverMicros } from './server';
@@ -15,7 +15,7 @@ import { booksDatabase, type Figures } from './write-path';
 import { codeOf, Writer } from './writer';
 
 const bookId = 'bench-1';
-const projectionTables = ['running_totals', 'account_lines', 'entries', 'account_versions'];
+const projectionTables = projections.flatMap(({ tables }) => tables.map(({ name }) => name));
 
 /** @param entries to post before they are folded, replayed and verified */
 export async function runLogRates(server: BenchServer, pick: 'uniform' | 'hot', entries: number): Promise<[string, Figures][]> {
@@ -30,6 +30,7 @@ export async function runLogRates(server: BenchServer, pick: 'uniform' | 'hot', 
       found.push(['replay-from-events', await metered(server, database, (its) => its.replay(false, 3))]);
       found.push(['replay-from-snapshot', await metered(server, database, (its) => its.replay(true, 200))]);
     }
+    found.push([`rebuild-${pick}`, await rebuild(server, database)]);
     found.push([`verify-${pick}`, await verify(server, database)]);
     return found;
   } finally {
@@ -53,6 +54,21 @@ async function fold(server: BenchServer, database: BenchDatabase, events: number
     copyOfRowsEventsPerSecond: events / copied,
     ofCopyOfRows: ((figures.eventsPerSecond ?? Number.NaN) * copied) / events,
   };
+}
+
+/**
+ * The as-of totals built again beside the live ones: folding and indexing, without the comparison and the exchange; before and after it the
+ * same rows by COPY into a table with the same index.
+ */
+async function rebuild(server: BenchServer, database: BenchDatabase): Promise<Figures> {
+  const { admin } = database;
+  const rows = await copyRows(admin, 'projections.running_totals', `WHERE book_id = '${bookId}' ORDER BY position`);
+  const before = await copyFloor(admin, rows);
+  const figures = await metered(server, database, (its) => its.rebuild());
+  const after = await copyFloor(admin, rows);
+  const copyRowsPerSecond = (before.rowsPerSecond + after.rowsPerSecond) / 2;
+  const rowsPerSecond = rows.rows / ((figures.foldingSeconds ?? Number.NaN) + (figures.indexingSeconds ?? Number.NaN));
+  return { ...figures, runningTotals: rows.rows, rowsPerSecond, copyRowsPerSecond, ofCopyOfRows: rowsPerSecond / copyRowsPerSecond };
 }
 
 /** So many that what the compiler and the first growth of the heap cost is a hundredth of the figure, and not half of it. */
@@ -106,7 +122,7 @@ async function metered(
   server: BenchServer,
   { url }: BenchDatabase,
   measure: (
-    its: { [K in 'fold' | 'replay' | 'verify' | 'import']: (...given: Parameters<Meter[K]>) => Promise<Figures> },
+    its: { [K in 'fold' | 'rebuild' | 'replay' | 'verify' | 'import']: (...given: Parameters<Meter[K]>) => Promise<Figures> },
   ) => Promise<Figures>,
 ): Promise<Figures> {
   const meter = await startRole<Meter>('meter', url, server.directory);
@@ -141,6 +157,21 @@ export class Meter {
     const used = process.cpuUsage(cpu);
     await this.service.projector.caughtUp(bookId, (await this.service.store.head(bookId)).position, 1_000);
     return { eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, ...memory() };
+  }
+
+  /** Builds the as-of totals again, compares and exchanges. */
+  async rebuild(): Promise<Figures> {
+    const cpu = process.cpuUsage();
+    const { events, foldingSeconds, indexingSeconds, seconds, became, set } = await this.service.projections.rebuild('as-of');
+    const used = process.cpuUsage(cpu);
+    if (became !== 'exchanged') throw new Error(`the rebuilt rows are ${became}`);
+    const retired = (await this.service.projections.list()).filter(({ state }) => state === 'retired' && set.build > 0);
+    for (const { build } of retired) await this.service.projections.drop(build);
+    return {
+      eventsPerSecond: events / (foldingSeconds + indexingSeconds),
+      ...{ foldingSeconds, indexingSeconds, withComparisonSeconds: seconds, nodeMicrosPerEvent: (used.user + used.system) / events },
+      ...memory(),
+    };
   }
 
   /** Loads the busiest account. */

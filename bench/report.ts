@@ -149,6 +149,21 @@ const goalRules: readonly GoalRule[] = [
       floor: 100_000,
     }),
   ),
+  // Two hot accounts have a row for twenty events: there the events count, which have to be read, and not the rows.
+  {
+    goal: 'rebuild of as-of totals: rows/s over COPY of the same rows, uniform',
+    compute: (f) => f('rebuild-uniform', 'ofCopyOfRows'),
+    better: 'higher',
+    floor: 0.4,
+  },
+  ...(['uniform', 'hot'] as const).map(
+    (pick): GoalRule => ({
+      goal: `rebuild of as-of totals: events/s, ${pick}`,
+      compute: (f) => f(`rebuild-${pick}`, 'eventsPerSecond'),
+      better: 'higher',
+      floor: pick === 'hot' ? 150_000 : 40_000,
+    }),
+  ),
   ...(['effective', 'known', 'both'] as const).flatMap((kind): GoalRule[] => [
     {
       goal: `as-of p50 at 10 million lines over 1 million, ${kind}`,
@@ -156,6 +171,12 @@ const goalRules: readonly GoalRule[] = [
       better: 'lower',
       floor: 2,
       aim: 1.2,
+    },
+    {
+      goal: `as-of p50 at 10 million lines over 100,000, ${kind}`,
+      compute: (f) => f(`as-of-${kind}-${sizes.ten}`, 'p50Ms') / f(`as-of-${kind}-100000`, 'p50Ms'),
+      better: 'lower',
+      floor: 1.5,
     },
     {
       goal: `as-of p50 at the most lines of this run, ms, ${kind}`,
@@ -167,6 +188,17 @@ const goalRules: readonly GoalRule[] = [
       floor: 1,
     },
   ]),
+  ...(['month', 'year-to-date', 'twelve-months'] as const).map(
+    (kind): GoalRule => ({
+      goal: `trial balance over 10,000 accounts and the most lines of this run, p50 s, ${kind}`,
+      compute: (f) => {
+        const known = [sizes.ten, sizes.million, '100000'].map((lines) => f(`trial-balance-${kind}-now-${lines}`, 'p50Ms'));
+        return (known.find((value) => !Number.isNaN(value)) ?? Number.NaN) / 1_000;
+      },
+      better: 'lower',
+      floor: 2,
+    }),
+  ),
 ];
 
 export function goalsOf(samples: readonly Sample[]): Goal[] {
@@ -311,6 +343,11 @@ const headings: Readonly<Record<string, string>> = {
   serverMicrosPerEvent: 'PostgreSQL µs/event',
   coldNodeMicrosPerEvent: 'Node µs/event at first',
   copyOfRowsEventsPerSecond: 'COPY of its rows, events/s',
+  rowsPerSecond: 'rows/s',
+  copyRowsPerSecond: 'COPY of its rows, rows/s',
+  foldingSeconds: 'folding s',
+  indexingSeconds: 'indexing s',
+  withComparisonSeconds: 'with comparison s',
   ofCopyOfRows: 'of that COPY',
   ofAllEntriesPerSecond: 'entries/s with survey',
   peakRssMb: 'peak RSS MB',

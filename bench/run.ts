@@ -25,6 +25,7 @@ import {
   type Sample,
 } from './report';
 import { BenchServer } from './server';
+import { runTrialBalance } from './trial-balance';
 import { booksDatabase, type Figures, runWriteCase, warmUpWriting, writeCases } from './write-path';
 import { sleep } from './writer';
 
@@ -82,6 +83,7 @@ function casesOf(server: BenchServer, http: () => HttpTargets, { quick, rounds, 
     ),
     { name: 'as-of', group: 'as-of', quick: true, once: true, run: () => runAsOf(server, lines, rounds) },
     { name: 'balances', group: 'as-of', once: true, run: () => runBalances(server, 5) },
+    { name: 'trial-balance', group: 'as-of', once: true, run: () => runTrialBalance(server, lines) },
     { name: 'rates-uniform', group: 'rates', quick: true, once: true, run: () => runLogRates(server, 'uniform', logged) },
     { name: 'rates-hot', group: 'rates', quick: true, once: true, run: () => runLogRates(server, 'hot', logged) },
     { name: 'import', group: 'rates', once: true, run: () => runImport(server, entries / 2) },

@@ -191,6 +191,7 @@ describe('metrics', () => {
         expect(text).toContain(`book_keeper_commands_total{command="PostEntry",outcome="${outcome}"} 1`);
       expect(text).toMatch(/^book_keeper_queue_length 0$/m);
       expect(text).toMatch(/^book_keeper_projection_lag_events\{projection="as-of"\} \d+$/m);
+      expect(text).toMatch(/^book_keeper_projection_lag_seconds\{projection="chart"\} [\d.]+$/m);
       expect(text).toContain('process_cpu_seconds_total');
     } finally {
       await counted.close();

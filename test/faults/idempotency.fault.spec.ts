@@ -34,6 +34,8 @@ interface Ground {
   readonly book: string;
   /** Ids of entries by what they are there for. */
   readonly entries: Readonly<Record<'reversing' | 'correcting' | 'reversed' | 'other', string>>;
+  /** Ids of drafts; `approving` was submitted by somebody else, `gone` is discarded. */
+  readonly drafts: Readonly<Record<'revising' | 'submitting' | 'approving' | 'rejecting' | 'discarding' | 'gone', string>>;
 }
 
 interface CommandRow {
@@ -118,6 +120,18 @@ const reason = 'to see all members';
 const entries = '/v1/books/{book}/journal-entries';
 const accounts = '/v1/books/{book}/accounts';
 const period = '/v1/books/{book}/periods/{year}/{period}';
+const drafts = '/v1/books/{book}/journal-drafts';
+
+/** A command that moves a draft from one state to the next. */
+const moving = (name: string, what: string, which: keyof Ground['drafts']): CommandRow => ({
+  name,
+  path: `${drafts}/{id}/${what}`,
+  target: (ground) => ground.drafts[which],
+  addressed: 'entryId',
+  ...(what === 'approve' ? {} : { status: 200 as const }),
+  body: () => ({ reason }),
+  refused: { target: (ground) => ground.drafts.gone, body: () => ({ reason }), code: 'draft_state' },
+});
 
 const commands: readonly CommandRow[] = [
   {
@@ -352,6 +366,21 @@ const commands: readonly CommandRow[] = [
     body: () => ({ journalCode: 'SALES', adjustmentPeriod: 2, description: 'the end', reason }),
     refused: { target: () => '2099', body: () => ({}), code: 'period_unknown' },
   },
+  {
+    name: 'save a draft',
+    path: drafts,
+    body: (ground) => ({ ...whole(ground), reason }),
+    refused: { body: () => short({ effectiveDate: '2045-01-01' }), code: 'no_fiscal_year' },
+  },
+  {
+    ...moving('rewrite a draft', 'revise', 'revising'),
+    body: (ground) => ({ ...whole(ground), reason }),
+    refused: { target: (ground) => ground.drafts.gone, body: () => short(), code: 'draft_state' },
+  },
+  moving('submit a draft', 'submit', 'submitting'),
+  moving('approve a draft', 'approve', 'approving'),
+  moving('reject a draft', 'reject', 'rejecting'),
+  moving('discard a draft', 'discard', 'discarding'),
 ];
 
 const rate = (date: string, value: string): Body => ({ from: 'USD', to: 'EUR', rateType: 'spot', date, value, source: 'ECB' });
@@ -371,11 +400,11 @@ let toService: TcpProxy;
 /** Talks to the database through a proxy, and is talked to through one where a test says so. */
 let one: HttpService;
 let two: HttpService;
+/** Secret of another caller. */
+let second: string;
 let variants: BodyVariants;
 let document: ApiDocument;
 const books: string[] = [];
-/** API key of a second controller. */
-let second: string;
 
 beforeAll(async () => {
   process.stdout.write(`idempotency: SEED=${seed}\n`);
@@ -497,7 +526,19 @@ async function openMain(url: string, book: string): Promise<Ground> {
   for (const no of [1, 2, 3, 4, 6]) await send(`/periods/2025/${no}/close`, { level: 'soft' });
   for (const no of [3, 4]) await ask(url, `/v1/books/${book}/periods/2025/${no}/reopening`);
   await send('/periods/2025/6/reopening', { reason });
-  return { book, entries: { reversing, correcting, reversed, other } };
+  const [revising = '', submitting = '', approving = '', rejecting = '', discarding = '', gone = ''] = await Promise.all(
+    Array.from({ length: 6 }, async () => (await send('/journal-drafts', short())).body.id as string),
+  );
+  await Promise.all([
+    ok(post(url, `/v1/books/${book}/journal-drafts/${approving}/submit`, {}, randomUUID(), second)),
+    send(`/journal-drafts/${rejecting}/submit`),
+    send(`/journal-drafts/${gone}/discard`),
+  ]);
+  return {
+    book,
+    entries: { reversing, correcting, reversed, other },
+    drafts: { revising, submitting, approving, rejecting, discarding, gone },
+  };
 }
 
 // --- What must hold ---
@@ -722,7 +763,11 @@ async function cutAfterCommit(nth: number, path: string, body: Body, key: string
 test('every command of the API has its row, and each row shows every member', () => {
   const posts = Object.entries(document.paths).flatMap(([path, { post: operation }]) => (operation === undefined ? [] : [path]));
   expect([...new Set(commands.map(({ path }) => path))].sort()).toEqual(posts.sort());
-  const ground: Ground = { book: 'x', entries: { reversing: 'a', correcting: 'b', reversed: 'c', other: 'd' } };
+  const ground: Ground = {
+    book: 'x',
+    entries: { reversing: 'a', correcting: 'b', reversed: 'c', other: 'd' },
+    drafts: { revising: 'e', submitting: 'f', approving: 'g', rejecting: 'h', discarding: 'i', gone: 'j' },
+  };
   for (const row of commands) expect([row.name, variants.missing(schemaOf(row), row.body(ground))]).toEqual([row.name, []]);
 });
 

@@ -61,6 +61,12 @@ const hashes: Record<string, string> = {
   'PeriodReopened.v1': 'bc6a6d7708b5a76932b72185dc3432709c7baeee339369e8e6263fd050f55adc',
   'AccountDesignated.v1': '3057bc1e608528590b3cf5be80f6203158e05c47b554eff170e47842d0da0e8b',
   'ExchangeRateRecorded.v1': '81cc25aec62fbd7431eba3e2390dde799e53463e4c47943ae462e2a33155a769',
+  'JournalCreated.v1': '9091d82d3e09c1b9dd5800cab4c34def833e03b12f82a8f5091a74d42814255a',
+  'JournalRevised.v1': '7e3a759be87ce32761ae18b63499df8491495ef6fa325fe5e71dd49dd1f6e9e0',
+  'JournalSubmitted.v1': '69228c12d285585ae39723f1d65cba2ff3c69b100c1cfca3b5fc1f87f2bded1b',
+  'JournalRejected.v1': 'f9892848d0f011aa7b9c08a44d2cae78d4ef73de3fdee107a1058a18848c3f12',
+  'JournalApproved.v1': '3aa993f24ca612324cf0874635e02c9417d8eb16add76533f25a3a2bb4eb72c0',
+  'JournalDiscarded.v1': '10f3a682ef4b16248d90f91fd5bee4583e4487d4feabddf90b6b9ba41b4837de',
 };
 
 interface Golden {
@@ -107,7 +113,7 @@ describe('golden events', () => {
     expect(log.map(({ position }) => position)).toEqual(log.map((_, index) => index + 1));
     let book: BookState | undefined;
     let account: AccountState | undefined;
-    let entry: JournalState | undefined;
+    const entries = new Map<string, JournalState>();
     let rates: RatesState | undefined;
     for (const event of log) {
       const folded = { type: event.eventType, data: upcast(catalogue, event) };
@@ -115,12 +121,12 @@ describe('golden events', () => {
       if (aggregateType === 'Book') book = bookReducer.evolve(book, folded as unknown as BookEvent);
       else if (aggregateType === 'Account') account = accountReducer.evolve(account, folded as unknown as AccountEvent, event.streamId);
       else if (aggregateType === 'ExchangeRates') rates = ratesReducer.evolve(rates, folded as unknown as RateEvent);
-      else entry = journalReducer.evolve(entry, folded as unknown as JournalEvent);
+      else entries.set(event.streamId, journalReducer.evolve(entries.get(event.streamId), folded as unknown as JournalEvent));
       const states: Record<string, { version: number } | undefined> = {
         Book: book,
         Account: account,
         ExchangeRates: rates,
-        Journal: entry,
+        Journal: entries.get(event.streamId),
       };
       const state = states[aggregateType];
       expect(state?.version).toBe(event.version);
@@ -150,9 +156,18 @@ describe('golden events', () => {
       version: 1,
       rates: [{ date: '2026-06-30', source: 'ECB', value: '0.9192' }],
     });
+    const [entry, draft, ...more] = entries.values();
+    expect(more).toEqual([]);
     expect(entry).toMatchObject({
       reversedBy: '0198c0de-0000-7000-8000-000000000202',
       posted: { number: 1, lines: [{ line: 1 }, { line: 2 }] },
+    });
+    expect(draft).toMatchObject({
+      version: 6,
+      draft: {
+        ...{ status: 'discarded', fiscalYear: '2027', period: 1, createdBy: 'u-1', revisedBy: 'u-2', approvedBy: 'u-2' },
+        content: { effectiveDate: '2026-07-01', lines: [{ account: '1600', amount: '100' }, { side: 'credit' }] },
+      },
     });
   });
 });

@@ -427,6 +427,17 @@ describe('when entries are posted while balances are looked at', () => {
     expect(left()).toBe(1);
   });
 
+  it('nobody is taken to have posted because the heads that count entries are gone, or were written by an older release', async () => {
+    const lost = { '0.97': 'DELETE FROM log.heads', '0.98': 'UPDATE log.heads SET reducer_version = 1' };
+    for (const [rate, statement] of Object.entries(lost)) {
+      await recordRate(service, bookId, ['USD', '2026-06-30', rate, 'closing']);
+      await admin.query(`${statement} WHERE book_id = $1 AND state::jsonb ? 'last'`, [bookId]);
+      const answer = await service.execute(bookId, revalueAt('2026-06-30'), contextOf(newKey()));
+      expect([answer.status, JSON.parse(answer.body).entries?.length]).toEqual([200, 2]);
+    }
+    await checkBook(admin, bookId);
+  });
+
   it('a closing entry too is computed from the year that it closes', async () => {
     await carryOut(service, bookId, entryOf('2026-05-01', ['Costs', 'Bank'], '10', 'EUR'));
     const queries = Object.create(service.queries) as Queries;

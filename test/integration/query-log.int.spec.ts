@@ -116,6 +116,10 @@ async function doEverything({ get, post, app }: Api): Promise<void> {
         '?asOf=2026-06-30&knownAt=12',
         `?knownAt=${new Date().toISOString()}`,
         '?from=2026-01-01&to=2026-12-31',
+        // Reports
+        '?from=2026-01-01&to=2026-12-31&closing=exclude&dimension=costCentre:1&dimension=project:2',
+        '?from=2026-01-01&to=2026-12-31&since=9',
+        '?from=2026-01-01&to=2026-12-31&format=csv',
       ])
         await get(`${path}${query}`);
       saw('get', template);

@@ -327,6 +327,21 @@ describe(`reports against a plain fold of the log (REPORTS_SEED=${seed})`, () =>
     }
   }, 300_000);
 
+  it('all dates that there can be are a range like others', async () => {
+    const range = { from: '1900-01-01', to: '2199-12-31' };
+    for (const carry of ['fiscalYear', 'none'] as const) {
+      const report = await ask<TrialBalance>('trial-balance', bookId, { ...range, carry });
+      const rows = report.rows.map(({ account, currency, figures }) => ({
+        account,
+        currency,
+        ...(figures[0] as NonNullable<(typeof figures)[0]>),
+      }));
+      expect(shownFigures(rows)).toEqual(expectedFigures(lines, range, carry, false));
+    }
+    const sheet = await ask<BalanceSheet>('balance-sheet', bookId, { asOf: '1900-01-01', compare: '2199-12-31', currency: 'EUR' });
+    expect(sheet).toMatchObject({ balanced: true, columns: [{ yearFrom: '1899-04-01' }, { yearFrom: '2199-04-01' }] });
+  });
+
   it('the general ledger in pages is the general ledger, wherever pages end', async () => {
     for (let round = 0; round < 3; round++) {
       const { question, where } = situation();

@@ -13,6 +13,7 @@ import {
   type Actor,
   accountEvents,
   accountReducer,
+  approveDraft,
   type BookEvent,
   type BookState,
   type BookView,
@@ -21,9 +22,11 @@ import {
   type ChangeAccount,
   type ClosePeriod,
   type CorrectEntry,
+  type CreateDraft,
   changeAccount,
   closePeriod,
   correctEntry,
+  createDraft,
   Decision,
   type DefineFiscalYear,
   type DefineJournal,
@@ -32,6 +35,7 @@ import {
   defineFiscalYear,
   defineJournal,
   designateAccount,
+  discardDraft,
   type EnableCurrency,
   type ErrorCode,
   type ErrorDetails,
@@ -42,8 +46,11 @@ import {
   type JournalState,
   journalReducer,
   LedgerError,
+  type MoveDraft,
   type OpenAccount,
   type OpenBook,
+  type OpenDraft,
+  type OpenDrafts,
   openAccount,
   openBook,
   type PeriodTally,
@@ -56,10 +63,14 @@ import {
   type RecordRates,
   type ReopenPeriod,
   type ReverseEntry,
+  type ReviseDraft,
   ratesReducer,
   recordRates,
+  rejectDraft,
   reopenPeriod,
   reverseEntry,
+  reviseDraft,
+  submitDraft,
   type UncommittedEvent,
 } from '#domain';
 
@@ -83,7 +94,10 @@ export type DomainCommand =
   | ChangeAccount
   | PostEntry
   | ReverseEntry
-  | CorrectEntry;
+  | CorrectEntry
+  | CreateDraft
+  | ReviseDraft
+  | MoveDraft;
 
 /** What the world adds to a command: the clock, and ids. */
 export interface Circumstances {
@@ -159,6 +173,17 @@ export class NaiveBook implements BookView {
     const baseScale = this.bookState?.currencies[this.bookState.baseCurrency] ?? 0;
     const base = debits.reduce((total, { baseAmount = '0' }) => total + atoms(baseAmount), 0n) / 10n ** BigInt(18 - baseScale);
     return { entries: entries.length, sums, base: this.bookState?.fx === 'tracked' ? base : 0n };
+  }
+
+  /** By looking at every entry, and no list. */
+  drafts(fiscalYear: string): OpenDrafts {
+    return new Map(
+      [...this.entries].flatMap(([id, { draft }]): [string, OpenDraft][] => {
+        if (draft?.fiscalYear !== fiscalYear || (draft.status !== 'draft' && draft.status !== 'submitted')) return [];
+        const { period, status, content } = draft;
+        return [[id, { period, effectiveDate: content.effectiveDate, status, lines: content.lines.length }]];
+      }),
+    );
   }
 
   rates(pair: RatePair): RatesState | undefined {
@@ -308,11 +333,30 @@ function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circum
     case 'CorrectEntry':
       correctEntry(decision, command, today, { reversal: id, replacement: `${id}-replacement` });
       break;
+    case 'CreateDraft':
+      createDraft(decision, command, id);
+      break;
+    case 'ReviseDraft':
+      reviseDraft(decision, command);
+      break;
+    case 'SubmitDraft':
+      submitDraft(decision, command.entryId);
+      break;
+    case 'ApproveDraft':
+      approveDraft(decision, command.entryId);
+      break;
+    case 'RejectDraft':
+      rejectDraft(decision, command.entryId);
+      break;
+    case 'DiscardDraft':
+      discardDraft(decision, command.entryId);
+      break;
     default:
       changeAccount(decision, command);
   }
   holdInvariants(book, decision);
   holdCodes(book, decision);
+  holdDrafts(book, decision);
   return decision.uncommitted;
 }
 
@@ -346,6 +390,24 @@ function holdCodes(before: NaiveBook, { uncommitted, newCodes }: Decision): void
   const given = uncommitted.filter(({ type }) => givesCode(type)).map(({ streamId, data }) => [(data as { code: string }).code, streamId]);
   const expected = given.filter(([code = '']) => before.accountIdByCode(code) === undefined);
   expect([...newCodes]).toEqual(expected);
+}
+
+/** The list of open drafts that a decision leaves is what looking at every entry gives; nothing closes over one of them. */
+function holdDrafts(before: NaiveBook, decision: Decision): void {
+  const after = before.extendedBy(decision.uncommitted);
+  for (const { label } of after.book()?.fiscalYears ?? []) {
+    const drafts = after.drafts(label);
+    expect(new Map(decision.drafts(label))).toEqual(drafts);
+    for (const { type, data } of decision.uncommitted) {
+      const { fiscalYear, period } = data as { fiscalYear?: string; period?: number };
+      if (type === 'PeriodClosed' && fiscalYear === label && [...drafts.values()].some((draft) => draft.period === period))
+        broken('drafts', `${label}/${period} is closed over drafts`);
+    }
+  }
+  for (const [index, { type, streamId }] of decision.uncommitted.entries()) {
+    const posted = decision.uncommitted.slice(index).some((event) => event.type === 'JournalEntryPosted' && event.streamId === streamId);
+    if (type === 'JournalApproved' && !posted) broken('drafts', `${streamId} is approved and not posted`);
+  }
 }
 
 /** I1 and I2 by summing fractions of whole units: no scale, no minor units. */

@@ -57,10 +57,10 @@ export async function startHttpService(databaseUrl: string, settings: Readonly<R
  * @param url of the service, or of a proxy in front of it
  * @throws what fetch throws when the connection is cut before the answer
  */
-export async function post(url: string, path: string, body: object | string, key: string): Promise<HttpReply> {
+export async function post(url: string, path: string, body: object | string, key: string, apiKey = secret): Promise<HttpReply> {
   const answer = await fetch(url + path, {
     method: 'POST',
-    headers: { authorization: `Bearer ${secret}`, 'idempotency-key': key, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${apiKey}`, 'idempotency-key': key, 'content-type': 'application/json' },
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
   return replyOf(answer);

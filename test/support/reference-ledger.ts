@@ -9,22 +9,27 @@ import type { Client, Pool } from 'pg';
 import {
   type AccountState,
   accountReducer,
+  approveDraft,
   type BookState,
   type BookView,
   bookReducer,
   changeAccount,
   closePeriod,
   correctEntry,
+  createDraft,
   Decision,
   defineFiscalYear,
   defineJournal,
   designateAccount,
+  discardDraft,
   emptyTally,
   enableCurrency,
   type JournalEntryPosted,
   type JournalState,
   journalReducer,
   LedgerError,
+  type OpenDraft,
+  type OpenDrafts,
   openAccount,
   openBook,
   type PeriodTally,
@@ -34,8 +39,11 @@ import {
   type RatesState,
   ratesReducer,
   recordRates,
+  rejectDraft,
   reopenPeriod,
   reverseEntry,
+  reviseDraft,
+  submitDraft,
   todayIn,
 } from '#domain';
 import { canonicalJson, EventStore, instantMicros, instantText, leafHashOf, type Receipt, uuidV7 } from '#event-store';
@@ -49,6 +57,7 @@ import {
   catalogue,
   checkKey,
   countPosted,
+  draftsStreamId,
   emptyCounters,
   isRemembered,
   memberFingerprints,
@@ -121,6 +130,15 @@ class Loaded implements BookView {
   }
   tally(fiscalYear: string, period: number): PeriodTally {
     return this.years.get(fiscalYear)?.periods.get(period) ?? emptyTally;
+  }
+  drafts(fiscalYear: string): OpenDrafts {
+    return new Map(
+      [...this.entries].flatMap(([id, { draft }]): [string, OpenDraft][] => {
+        if (draft?.fiscalYear !== fiscalYear || (draft.status !== 'draft' && draft.status !== 'submitted')) return [];
+        const { period, status, content } = draft;
+        return [[id, { period, effectiveDate: content.effectiveDate, status, lines: content.lines.length }]];
+      }),
+    );
   }
   rates(pair: RatePair): RatesState | undefined {
     return this.rateStates.get(pairKey(pair));
@@ -357,13 +375,17 @@ export class ReferenceLedger {
       const entry = (await this.store.load(bookId, entryId, journalReducer, fold))?.state;
       if (entry !== undefined) loaded.entries.set(entryId, entry);
     }
-    for (const { accountId } of loaded.entry(entryId ?? '')?.posted.lines ?? []) ids.add(accountId);
-    const codes = codesIn(command);
+    await this.loadDrafts(loaded);
+    const { posted, draft } = loaded.entry(entryId ?? '') ?? {};
+    for (const { accountId } of posted?.lines ?? []) ids.add(accountId);
+    const written = draft?.content.lines ?? [];
+    const codes = [...codesIn(command), ...written.map(({ account }) => account)];
     for (const [code, id] of await this.store.streamsByName(bookId, accountCodes, codes)) loaded.codes.set(code, id);
     for (const code of codes) ids.add(loaded.accountIdByCode(code) ?? '');
     ids.delete('');
     for (const id of Object.values(loaded.state?.designated ?? {})) ids.add(id);
-    for (const pair of pairsIn(command, loaded.state?.baseCurrency ?? '')) {
+    const base = loaded.state?.baseCurrency ?? '';
+    for (const pair of [...pairsIn(command, base), ...spotPairs(written, base)]) {
       if (loaded.rates(pair) !== undefined) continue;
       const rates = (await this.store.load(bookId, loaded.ratesStreamId(pair), ratesReducer, fold))?.state;
       if (rates !== undefined) loaded.rateStates.set(pairKey(pair), rates);
@@ -374,6 +396,19 @@ export class ReferenceLedger {
       if (account !== undefined) loaded.accounts.set(id, account);
     }
     await this.loadNumbers(loaded);
+  }
+
+  /** Every entry that began as a draft, open or not. */
+  private async loadDrafts(loaded: Loaded): Promise<void> {
+    const { rows } = await this.client.query<{ id: string }>(
+      "SELECT stream_id AS id FROM log.events WHERE book_id = $1 AND event_type = 'JournalCreated' ORDER BY position",
+      [loaded.bookId],
+    );
+    for (const { id } of rows) {
+      if (loaded.entries.has(id)) continue;
+      const entry = (await this.store.load(loaded.bookId, id, journalReducer, { snapshots: false }))?.state;
+      if (entry !== undefined) loaded.entries.set(id, entry);
+    }
   }
 
   /** The last number of each day book and year, as the log itself tells it. */
@@ -458,6 +493,25 @@ export class ReferenceLedger {
       case 'CloseFiscalYear':
       case 'Revalue':
         throw new Error(`${command.type} is computed from projections, which this ledger has not`);
+      case 'CreateDraft': {
+        const entryId = id();
+        createDraft(decision, command, entryId);
+        return created({ id: entryId, status: 'draft' });
+      }
+      case 'ReviseDraft':
+        reviseDraft(decision, command);
+        return created({ id: command.entryId, status: 'draft' }, 200);
+      case 'SubmitDraft':
+        submitDraft(decision, command.entryId);
+        return created({ id: command.entryId, status: 'submitted' }, 200);
+      case 'ApproveDraft':
+        return { status: 201, body: JSON.stringify({ ...approveDraft(decision, command.entryId), recordedAt: at }) };
+      case 'RejectDraft':
+        rejectDraft(decision, command.entryId);
+        return created({ id: command.entryId, status: 'draft' }, 200);
+      case 'DiscardDraft':
+        discardDraft(decision, command.entryId);
+        return created({ id: command.entryId, status: 'discarded' }, 200);
       case 'OpenAccount': {
         const accountId = id();
         openAccount(decision, command, accountId);
@@ -546,6 +600,9 @@ export class ReferenceLedger {
     for (const fiscalYear of new Set([...decision.numbers.values()].map((counter) => counter.fiscalYear))) {
       await this.client.query('DELETE FROM log.heads WHERE book_id = $1 AND stream_id = $2', [bookId, numbersStreamId(bookId, fiscalYear)]);
     }
+    if (decision.drafted !== undefined)
+      for (const { label } of decision.book().fiscalYears)
+        await this.client.query('DELETE FROM log.heads WHERE book_id = $1 AND stream_id = $2', [bookId, draftsStreamId(bookId, label)]);
   }
 
   private async writeHead(bookId: string, streamId: string, version: number, reducerVersion: number, state: unknown): Promise<void> {
@@ -597,5 +654,8 @@ function codesIn(command: Command): string[] {
 function pairsIn(command: Command, base: string): RatePair[] {
   if (command.type === 'RecordRates') return [...command.rates];
   const lines = 'lines' in command ? command.lines : command.type === 'PostEntries' ? command.entries.flatMap((entry) => entry.lines) : [];
-  return [...new Set(lines.map(({ currency }) => currency))].map((from) => ({ from, to: base, rateType: 'spot' }));
+  return spotPairs(lines, base);
 }
+
+const spotPairs = (lines: readonly { readonly currency: string }[], base: string): RatePair[] =>
+  [...new Set(lines.map(({ currency }) => currency))].map((from) => ({ from, to: base, rateType: 'spot' }));

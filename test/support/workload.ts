@@ -193,13 +193,14 @@ function answerOf(command: Command, items: { status: number; answer: string }[] 
 
 const tables = projections.flatMap((projection) => projection.tables.map(({ name }) => name));
 
-/** Waits until whoever folds has folded all of a book. @throws Error after `timeoutMs` */
+/** Waits until whoever folds has folded all of a book into the live sets. @throws Error after `timeoutMs` */
 export async function folded(admin: Client, bookId: string, timeoutMs = 60_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const { rows } = await admin.query<{ head: number; cursor: number | null; known: number }>(
       `SELECT h.position AS head, min(c.position) AS cursor, count(c.position) AS known
-         FROM log.book_heads h LEFT JOIN projections.cursors c USING (book_id) WHERE book_id = $1 GROUP BY h.position`,
+         FROM log.book_heads h LEFT JOIN projections.cursors c ON c.book_id = h.book_id AND strpos(c.projection, '~') = 0
+        WHERE h.book_id = $1 GROUP BY h.position`,
       [bookId],
     );
     const { head, cursor, known } = rows[0] ?? { head: 0, cursor: 0, known: 0 };

@@ -16,6 +16,7 @@ import { describeApi, serveDocument } from './document';
 import { createAdapter, guardEdge } from './edge';
 import { EdgePipe } from './edge.pipe';
 import { HealthController } from './health.controller';
+import { JournalDraftsController } from './journal-drafts.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
 import { PeriodEndController } from './period-end.controller';
@@ -49,6 +50,7 @@ class AppModule {
         CurrenciesController,
         AccountsController,
         JournalEntriesController,
+        JournalDraftsController,
         AuditController,
         ReportsController,
         HealthController,

@@ -56,6 +56,12 @@ const commandTypes: readonly Command['type'][] = [
   'PostEntries',
   'ReverseEntry',
   'CorrectEntry',
+  'CreateDraft',
+  'ReviseDraft',
+  'SubmitDraft',
+  'ApproveDraft',
+  'RejectDraft',
+  'DiscardDraft',
 ];
 
 const sentClasses = new Map<Command['type'], new (...sent: ConstructorParameters<typeof Sent>) => Sent>();

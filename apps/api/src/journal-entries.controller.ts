@@ -2,7 +2,6 @@
 import { Controller, Get, HttpCode, HttpStatus, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ErrorCode } from '#domain';
 import { type EntryFilters, Service } from '#ledger';
 import { type CommandRoute, Commands } from './commands';
 import {
@@ -13,6 +12,7 @@ import {
   EntryBody,
   EntryCorrected,
   EntryPosted,
+  entryRefusals,
   limitBatch,
   limitEntry,
   postEntries,
@@ -38,31 +38,6 @@ const correcting: CommandRoute<CorrectBody> = {
   limit: (body, limits, refusals) => limitEntry(body, limits, refusals),
   location,
 };
-
-/** What the rules of a book may say to an entry. */
-const entryRefusals: readonly ErrorCode[] = [
-  'amount_not_string',
-  'amount_format',
-  'date_invalid',
-  'book_unknown',
-  'account_unknown',
-  'journal_unknown',
-  'currency_unknown',
-  'currency_not_allowed',
-  'scale_exceeded',
-  'amount_range',
-  'base_amount_required',
-  'account_not_designated',
-  'too_few_lines',
-  'unbalanced',
-  'no_fiscal_year',
-  'before_book_start',
-  'period_closed',
-  'account_not_postable',
-  'account_frozen',
-  'account_closed',
-  'limit_exceeded',
-];
 
 @ApiTags('journal entries')
 @Controller('v1/books/:book/journal-entries')

@@ -8,6 +8,7 @@ import {
   type EntryContent,
   type EntryMethod,
   type EntryType,
+  type ErrorCode,
   entryMethods,
   entryTypes,
   linkRelations,
@@ -255,15 +256,8 @@ export class EntryMembers {
   metadata?: Record<string, unknown>;
 }
 
-export class EntryBody extends EntryMembers {
-  @OneOf(onClosedPeriods, {
-    optional,
-    description:
-      'first_open_day: an entry whose date lies in a closed period is posted on the first open day, and `requestedDate` keeps the date.',
-    default: 'refuse',
-  })
-  onClosedPeriod?: OnClosedPeriod;
-
+/** What the author of an entry says, but for why. */
+export class WrittenEntry extends EntryMembers {
   @EffectiveDate({
     description: 'Posting date, chosen by the caller; earlier ones are welcome as long as their period is open.',
     example: '2026-01-15',
@@ -272,9 +266,19 @@ export class EntryBody extends EntryMembers {
 
   @Prose(1000, { description: 'Text of the entry.', example: 'Sale of goods, invoice 42' })
   description!: string;
+}
 
+export class EntryBody extends WrittenEntry {
   @Prose(500, { optional, description: 'Why: stands in every event of the command.' })
   reason?: string;
+
+  @OneOf(onClosedPeriods, {
+    optional,
+    description:
+      'first_open_day: an entry whose date lies in a closed period is posted on the first open day, and `requestedDate` keeps the date.',
+    default: 'refuse',
+  })
+  onClosedPeriod?: OnClosedPeriod;
 }
 
 export class BatchBody {
@@ -315,7 +319,7 @@ export class CorrectBody extends EntryMembers {
 
 // --- From bodies to commands ---
 
-function content<T extends EntryMembers>(body: T): T {
+export function content<T extends EntryMembers>(body: T): T {
   const lines = body.lines.map((line) => {
     const account = line.account.normalize('NFC');
     return account === line.account ? line : { ...line, account };
@@ -332,6 +336,33 @@ export const postEntries = ({ atomic, entries }: BatchBody): PostEntries => ({
 });
 export const reverseEntry = (body: ReverseBody, entryId: string): ReverseEntry => ({ ...body, type: 'ReverseEntry', entryId });
 export const correctEntry = (body: CorrectBody, entryId: string): CorrectEntry => ({ ...content(body), type: 'CorrectEntry', entryId });
+
+// --- What may be said to them ---
+
+/** What the rules of a book may say to an entry. */
+export const entryRefusals: readonly ErrorCode[] = [
+  'amount_not_string',
+  'amount_format',
+  'date_invalid',
+  'book_unknown',
+  'account_unknown',
+  'journal_unknown',
+  'currency_unknown',
+  'currency_not_allowed',
+  'scale_exceeded',
+  'amount_range',
+  'base_amount_required',
+  'account_not_designated',
+  'too_few_lines',
+  'unbalanced',
+  'no_fiscal_year',
+  'before_book_start',
+  'period_closed',
+  'account_not_postable',
+  'account_frozen',
+  'account_closed',
+  'limit_exceeded',
+];
 
 // --- Limits that configuration sets ---
 

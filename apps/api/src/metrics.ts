@@ -5,7 +5,7 @@
 import { Injectable } from '@nestjs/common';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { LedgerError } from '#domain';
-import { type Answer, Service } from '#ledger';
+import { type Answer, type ProjectionLag, Service } from '#ledger';
 
 type Outcome = 'appended' | 'refused' | 'replayed' | 'failed';
 
@@ -32,33 +32,37 @@ export class Metrics {
         this.set(service.ledger.queueLength);
       },
     });
-    const seconds = new Gauge({
-      name: 'book_keeper_projection_lag_seconds',
-      help: 'Age of the oldest event that a projection has not folded yet, over all books; 0 when there is none.',
-      labelNames: ['projection'] as const,
-      registers: [registry],
-    });
-    const folded = new Counter({
+    // One look for the gauges that tell of it.
+    let looking: Promise<ProjectionLag[]> | undefined;
+    const lags = (): Promise<ProjectionLag[]> => (looking ??= service.projector.lag().finally(() => (looking = undefined)));
+    const lagGauge = (name: string, help: string, member: 'events' | 'seconds'): void => {
+      new Gauge({
+        ...{ name, help, labelNames: ['projection'] as const, registers: [registry] },
+        async collect() {
+          const found = await lags();
+          this.reset();
+          for (const lag of found) this.set({ projection: lag.projection }, lag[member]);
+        },
+      });
+    };
+    lagGauge(
+      'book_keeper_projection_lag_events',
+      'Events that a projection has not folded yet, in the book in which it is furthest behind.',
+      'events',
+    );
+    lagGauge(
+      'book_keeper_projection_lag_seconds',
+      'Age of the oldest event that a projection has not folded yet, over all books; 0 when there is none.',
+      'seconds',
+    );
+    new Counter({
       name: 'book_keeper_projection_folded_events_total',
-      help: 'Events that this process has folded, by projection.',
+      help: 'Events that this process has folded, by projection; set~number for a set beside the live one.',
       labelNames: ['projection'] as const,
       registers: [registry],
-    });
-    new Gauge({
-      name: 'book_keeper_projection_lag_events',
-      help: 'Events that a projection has not folded yet, in the book in which it is furthest behind.',
-      labelNames: ['projection'] as const,
-      registers: [registry],
-      async collect() {
-        const lags = await service.projector.lag();
+      collect() {
         this.reset();
-        seconds.reset();
-        for (const lag of lags) {
-          this.set({ projection: lag.projection }, lag.events);
-          seconds.set({ projection: lag.projection }, lag.seconds);
-        }
-        folded.reset();
-        for (const [projection, events] of service.projector.folded) folded.inc({ projection }, events);
+        for (const [projection, events] of service.projector.folded) this.inc({ projection }, events);
       },
     });
   }

@@ -378,6 +378,18 @@ class StatementLine {
 
   @ApiProperty({ description: "Balance of the currency after this line, in the sign of the account's normal side.", example: '220.00' })
   runningBalance!: string;
+
+  @ApiProperty({
+    description: 'Where the entry is found.',
+    example: '/v1/books/acme/journal-entries/0198c0de-0000-7000-8000-000000000003?knownAt=42',
+  })
+  entry!: string;
+
+  @ApiProperty({
+    description: 'Where its events are found.',
+    example: '/v1/books/acme/streams/Journal/0198c0de-0000-7000-8000-000000000003',
+  })
+  events!: string;
 }
 
 export class StatementPage {

@@ -26,8 +26,15 @@ import {
   ValuationShown,
 } from './reports.dto';
 
-const refusals: readonly ErrorCode[] = ['date_invalid', 'too_large', 'book_unknown', 'no_fiscal_year', 'projection_behind'];
-const inOneCurrency: readonly ErrorCode[] = [...refusals, 'currency_unknown', 'report_currency_needed'];
+const refusals: readonly ErrorCode[] = [
+  'date_invalid',
+  'too_large',
+  'book_unknown',
+  'currency_unknown',
+  'no_fiscal_year',
+  'projection_behind',
+];
+const inOneCurrency: readonly ErrorCode[] = [...refusals, 'report_currency_needed'];
 
 @ApiTags('reports')
 @Controller('v1/books/:book/reports')

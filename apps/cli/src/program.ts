@@ -6,6 +6,8 @@ import { exportEntries } from './export';
 import { importEntries } from './import';
 import { keys } from './keys';
 import { migrate } from './migrate';
+import { projections } from './projections';
+import { replay } from './replay';
 import { serve } from './serve';
 import { state } from './state';
 import { verify } from './verify';
@@ -22,7 +24,8 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  for (const verb of [serve, migrate, keys, balance, importEntries, exportEntries, events, state, verify]) root.addCommand(verb());
+  const verbs = [serve, migrate, keys, balance, importEntries, exportEntries, events, state, verify, projections, replay];
+  for (const verb of verbs) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);
   }

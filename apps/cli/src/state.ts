@@ -20,7 +20,7 @@ export function state(): Command {
       [
         'Shows the state of one aggregate at a version of its stream, folded from its events by the rules that decisions use, with the event between this version and the one before, and the difference that it made: - was, + is.',
         'At the newest version the state is compared with the head that is stored (the snapshot that decisions start from); when they differ, the difference is shown and the exit code is 1, for then what is stored is not what the events say.',
-        'Streams are named account:CODE (or the code alone), journal:ID or journal:GENERAL/2026/17 (or GENERAL/2026/17 alone), book, numbers:2026 (the last number of each day book in a fiscal year), or by their ids.',
+        'Streams are named account:CODE (or the code alone), journal:ID or journal:GENERAL/2026/17 (or GENERAL/2026/17 alone), book, numbers:2026 (the last number of each day book in a fiscal year), drafts:2026 (entries of it that are neither posted nor discarded), or by their ids.',
       ].join('\n\n'),
     )
     .argument('<book>', 'id of the book')

@@ -44,3 +44,31 @@ export class Output {
     await once(this.stream, 'drain', { signal: this.closed.signal }).catch(() => {}); // the reader has gone
   }
 }
+
+const redrawMs = 100;
+/** Where stderr is a file, a line now and then. */
+const lineEveryMs = 5_000;
+
+/** One line of progress on stderr, drawn over itself on a terminal. */
+export class Screen<Progress> {
+  private readonly tty = process.stderr.isTTY === true;
+  private shownAt = performance.now();
+  private drawn = false;
+
+  constructor(private readonly textOf: (progress: Progress) => string) {}
+
+  progress = (progress: Progress): void => {
+    const now = performance.now();
+    if (now - this.shownAt < (this.tty ? redrawMs : lineEveryMs)) return;
+    this.shownAt = now;
+    this.drawn = this.tty;
+    const text = clean(this.textOf(progress));
+    process.stderr.write(this.tty ? `\r${text}\u001b[K` : `${text}\n`);
+  };
+
+  /** Removes the line of progress. */
+  clear(): void {
+    if (this.drawn) process.stderr.write('\r\u001b[K');
+    this.drawn = false;
+  }
+}

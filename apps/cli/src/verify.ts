@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import type { Finding, Verification, VerifyProgress } from '#ledger';
 import { CliError, interruptedExitCode, tell } from './errors';
 import { withLook } from './session';
-import { clean } from './terminal';
+import { clean, Screen } from './terminal';
 
 const foundExitCode = 1;
 const uncheckedExitCode = 2;
@@ -34,7 +34,7 @@ async function run(books: string[], { json }: Options): Promise<void> {
   const { untilSignal } = await import('#ledger');
   const stop = new AbortController();
   void untilSignal().then(() => stop.abort());
-  const screen = new Screen();
+  const screen = new Screen(progressText);
   try {
     const verification = await withLook((look) =>
       look.verify({ books: books.length === 0 ? undefined : [...new Set(books)], onProgress: screen.progress, signal: stop.signal }),
@@ -50,33 +50,10 @@ async function run(books: string[], { json }: Options): Promise<void> {
   }
 }
 
-const redrawMs = 100;
-/** Where stderr is a file, a line now and then. */
-const lineEveryMs = 5_000;
-
-class Screen {
-  private readonly tty = process.stderr.isTTY === true;
-  private shownAt = performance.now();
-  private drawn = false;
-
-  progress = ({ bookId, phase, done, total, seconds }: VerifyProgress): void => {
-    const now = performance.now();
-    if (now - this.shownAt < (this.tty ? redrawMs : lineEveryMs)) return;
-    this.shownAt = now;
-    const rate = seconds > 0 ? `, ${count(Math.round(done / seconds))}/s` : '';
-    const text =
-      phase === 'events'
-        ? `${bookId}: ${count(done)} of ${count(total)} events (${Math.floor((100 * done) / Math.max(total, 1))} %)${rate}`
-        : `${bookId}: ${phase === 'heads' ? 'heads, names and contexts' : `${count(done)} rows of projections`}`;
-    this.drawn = this.tty;
-    process.stderr.write(this.tty ? `\r${text}\u001b[K` : `${text}\n`);
-  };
-
-  /** Removes the line of progress. */
-  clear(): void {
-    if (this.drawn) process.stderr.write('\r\u001b[K');
-    this.drawn = false;
-  }
+function progressText({ bookId, phase, done, total, seconds }: VerifyProgress): string {
+  if (phase !== 'events') return `${bookId}: ${phase === 'heads' ? 'heads, names and contexts' : `${count(done)} rows of projections`}`;
+  const rate = seconds > 0 ? `, ${count(Math.round(done / seconds))}/s` : '';
+  return `${bookId}: ${count(done)} of ${count(total)} events (${Math.floor((100 * done) / Math.max(total, 1))} %)${rate}`;
 }
 
 function textOf({ books, installation, notChecked, events, found, seconds }: Verification): string {

@@ -9,8 +9,9 @@ import type { BookEvent, BookState } from './book';
 import { bookReducer } from './book';
 import { LedgerError } from './errors';
 import { pairKey, type RateEvent, type RatePair, type RatesState, ratesReducer } from './exchange-rates';
-import type { JournalEvent, JournalState } from './journal';
+import type { DraftEvent, JournalEvent, JournalState } from './journal';
 import { journalReducer } from './journal';
+import { draftsAfter, type OpenDrafts } from './journal-draft';
 import { addToTally, emptyTally, type PeriodTally } from './period-close';
 
 export type DomainEvent = BookEvent | AccountEvent | JournalEvent | RateEvent;
@@ -54,6 +55,8 @@ export interface BookView {
   lastNumbers(fiscalYear: string): ReadonlyMap<string, number>;
   /** What was posted into a period. */
   tally(fiscalYear: string, period: number): PeriodTally;
+  /** Drafts of a fiscal year that are neither posted nor discarded, by entry id. */
+  drafts(fiscalYear: string): OpenDrafts;
   /** Exchange rates of a pair and type. */
   rates(pair: RatePair): RatesState | undefined;
   /** The stream that they stand in. */
@@ -80,6 +83,8 @@ export class Decision implements BookView {
   readonly numbers: { readonly fiscalYear: string; readonly journalCode: string; last: number }[] = [];
   /** What this decision posts into periods: rarely more than one. */
   readonly tallies: PeriodPostings[] = [];
+  /** What this decision does to drafts; made when it does: hardly any does. */
+  drafted: { readonly id: string; readonly event: DraftEvent }[] | undefined;
   changedBook: BookState | undefined;
   /** Why what is recorded next is recorded, where that is not the reason of the whole command. */
   reason: string | undefined;
@@ -151,6 +156,11 @@ export class Decision implements BookView {
     return own === undefined ? before : addToTally(before, own.tally);
   }
 
+  drafts(fiscalYear: string): OpenDrafts {
+    const before = this.view.drafts(fiscalYear);
+    return this.drafted === undefined ? before : draftsAfter(before, fiscalYear, this.drafted);
+  }
+
   rates(pair: RatePair): RatesState | undefined {
     return this.changedRatesByPair?.get(pairKey(pair)) ?? this.view.rates(pair);
   }
@@ -187,6 +197,12 @@ export class Decision implements BookView {
       }
     }
     this.uncommitted.push({ streamId: id, version: account.version, type: event.type, data: event.data, causedBy });
+  }
+
+  recordDraft(id: string, event: DraftEvent): void {
+    this.recordEntry(id, event);
+    this.drafted ??= [];
+    this.drafted.push({ id, event });
   }
 
   /**

@@ -68,10 +68,16 @@ export const errorTable = declare({
   // What the command refers to
   route_unknown: { kind: 'not_found', meaning: 'No such path or method.' },
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
-  entry_unknown: { kind: 'not_found', meaning: 'No such journal entry in this book.', members: ['entry'] },
+  entry_unknown: { kind: 'not_found', meaning: 'No such journal entry, or draft of one, in this book.', members: ['entry'] },
   period_unknown: { kind: 'not_found', meaning: 'No such period in the calendar of this book.', members: ['fiscalYear', 'period'] },
   format_unknown: { kind: 'not_found', meaning: 'There are no exports in this format.', members: ['format'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
+  draft_state: {
+    kind: 'rejected',
+    meaning:
+      'The draft is not in the state that this needs: a draft is revised and submitted, a submitted one approved or rejected; what is posted or discarded stays as it is.',
+    members: ['entry', 'draftStatus'],
+  },
   account_unknown: {
     kind: 'rejected',
     meaning: 'No such account in this book (404 when it stands in the path, 422 in a body).',
@@ -145,6 +151,11 @@ export const errorTable = declare({
       'The date lies in no fiscal year of a book whose calendar is defined by hand, or more than 20 years after the last one of a generated calendar.',
     members: ['effectiveDate'],
   },
+  adjustment_period_unknown: {
+    kind: 'rejected',
+    meaning: 'The fiscal year of the date has no adjustment period of that number, or the date lies outside it.',
+    members: ['effectiveDate', 'period'],
+  },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
   period_closed: {
     kind: 'rejected',
@@ -161,10 +172,21 @@ export const errorTable = declare({
     meaning: 'Periods close in order and open again from the last one backwards; the members name the period whose turn it is.',
     members: ['fiscalYear', 'period'],
   },
+  period_has_drafts: {
+    kind: 'rejected',
+    meaning:
+      'Drafts that are neither posted nor discarded are dated in the period: approve, redate or discard them. `entries` names up to 20.',
+    members: ['fiscalYear', 'period', 'entries'],
+  },
+  too_many_drafts: {
+    kind: 'rejected',
+    meaning: 'The fiscal year has as many open drafts as are allowed: post or discard some first.',
+    members: ['fiscalYear', 'limit'],
+  },
   second_user_required: {
     kind: 'rejected',
-    meaning: 'Another person than the one who asked has to agree.',
-    members: ['fiscalYear', 'period'],
+    meaning: 'Another person than the one who asked (or who submitted the draft) has to agree.',
+    members: ['fiscalYear', 'period', 'entry'],
   },
   fx_untracked: { kind: 'rejected', meaning: 'The book does not track exchange rates (fx=untracked), so nothing can be revalued.' },
   rate_unknown: {
@@ -257,8 +279,12 @@ export function precedenceOf(code: ErrorCode): number {
 export class Refusals {
   private winner: LedgerError | undefined;
 
+  /** @param counts which codes count; all when absent */
+  constructor(private readonly counts?: (code: ErrorCode) => boolean) {}
+
   /** Notes a refusal; the message is built only when it wins. */
   note(code: ErrorCode, message: () => string, details: ErrorDetails = {}): void {
+    if (this.counts?.(code) === false) return;
     if (this.winner === undefined || precedenceOf(code) < precedenceOf(this.winner.code))
       this.winner = new LedgerError(code, message(), details);
   }

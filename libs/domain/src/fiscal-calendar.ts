@@ -86,12 +86,31 @@ export function adjustmentPeriodOf(book: BookState, date: CalendarDate, no: numb
 }
 
 /**
- * The period whose state speaks for a day: the one that it lies in, or for a day before the calendar the first one of it, since
- * whoever could post before a closed period would change what it opened with. Undefined where nothing is closed.
+ * The period whose state speaks for a day: the one that it lies in; for a day before the calendar the first one of it, and for one
+ * in a year that a controller has opened before closed periods the next of these, since whoever could post before a closed
+ * period would change what it opened with. Undefined where nothing is closed.
  */
 function periodInTheWay(book: BookState, date: CalendarDate): PeriodRef | undefined {
+  const period = periodOf(book, date);
+  if (period !== undefined && period.status !== 'open') return period;
+  const closed = closedPeriods(book).find(({ fiscalYear, from }) => date < from && fiscalYear !== period?.fiscalYear);
+  if (closed !== undefined) return closed;
   const [first] = book.fiscalYears;
-  return periodOf(book, date) ?? (first !== undefined && date < first.from ? periodOf(book, first.from) : undefined);
+  return period ?? (first !== undefined && date < first.from ? periodOf(book, first.from) : undefined);
+}
+
+const closedOf = new WeakMap<BookState, readonly PeriodRef[]>();
+
+/** The normal periods that are closed, softly or for ever, in the order of their days. */
+function closedPeriods(book: BookState): readonly PeriodRef[] {
+  const known = closedOf.get(book);
+  if (known !== undefined) return known;
+  const normal = book.fiscalYears.flatMap((year) =>
+    year.periods.filter(({ kind }) => kind === 'normal').map((period) => refOf(book, year, period)),
+  );
+  const closed = normal.filter(({ status }) => status !== 'open');
+  closedOf.set(book, closed);
+  return closed;
 }
 
 /** The first day from `date` on that no closed period covers, softly closed ones included. */
@@ -235,10 +254,10 @@ export interface PostingDay {
 
 /**
  * The day that an entry is posted on: the one asked for, or the first open one after it where it is closed to this caller and
- * the entry may move.
+ * the entry may move; one before the start of the book does not, and is refused.
  */
 export function postingDate(book: BookState, { date, moves = false }: PostingDay, actor: Actor): CalendarDate {
-  if (!moves || !isDate(date)) return date;
+  if (!moves || !isDate(date) || (book.startsOn !== undefined && date < book.startsOn)) return date;
   const period = periodInTheWay(book, date);
   return period !== undefined && isClosedTo(period, actor) ? firstOpenDay(book, date) : date;
 }
@@ -247,7 +266,7 @@ export function postingDate(book: BookState, { date, moves = false }: PostingDay
 const isClosedTo = ({ status }: PeriodRef, { isController }: Actor): boolean =>
   status === 'hard_closed' || (status === 'soft_closed' && !isController);
 
-/** Notes what speaks against posting on a day: malformed, no_fiscal_year, before_book_start, period_closed. */
+/** Notes what speaks against posting on a day: no_fiscal_year, adjustment_period_unknown, before_book_start, period_closed. */
 export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDay, actor: Actor, refusals: Refusals): void {
   if (book.startsOn !== undefined && date < book.startsOn) {
     refusals.note('before_book_start', () => `${date} lies before the book starts on ${book.startsOn}`, {
@@ -258,11 +277,10 @@ export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDa
   const adjustment = adjustmentPeriod === undefined ? undefined : adjustmentPeriodOf(book, date, adjustmentPeriod);
   if (adjustmentPeriod !== undefined && adjustment === undefined) {
     refusals.note(
-      'malformed',
-      () => `adjustmentPeriod ${adjustmentPeriod} is no adjustment period of the fiscal year that ${date} lies in`,
-      {
-        member: 'adjustmentPeriod',
-      },
+      'adjustment_period_unknown',
+      () =>
+        `the fiscal year of ${date} has no adjustment period ${adjustmentPeriod} that the day lies in; leave adjustmentPeriod out to post into the normal period`,
+      { effectiveDate: date, period: adjustmentPeriod },
     );
   }
   const period = adjustment ?? periodInTheWay(book, date);

@@ -8,6 +8,7 @@ export * from './exchange-rates';
 export * from './fiscal-calendar';
 export * from './iso-4217';
 export * from './journal';
+export * from './journal-draft';
 export * from './money';
 export * from './period-close';
 export * from './period-end';

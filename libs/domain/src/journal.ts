@@ -2,7 +2,8 @@
  * Journal: the aggregate behind one entry. Decides whether an entry may be posted, reversed or corrected, and what is then
  * recorded: one JournalEntryPosted and one account event per line. Guarantees I1 (balanced per currency, and in base where
  * fx is tracked), I2, I9 and I15, and numbers without gap per day book and fiscal year. Every check of one command is made,
- * and the declared order of codes decides which refusal is told.
+ * and the declared order of codes decides which refusal is told. What happens to an entry before it is posted is decided in
+ * journal-draft.ts; it is the same stream, and folded here.
  */
 import { type AccountState, type CurrencyTotal, checkLimits, checkPostable, type Side, totalIn, unknownCurrency } from './account';
 import { type AccountRole, type BookState, scaleOf } from './book';
@@ -10,7 +11,16 @@ import { type CalendarDate, isDate } from './calendar-date';
 import type { Decision } from './decision';
 import { LedgerError, Refusals } from './errors';
 import { convert, rateAgeMax, rateOn } from './exchange-rates';
-import { adjustmentPeriodOf, checkDate, firstOpenDay, missingYears, type PostingDay, periodOf, postingDate } from './fiscal-calendar';
+import {
+  adjustmentPeriodOf,
+  checkDate,
+  firstOpenDay,
+  missingYears,
+  type PeriodRef,
+  type PostingDay,
+  periodOf,
+  postingDate,
+} from './fiscal-calendar';
 import { amountCeiling, canonicalDecimal, fromMinor, isPlainDecimal, toMinor } from './money';
 import { type CurrencySum, type PeriodTally } from './period-close';
 
@@ -91,13 +101,52 @@ export interface JournalEntryPosted extends EntryExtras {
   readonly lines: readonly PostedLine[];
 }
 
+/** An entry as its author has it before it is posted, with the period that it belongs to. */
+export interface JournalWritten extends DraftContent {
+  readonly fiscalYear: string;
+  readonly period: number;
+}
+
+/** What happens to a Journal before it is posted. */
+export type DraftEvent =
+  | { readonly type: 'JournalCreated'; readonly data: JournalWritten & { readonly createdBy: string } }
+  /** A whole new content. */
+  | { readonly type: 'JournalRevised'; readonly data: JournalWritten & { readonly revisedBy: string } }
+  | { readonly type: 'JournalSubmitted'; readonly data: { readonly submittedBy: string } }
+  /** Its JournalEntryPosted follows in the same append. */
+  | { readonly type: 'JournalApproved'; readonly data: { readonly approvedBy: string } }
+  /** Back to its author; why stands in the metadata. */
+  | { readonly type: 'JournalRejected'; readonly data: { readonly rejectedBy: string } }
+  | { readonly type: 'JournalDiscarded'; readonly data: { readonly discardedBy: string } };
+
 export type JournalEvent =
+  | DraftEvent
   | { readonly type: 'JournalEntryPosted'; readonly data: JournalEntryPosted }
   | { readonly type: 'JournalEntryReversed'; readonly data: { readonly by: string } };
 
+export type DraftStatus = 'draft' | 'submitted' | 'approved' | 'posted' | 'discarded';
+
+/** The life of an entry before it was posted. */
+export interface JournalDraft {
+  readonly status: DraftStatus;
+  /** As its author has it: codes and amounts as they were given. */
+  readonly content: DraftContent;
+  /** Where it would be posted when it was written. */
+  readonly fiscalYear: string;
+  readonly period: number;
+  readonly createdBy: string;
+  readonly revisedBy?: string;
+  /** Since it was last submitted. */
+  readonly submittedBy?: string;
+  readonly approvedBy?: string;
+}
+
 export interface JournalState {
   readonly version: number;
-  readonly posted: JournalEntryPosted;
+  /** Absent as long as it is not posted. */
+  readonly posted?: JournalEntryPosted;
+  /** Absent of an entry that was posted directly. */
+  readonly draft?: JournalDraft;
   /** Id of the entry that reversed this one. */
   readonly reversedBy?: string;
 }
@@ -105,12 +154,48 @@ export interface JournalState {
 export const journalEvents = {
   JournalEntryPosted: { aggregateType: 'Journal', version: 1 },
   JournalEntryReversed: { aggregateType: 'Journal', version: 1 },
+  JournalCreated: { aggregateType: 'Journal', version: 1 },
+  JournalRevised: { aggregateType: 'Journal', version: 1 },
+  JournalSubmitted: { aggregateType: 'Journal', version: 1 },
+  JournalApproved: { aggregateType: 'Journal', version: 1 },
+  JournalRejected: { aggregateType: 'Journal', version: 1 },
+  JournalDiscarded: { aggregateType: 'Journal', version: 1 },
 } as const;
 
 function evolve(state: JournalState | undefined, event: JournalEvent): JournalState {
-  if (event.type === 'JournalEntryPosted') return { version: 1, posted: event.data };
-  if (state === undefined) throw new Error(`${event.type} before JournalEntryPosted`);
-  return { ...state, version: state.version + 1, reversedBy: event.data.by };
+  if (event.type === 'JournalEntryPosted') {
+    if (state?.draft === undefined) return { version: 1, posted: event.data };
+    return { version: state.version + 1, posted: event.data, draft: { ...state.draft, status: 'posted' } };
+  }
+  if (event.type === 'JournalCreated') {
+    const { createdBy, fiscalYear, period, ...content } = event.data;
+    return { version: 1, draft: { status: 'draft', content, fiscalYear, period, createdBy } };
+  }
+  if (event.type === 'JournalEntryReversed') {
+    if (state === undefined) throw new Error(`${event.type} before JournalEntryPosted`);
+    return { ...state, version: state.version + 1, reversedBy: event.data.by };
+  }
+  if (state?.draft === undefined) throw new Error(`${event.type} before JournalCreated`);
+  return { ...state, version: state.version + 1, draft: draftAfter(state.draft, event) };
+}
+
+function draftAfter(draft: JournalDraft, event: Exclude<DraftEvent, { readonly type: 'JournalCreated' }>): JournalDraft {
+  switch (event.type) {
+    case 'JournalRevised': {
+      const { revisedBy, fiscalYear, period, ...content } = event.data;
+      return { ...draft, content, fiscalYear, period, revisedBy };
+    }
+    case 'JournalSubmitted':
+      return { ...draft, status: 'submitted', submittedBy: event.data.submittedBy };
+    case 'JournalApproved':
+      return { ...draft, status: 'approved', approvedBy: event.data.approvedBy };
+    case 'JournalRejected': {
+      const { submittedBy: _submittedBy, ...rest } = draft;
+      return { ...rest, status: 'draft' };
+    }
+    case 'JournalDiscarded':
+      return { ...draft, status: 'discarded' };
+  }
 }
 
 /** Folds a Journal stream. */
@@ -149,6 +234,9 @@ export interface EntryContent extends EntryExtras {
   readonly reason?: string;
   readonly lines: readonly EntryLine[];
 }
+
+/** An entry that is not posted yet, as its author has it. */
+export type DraftContent = Omit<EntryContent, 'reason'>;
 
 export interface PostEntry extends EntryContent {
   readonly type: 'PostEntry';
@@ -212,8 +300,15 @@ export interface PostedEntry {
  * @throws LedgerError the first applicable code, from account_unknown to limit_exceeded in the order of errorTable
  */
 export function postEntry(decision: Decision, command: EntryContent, id: string): PostedEntry {
+  return postUnless(new Refusals(), decision, command, id);
+}
+
+/**
+ * Posts an entry unless something speaks against it, which may be noted already.
+ * @throws LedgerError as postEntry, or what was noted before when that is declared first
+ */
+export function postUnless(refusals: Refusals, decision: Decision, command: EntryContent, id: string): PostedEntry {
   const book = decision.book();
-  const refusals = new Refusals();
   const journalCode = command.journalCode ?? defaultJournalCode;
   checkClaims(command, refusals);
   const lines = resolveLines(decision, book, command, command.effectiveDate, refusals);
@@ -223,6 +318,19 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   refusals.throwFirst();
   const requestedDate = day.date === command.effectiveDate ? command.requestedDate : command.effectiveDate;
   return record(decision, { ...command, effectiveDate: day.date, requestedDate }, day, journalCode, lines, totals, tally, id);
+}
+
+/**
+ * Notes what would speak against posting an entry now, except limits of accounts; which codes count is for the caller to say.
+ * @returns where it would be posted
+ */
+export function checkUnposted(decision: Decision, content: DraftContent, refusals: Refusals): PostingDay {
+  const book = decision.book();
+  checkClaims(content, refusals);
+  const lines = resolveLines(decision, book, content, content.effectiveDate, refusals);
+  const day = postingDay(decision, content, content.effectiveDate);
+  checkEntry(decision, book, day, content.journalCode ?? defaultJournalCode, lines, refusals);
+  return day;
 }
 
 /** Where an entry is posted: on its own day, or on the first open one where it may move. */
@@ -323,12 +431,15 @@ export function correctEntry(
   return { reversal, replacement: record(decision, header, day, journalCode, lines, totals.slice(reversed), tally, ids.replacement) };
 }
 
-function knownEntry(decision: Decision, id: string): JournalState {
+type PostedState = JournalState & { readonly posted: JournalEntryPosted };
+const isPosted = (state: JournalState): state is PostedState => state.posted !== undefined;
+
+function knownEntry(decision: Decision, id: string): PostedState {
   decision.book();
   const entry = decision.entry(id);
-  if (entry === undefined)
-    throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}`, { entry: id });
-  return entry;
+  if (entry !== undefined && isPosted(entry)) return entry;
+  const draft = entry === undefined ? '' : '; a draft has this id, and it is not posted';
+  throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}${draft}`, { entry: id });
 }
 
 function reversalDate(
@@ -543,7 +654,7 @@ function checkEntry(
 function record(
   decision: Decision,
   entry: EntryHeader,
-  { adjustmentPeriod }: PostingDay,
+  day: PostingDay,
   journalCode: string,
   lines: readonly ResolvedLine[],
   totals: readonly CurrencyTotal[],
@@ -552,15 +663,12 @@ function record(
 ): PostedEntry {
   const { effectiveDate } = entry;
   const book = decision.book();
-  for (const year of missingYears(book, effectiveDate) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
+  const period = definePeriod(decision, day);
   for (const { currency, scale, baseMinor } of lines) {
     enableOnFirstUse(decision, currency, scale);
     // A base amount is a use of the base currency: its scale is final from then on.
     if (baseMinor !== undefined) enableOnFirstUse(decision, book.baseCurrency, scaleOf(book, book.baseCurrency) ?? 0);
   }
-  const adjustment = adjustmentPeriod === undefined ? undefined : adjustmentPeriodOf(decision.book(), effectiveDate, adjustmentPeriod);
-  const period = adjustment ?? periodOf(decision.book(), effectiveDate);
-  if (period === undefined) throw new Error(`no period covers ${effectiveDate} although its fiscal year was defined`);
   const number = decision.lastNumber(period.fiscalYear, journalCode) + 1;
   const position = decision.position + 1;
   const posted = {
@@ -608,6 +716,15 @@ function record(
     );
   }
   return { id, number, position };
+}
+
+/** The period of a day that was found right, with the fiscal years that a generated calendar lacks up to it. */
+export function definePeriod(decision: Decision, { date, adjustmentPeriod }: PostingDay): PeriodRef {
+  for (const year of missingYears(decision.book(), date) ?? []) decision.recordBook({ type: 'FiscalYearDefined', data: year });
+  const adjustment = adjustmentPeriod === undefined ? undefined : adjustmentPeriodOf(decision.book(), date, adjustmentPeriod);
+  const period = adjustment ?? periodOf(decision.book(), date);
+  if (period === undefined) throw new Error(`no period covers ${date} although its fiscal year was defined`);
+  return period;
 }
 
 function enableOnFirstUse(decision: Decision, code: string, scale: number): void {

@@ -184,6 +184,21 @@ describe('posting into a closed period', () => {
       .when(on('2025-12-31'))
       .thenRefused('period_closed', { effectiveDate: '2025-12-31', fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
     given(softly).when(on('2025-12-31'), ann).thenAccepted();
+    // The year that this defined is open, but no way round: whoever posts into it changes what the closed period opened with.
+    const halves = [
+      { no: 1, from: '2025-01-01', to: '2025-06-30', kind: 'normal' },
+      { no: 2, from: '2025-07-01', to: '2025-12-31', kind: 'normal' },
+    ] as const;
+    const behind = onBook('FiscalYearDefined', { label: '2025', from: '2025-01-01', to: '2025-12-31', periods: halves });
+    for (const [date, events] of [
+      ['2025-06-30', []],
+      ['2025-12-31', [closed('2025', 1, 'soft')]],
+    ] as const) {
+      given(softly, behind, events)
+        .when(on(date))
+        .thenRefused('period_closed', { effectiveDate: date, fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
+    }
+    given(softly, behind).when(on('2025-06-30'), ann).thenAccepted();
     given(book, closed('2026', 1)).when(on('2024-05-05'), ann).thenRefused('period_closed');
     given(book, closed('2026', 1))
       .when({ type: 'DefineFiscalYear', label: '2025', from: '2025-01-01', to: '2025-12-31' }, ann)
@@ -213,6 +228,14 @@ describe('posting into a closed period', () => {
       .thenRefused('malformed', { member: 'requestedDate' });
   });
 
+  it('moves no date before the start of the book, which nobody can have meant', () => {
+    const [opened, ...others] = book;
+    const started = { ...opened, data: { ...opened?.data, startsOn: '2026-01-01' } } as (typeof book)[number];
+    given(started, others, closed('2026', 1, 'soft'))
+      .when(on('1926-01-15', '1', { onClosedPeriod: 'first_open_day' }))
+      .thenRefused('before_book_start', { effectiveDate: '1926-01-15', startsOn: '2026-01-01' });
+  });
+
   it('of an adjustment period is possible while that is open, whatever became of the month', () => {
     const shut = [...withAdjustments(), ...Array.from({ length: 12 }, (_, index) => closed('2026', index + 1))];
     const into13 = on('2026-12-31', '1', { adjustmentPeriod: 13, entryType: 'adjusting' });
@@ -228,10 +251,10 @@ describe('posting into a closed period', () => {
       .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, periodStatus: 'hard_closed' });
     given(withAdjustments())
       .when(on('2026-12-30', '1', { adjustmentPeriod: 13 }))
-      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-30', period: 13 });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 12 }))
-      .thenRefused('malformed', { member: 'adjustmentPeriod' });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-31', period: 12 });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 13, onClosedPeriod: 'first_open_day' }))
       .thenRefused('malformed', { member: 'onClosedPeriod' });

@@ -1,7 +1,7 @@
 /**
  * Closing periods: open, softly closed (only a controller may post), hard-closed (nobody, for ever), and reopening by two
  * people. Hides in which order periods close and what a close puts on record. Guarantees that normal periods close in order
- * without a gap, that what a close says was posted is what was posted up to its position (the totals are kept by the postings
+ * without a gap, that no draft is left behind in one, that what a close says was posted is what was posted up to its position (the totals are kept by the postings
  * themselves, so nothing can slip in between counting and closing), and that nobody reopens a period alone.
  */
 import type { BookState } from './book';
@@ -87,7 +87,7 @@ export type ReopenPeriod =
  * before. Normal periods close in their order, across fiscal years; an adjustment period closes apart, once the normal ones of
  * its year are closed.
  * @returns the keys of the periods that were closed, `2026/6`
- * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order
+ * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order | period_has_drafts
  */
 export function closePeriod(decision: Decision, command: ClosePeriod): string[] {
   requireController(decision, 'close a period');
@@ -109,6 +109,7 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
     );
   }
   const closed = [...earlier, wanted];
+  checkDrafts(decision, closed);
   for (const period of closed) recordClose(decision, period, level);
   return closed.map(periodKey);
 }
@@ -214,6 +215,34 @@ function checkLast(book: BookState, period: PlacedPeriod): void {
       fiscalYear: later.fiscalYear,
       period: later.period,
     },
+  );
+}
+
+/** Entries that a message names. */
+const namedMax = 20;
+
+/** @throws LedgerError period_has_drafts, which names the first period that has some and the drafts of all that would be closed */
+function checkDrafts(decision: Decision, periods: readonly PlacedPeriod[]): void {
+  const found = periods.flatMap((period) => {
+    const own = [...decision.drafts(period.fiscalYear)].filter(([, draft]) => draft.period === period.period);
+    own.sort(([a, one], [b, other]) =>
+      one.effectiveDate === other.effectiveDate ? (a < b ? -1 : 1) : one.effectiveDate < other.effectiveDate ? -1 : 1,
+    );
+    return own.map(([id, { status }]) => ({ id, period, status }));
+  });
+  const [first] = found;
+  if (first === undefined) return;
+  const { period } = first;
+  const last = found.at(-1)?.period ?? period;
+  const submitted = found.filter(({ status }) => status === 'submitted').length;
+  const where = last === period ? `period ${periodKey(period)}` : `periods ${periodKey(period)} … ${periodKey(last)}`;
+  const are = `${found.length} ${found.length === 1 ? 'entry that is' : 'entries that are'} not posted (${found.length - submitted} in draft, ${submitted} submitted)`;
+  const entries = found.slice(0, namedMax).map(({ id }) => id);
+  const more = found.length > namedMax ? ` and ${found.length - namedMax} more` : '';
+  throw new LedgerError(
+    'period_has_drafts',
+    `${where} would close over ${are}: approve, redate or discard ${entries.join(', ')}${more} first (…/journal-drafts)`,
+    { fiscalYear: period.fiscalYear, period: period.period, entries },
   );
 }
 

@@ -38,6 +38,7 @@ describe('a uuid of version 5', () => {
   it.each([
     ['book:acme', '89d43e38-479a-5e7b-9287-ed9707019687'],
     ['numbers:acme:2026', 'fb8c675c-0c1e-5af4-a74b-f960067d3481'],
+    ['drafts:acme:2026', 'a165610e-e947-5ea5-b00a-08a6c4ef60b6'],
     ['', 'f79a9062-9f4e-554d-ad37-f441b3eaf458'],
     ['book:größe', '6b9aaa33-0e98-5ad2-a299-c02997ae1aca'],
   ])('of %j is %s, in every process and for ever', (name, id) => {

@@ -51,6 +51,16 @@ const nameForm = /^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$/;
  */
 const bootstrap: ApiKey = { id: uuidV5('api-key:bootstrap'), name: 'bootstrap', scopes };
 
+interface StoredKey {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: string;
+}
+
+/** The first administrator may do everything, also where the row was made before there were scopes. */
+const keyOf = ({ id, name, scopes: granted }: StoredKey): ApiKey =>
+  id === bootstrap.id ? bootstrap : { id, name, scopes: scopes.filter((scope) => granted.split(' ').includes(scope)) };
+
 export class ApiKeys {
   private readonly cache = new Map<string, { readonly key: ApiKey | undefined; readonly until: number }>();
   private bootstrapHash: Buffer | undefined;
@@ -78,9 +88,9 @@ export class ApiKeys {
       name === bootstrap.name
         ? { rowCount: 0 }
         : await this.pool.query(
-            `INSERT INTO access.api_keys (id, name, secret_hash, created_at, scopes) VALUES ($1, $2, $3, $4, $5::text[])
+            `INSERT INTO access.api_keys (id, name, secret_hash, created_at, scopes) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING`,
-            [key.id, key.name, hashOf(secret), now(), [...granted]],
+            [key.id, key.name, hashOf(secret), now(), granted.join(' ')],
           );
     if (rowCount === 0) {
       throw new LedgerError('malformed', `there is a valid key named ${name}; revoke it first, or choose another name`, { member: 'name' });
@@ -90,13 +100,11 @@ export class ApiKeys {
 
   /** All keys, the revoked ones too, oldest first. */
   async list(): Promise<ListedApiKey[]> {
-    const { rows } = await this.pool.query<ApiKey & { created_at: string; revoked_at: string | null }>(
+    const { rows } = await this.pool.query<StoredKey & { created_at: string; revoked_at: string | null }>(
       'SELECT id, name, scopes, created_at, revoked_at FROM access.api_keys ORDER BY created_at, id',
     );
-    return rows.map(({ id, name, scopes: granted, created_at, revoked_at }) => ({
-      id,
-      name,
-      scopes: id === bootstrap.id ? bootstrap.scopes : granted,
+    return rows.map(({ created_at, revoked_at, ...stored }) => ({
+      ...keyOf(stored),
       createdAt: created_at,
       ...(revoked_at === null ? {} : { revokedAt: revoked_at }),
     }));
@@ -138,14 +146,13 @@ export class ApiKeys {
 
   private async find(digest: Buffer): Promise<ApiKey | undefined> {
     const isBootstrap = this.bootstrapHash !== undefined && timingSafeEqual(this.bootstrapHash, digest);
-    const { rows } = await this.pool.query<ApiKey>({
+    const { rows } = await this.pool.query<StoredKey>({
       name: 'api-key',
       text: 'SELECT id, name, scopes FROM access.api_keys WHERE (secret_hash = $1 OR id = $2) AND revoked_at IS NULL',
       values: [digest, isBootstrap ? bootstrap.id : null],
     });
-    const [key] = rows;
-    // The first administrator may do everything, also where the row was made before there were scopes.
-    return key?.id === bootstrap.id ? bootstrap : key;
+    const [stored] = rows;
+    return stored && keyOf(stored);
   }
 
   /**
@@ -154,8 +161,8 @@ export class ApiKeys {
    */
   async ensureBootstrap(config: Pick<Config, 'BOOTSTRAP_API_KEY' | 'DATA_DIR'>): Promise<BootstrapKey> {
     await this.pool.query(
-      'INSERT INTO access.api_keys (id, name, secret_hash, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING',
-      [bootstrap.id, bootstrap.name, randomBytes(32), now()],
+      'INSERT INTO access.api_keys (id, name, secret_hash, created_at, scopes) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING',
+      [bootstrap.id, bootstrap.name, randomBytes(32), now(), bootstrap.scopes.join(' ')],
     );
     this.cache.clear();
     if (config.BOOTSTRAP_API_KEY !== '') {

@@ -18,7 +18,9 @@ import {
   type JournalEntryPosted,
   type JournalState,
   journalReducer,
+  type OpenDrafts,
   type PeriodTally,
+  type PostEntry,
   pairKey,
   type RateEvent,
   type RatePair,
@@ -27,18 +29,28 @@ import {
 } from '#domain';
 import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
 import { BriefMap } from './brief-map';
-import { accountCodes, bookStreamId, numbersStreamId, ratesStreamId } from './catalogue';
+import { accountCodes, bookStreamId, draftsStreamId, numbersStreamId, ratesStreamId } from './catalogue';
 import {
   addTally,
   copyOf,
   countersSnapshot,
   countPosted,
   emptyCounters,
-  readCounters,
+  loadCounters,
   versionOfCounters,
   type YearCounters,
   yearCountersVersion,
 } from './year-counters';
+import {
+  changeDrafts,
+  copyOfDrafts,
+  draftsSnapshot,
+  emptyDrafts,
+  foldDrafts,
+  readDrafts,
+  type YearDrafts,
+  yearDraftsVersion,
+} from './year-drafts';
 
 /** What a command needs to find in memory before it can be decided. */
 export interface Needs {
@@ -48,7 +60,33 @@ export interface Needs {
   readonly rates?: readonly { readonly from: string; readonly to?: string; readonly rateType: RatePair['rateType'] }[];
   /** Whether lines may be added on accounts that are designated for that. */
   readonly designated?: boolean;
+  /** The open drafts of every fiscal year; of `entries` that are drafts also what their lines need. */
+  readonly drafts?: boolean;
 }
+
+/** Lines without an amount in base currency may need a rate, and what is computed may need a line for what rounding leaves. */
+export function needsOfLines(lines: PostEntry['lines']): Omit<Needs, 'entries'> {
+  const codes = lines.map(({ account }) => account);
+  const [first] = lines;
+  const isPlain = ({ currency, baseAmount, rate }: PostEntry['lines'][number]): boolean =>
+    currency === first?.currency && baseAmount === undefined && rate === undefined;
+  if (first !== undefined && lines.every(isPlain)) return { codes, rates: spotOf(first.currency), designated: true };
+  const currencies = new Set(lines.flatMap(({ currency, baseAmount, rate }) => ((baseAmount ?? rate) === undefined ? [currency] : [])));
+  return { codes, rates: [...currencies].flatMap(spotOf), designated: true };
+}
+
+/** The rate that postings in a currency may need. Kept: there are thousands of commands at a time, and few currencies. */
+function spotOf(from: string): NonNullable<Needs['rates']> {
+  let spot = spots.get(from);
+  if (spot === undefined) {
+    spot = [{ from, rateType: 'spot' }];
+    if (spots.size >= 1_000) spots.clear();
+    spots.set(from, spot);
+  }
+  return spot;
+}
+
+const spots = new Map<string, NonNullable<Needs['rates']>>();
 
 interface CachedAccount {
   state: AccountState;
@@ -82,6 +120,8 @@ export class BatchChanges {
   readonly entries = new Map<string, JournalState | undefined>();
   /** Counters by fiscal year. */
   readonly numbers = new Map<string, YearCounters | undefined>();
+  /** Open drafts by fiscal year. */
+  readonly drafts = new Map<string, YearDrafts | undefined>();
   readonly rates = new Map<string, RatesState | undefined>();
   readonly newCodes = new Map<string, string>();
   book: { readonly before: BookState | undefined } | undefined;
@@ -135,6 +175,8 @@ export class BookMemory implements BookView {
   /** Entries that a batch under way has posted or that the batch about to be decided refers to. */
   private readonly entries = new BriefMap<CachedEntry>();
   private readonly numbers = new Map<string, YearCounters>();
+  /** Of every fiscal year or of none but those that were just defined: read when a command needs them, which few do. */
+  private readonly draftsByYear = new Map<string, YearDrafts>();
   /** By stream; kept as long as the book, since pairs are few. */
   private readonly ratesByStream = new Map<string, CachedRates>();
 
@@ -181,6 +223,13 @@ export class BookMemory implements BookView {
     return this.numbers.get(fiscalYear)?.periods.get(period) ?? emptyTally;
   }
 
+  drafts(fiscalYear: string): OpenDrafts {
+    const known = this.draftsByYear.get(fiscalYear);
+    if (known === undefined && this.bookState?.fiscalYears.some(({ label }) => label === fiscalYear))
+      throw new Error(`the open drafts of ${fiscalYear} are asked for and were not read`);
+    return known?.open ?? new Map();
+  }
+
   rates(pair: RatePair): RatesState | undefined {
     return this.ratesByStream.get(ratesStreamId(this.bookId, pairKey(pair)))?.state;
   }
@@ -200,6 +249,7 @@ export class BookMemory implements BookView {
     this.idsByCode.clear();
     this.entries.clear();
     this.numbers.clear();
+    this.draftsByYear.clear();
     this.ratesByStream.clear();
     this.bookState = undefined;
     this.head = emptyHead;
@@ -216,32 +266,8 @@ export class BookMemory implements BookView {
   }
 
   private async loadNumbers(fiscalYears: readonly string[]): Promise<void> {
-    const ids = new Map(fiscalYears.map((label) => [numbersStreamId(this.bookId, label), label]));
-    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => yearCountersVersion);
-    const missing: string[] = [];
-    for (const [id, label] of ids) {
-      const head = heads.get(id);
-      if (head === undefined) missing.push(label);
-      else this.numbers.set(label, readCounters(head.state));
-    }
-    // A year that is defined has a head since its definition: one that is missing was lost, and is folded, never taken as new.
-    if (missing.length > 0) for (const [label, numbers] of await this.foldNumbers(missing)) this.numbers.set(label, numbers);
-  }
-
-  private async foldNumbers(fiscalYears: readonly string[]): Promise<Map<string, YearCounters>> {
-    const folded = new Map(fiscalYears.map((label) => [label, emptyCounters()]));
-    for (let after = 0; after < this.head.position; ) {
-      const events = await this.store.readAll(this.bookId, after, 5_000);
-      if (events.length === 0) break;
-      for (const event of events) {
-        if (event.position > this.head.position || event.eventType !== 'JournalEntryPosted') continue;
-        const posted = event.current as unknown as JournalEntryPosted;
-        const counters = folded.get(posted.fiscalYear);
-        if (counters !== undefined) countPosted(counters, posted, this.bookState?.fx === 'tracked');
-      }
-      after = events.at(-1)?.position ?? this.head.position;
-    }
-    return folded;
+    for (const [label, numbers] of await loadCounters(this.store, this.bookId, fiscalYears, this.head.position))
+      this.numbers.set(label, numbers);
   }
 
   /** Whether everything that these commands need is here, so that they can be decided without waiting. */
@@ -253,8 +279,27 @@ export class BookMemory implements BookView {
       if (need.rates !== undefined)
         for (const pair of this.pairsOf(need)) if (!this.ratesByStream.has(this.ratesStreamId(pair))) return false;
       if (need.designated) for (const id of designated) if (!this.accounts.has(id)) return false;
+      if (need.drafts && this.yearsWithoutDrafts().length > 0) return false;
     }
     return true;
+  }
+
+  private yearsWithoutDrafts(): string[] {
+    const years = this.bookState?.fiscalYears.map(({ label }) => label) ?? [];
+    return years.filter((label) => !this.draftsByYear.has(label));
+  }
+
+  private async loadDrafts(): Promise<void> {
+    const ids = new Map(this.yearsWithoutDrafts().map((label) => [draftsStreamId(this.bookId, label), label]));
+    if (ids.size === 0) return;
+    const heads = await this.store.heads(this.bookId, [...ids.keys()], () => yearDraftsVersion);
+    const found = new Map<string, YearDrafts>();
+    for (const [id, { state, version }] of heads) found.set(ids.get(id) as string, readDrafts(state, version));
+    // One that is missing was lost, or its year is older than drafts are: folded, never taken as new.
+    const missing = [...ids.values()].filter((label) => !found.has(label));
+    if (missing.length > 0)
+      for (const [label, drafts] of await foldDrafts(this.store, this.bookId, missing, this.head.position)) found.set(label, drafts);
+    for (const [label, drafts] of found) this.draftsByYear.set(label, drafts);
   }
 
   private pairsOf({ rates = [] }: Needs): readonly RatePair[] {
@@ -275,7 +320,7 @@ export class BookMemory implements BookView {
    * Brings what these commands need into memory; what then is still missing does not exist.
    * @returns a function that lets go of it again, to be called once the commands are decided
    */
-  async load(needs: readonly Needs[]): Promise<() => void> {
+  async load(asked: readonly Needs[]): Promise<() => void> {
     const pinned: (CachedAccount | CachedEntry)[] = [];
     const pin = <T extends CachedAccount | CachedEntry>(cached: T | undefined): T | undefined => {
       if (cached === undefined) return undefined;
@@ -283,12 +328,20 @@ export class BookMemory implements BookView {
       pinned.push(cached);
       return cached;
     };
-    const entryIds = new Set(needs.flatMap(({ entries }) => entries));
+    const entryIds = new Set(asked.flatMap(({ entries }) => entries));
     const letGo = (): void => {
       for (const cached of pinned) cached.pins--;
       for (const id of entryIds) if (this.entries.get(id)?.pins === 0) this.entries.delete(id);
     };
     try {
+      const lineAccounts = new Set<string>();
+      const needs = [...asked];
+      if (asked.some(({ drafts }) => drafts)) await this.loadDrafts();
+      for (const id of entryIds) {
+        const { posted, draft } = (pin(this.entries.get(id)) ?? pin(await this.readEntry(id)))?.state ?? {};
+        for (const { accountId } of posted?.lines ?? []) lineAccounts.add(accountId);
+        if (posted === undefined && draft !== undefined) needs.push({ ...needsOfLines(draft.content.lines), entries: [] });
+      }
       const unknownCodes = new Set<string>();
       for (const { codes } of needs) {
         for (const code of codes) {
@@ -297,12 +350,8 @@ export class BookMemory implements BookView {
           else pin(this.accounts.get(id));
         }
       }
-      const lineAccounts = new Set<string>(needs.some(({ designated }) => designated) ? this.designatedIds() : []);
+      if (needs.some(({ designated }) => designated)) for (const id of this.designatedIds()) lineAccounts.add(id);
       for (const pair of needs.flatMap((need) => this.pairsOf(need))) await this.loadRates(pair);
-      for (const id of entryIds) {
-        const entry = pin(this.entries.get(id)) ?? pin(await this.readEntry(id));
-        for (const { accountId } of entry?.state.posted.lines ?? []) lineAccounts.add(accountId);
-      }
       const named = await this.store.headsByName(this.bookId, accountCodes, [...unknownCodes], accountReducer.version);
       const missing = new Map<string, AccountHead | undefined>();
       for (const { streamId, head } of named.values()) if (pin(this.accounts.get(streamId)) === undefined) missing.set(streamId, head);
@@ -391,7 +440,9 @@ export class BookMemory implements BookView {
       changes.book ??= { before: this.bookState };
       this.bookState = decision.changedBook;
       for (const { label } of decision.changedBook.fiscalYears) {
-        if (!this.numbers.has(label)) this.numbersOf(label, changes);
+        if (this.numbers.has(label)) continue;
+        this.numbersOf(label, changes);
+        this.draftsOf(label, changes);
       }
     }
     for (const [id, state] of decision.accounts) {
@@ -420,6 +471,9 @@ export class BookMemory implements BookView {
       this.numbersOf(fiscalYear, changes).last.set(journalCode, last);
     }
     for (const { fiscalYear, period, tally } of decision.tallies) addTally(this.numbersOf(fiscalYear, changes), period, tally);
+    if (decision.drafted !== undefined)
+      for (const drafted of decision.drafted)
+        for (const [label, drafts] of this.draftsByYear) changeDrafts(drafts, label, drafted, () => this.draftsOf(label, changes));
     for (const state of decision.changedRates) {
       const id = this.ratesStreamId(state);
       const known = this.ratesByStream.get(id);
@@ -436,6 +490,15 @@ export class BookMemory implements BookView {
     const numbers = known ?? emptyCounters();
     this.numbers.set(fiscalYear, numbers);
     return numbers;
+  }
+
+  /** The open drafts of a year, ready to be changed. */
+  private draftsOf(fiscalYear: string, changes: BatchChanges): YearDrafts {
+    const known = this.draftsByYear.get(fiscalYear);
+    if (!changes.drafts.has(fiscalYear)) changes.drafts.set(fiscalYear, known && copyOfDrafts(known));
+    const drafts = known ?? emptyDrafts();
+    this.draftsByYear.set(fiscalYear, drafts);
+    return drafts;
   }
 
   /** What the store must find before the batch, and the heads that the batch leaves. */
@@ -483,6 +546,12 @@ export class BookMemory implements BookView {
         expected: before === undefined ? 'new' : versionOfCounters(before),
         head,
       });
+    }
+    for (const [fiscalYear, before] of changes.drafts) {
+      const drafts = this.draftsByYear.get(fiscalYear) ?? emptyDrafts();
+      const { version } = drafts;
+      const head = { kind: 'every', version, reducerVersion: yearDraftsVersion, state: draftsSnapshot(fiscalYear, drafts) } as const;
+      streams.push({ streamId: draftsStreamId(this.bookId, fiscalYear), expected: before?.version ?? 'new', head });
     }
     for (const [id, before] of changes.rates) {
       const state = this.ratesByStream.get(id)?.state;
@@ -536,6 +605,10 @@ export class BookMemory implements BookView {
       if (before === undefined) this.numbers.delete(fiscalYear);
       else this.numbers.set(fiscalYear, before);
     }
+    for (const [fiscalYear, before] of changes.drafts) {
+      if (before === undefined) this.draftsByYear.delete(fiscalYear);
+      else this.draftsByYear.set(fiscalYear, before);
+    }
     for (const [id, before] of changes.rates) {
       const known = this.ratesByStream.get(id);
       if (known !== undefined) known.state = before;
@@ -549,6 +622,8 @@ export class BookMemory implements BookView {
   async catchUp(head: Head): Promise<void> {
     // A log that has become shorter (a backup was put back, a standby that lacked the end took over) is another log.
     if (head.position < this.head.position || head.position - this.head.position > 50_000) return this.drop();
+    // Read again when they are needed: a list does not tell by a version of its own which events are in it already.
+    this.draftsByYear.clear();
     for (let after = this.head.position; after < head.position; ) {
       const events = await this.store.readAll(this.bookId, after, 5_000);
       for (const event of events) {

@@ -26,6 +26,11 @@ export function numbersStreamId(bookId: string, fiscalYear: string): string {
   return uuidV5(`numbers:${bookId}:${fiscalYear}`);
 }
 
+/** The head that lists the open drafts of one fiscal year (year-drafts.ts); it has no events of its own. */
+export function draftsStreamId(bookId: string, fiscalYear: string): string {
+  return uuidV5(`drafts:${bookId}:${fiscalYear}`);
+}
+
 /** The exchange rates of one pair and type, `USD/EUR/spot`. */
 export function ratesStreamId(bookId: string, pair: string): string {
   return uuidV5(`rates:${bookId}:${pair}`);

@@ -10,12 +10,14 @@ import {
   type CloseFiscalYear,
   type ClosePeriod,
   type CorrectEntry,
+  type CreateDraft,
   canonicalDecimal,
   type DefineFiscalYear,
   type DefineJournal,
   type DesignateAccount,
   type EnableCurrency,
   LedgerError,
+  type MoveDraft,
   normaliseLines,
   type OpenAccount,
   type OpenBook,
@@ -24,6 +26,7 @@ import {
   type ReopenPeriod,
   type Revalue,
   type ReverseEntry,
+  type ReviseDraft,
 } from '#domain';
 import { canonicalJson } from '#event-store';
 
@@ -50,7 +53,10 @@ export type Command =
   | PostEntry
   | PostEntries
   | ReverseEntry
-  | CorrectEntry;
+  | CorrectEntry
+  | CreateDraft
+  | ReviseDraft
+  | MoveDraft;
 
 /** Who sends a command, under which key, from where (I12). */
 export interface CommandContext {
@@ -86,6 +92,8 @@ export function normalise<C extends Command>(command: C): C {
   switch (command.type) {
     case 'PostEntry':
     case 'CorrectEntry':
+    case 'CreateDraft':
+    case 'ReviseDraft':
       return normaliseLines(command) as C;
     case 'PostEntries':
       return { ...command, entries: command.entries.map(normaliseLines) };

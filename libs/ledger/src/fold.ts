@@ -30,7 +30,7 @@ export const foldedSet = (projection: Projection, set?: SetNumber): FoldedSet =>
 });
 
 /** Legs repeat what JournalEntryPosted says (I15), and two thirds of a log are legs. */
-export const unreadTypes = ['AccountDebited', 'AccountCredited'];
+const unreadTypes = ['AccountDebited', 'AccountCredited'];
 
 const batchesPerFold = 1_000;
 
@@ -153,7 +153,7 @@ export async function writeChunk(
   } catch (error) {
     if (isTransient(error)) throw error;
     const { code } = error as { code?: string };
-    if (code === movedInPart || code === undefinedTable) return 'lost';
+    if (code === movedInPart || (code === undefinedTable && group.some(({ set }) => set !== undefined))) return 'lost';
     const { from, to, batches, folded } = chunk;
     const guilty: FoldedSet[] = [];
     for (const [index, set] of group.entries()) {
@@ -182,7 +182,7 @@ export async function foldInto(
 
 /** division_by_zero, see foldStatement. */
 const movedInPart = '22012';
-/** The set was dropped. */
+/** A set beside the live one was dropped. */
 const undefinedTable = '42P01';
 
 /**

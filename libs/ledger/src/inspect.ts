@@ -40,11 +40,21 @@ import {
   type StoredEvent,
 } from '#event-store';
 import { int8Array, isTransient, textArray, uuidArray } from '#postgres';
-import { accountCodes, bookStreamId, numbersStreamId, ratesStreamId } from './catalogue';
+import { accountCodes, bookStreamId, draftsStreamId, numbersStreamId, ratesStreamId } from './catalogue';
 import { foldedUpTo } from './projection';
 import { findEntries, register } from './projections/register';
 import type { EventAnswer } from './queries';
 import { copyOf, countersSnapshot, countPosted, emptyCounters, type YearCounters, yearCountersVersion } from './year-counters';
+import {
+  changeDrafts,
+  copyOfDrafts,
+  draftEventOf,
+  draftEvents,
+  draftsSnapshot,
+  emptyDrafts,
+  type YearDrafts,
+  yearDraftsVersion,
+} from './year-drafts';
 
 /** Rows of one answer of the database. */
 const pageRows = 1_000;
@@ -113,7 +123,7 @@ export interface StreamRef {
   readonly aggregateId: string;
   /** Code, number or id. */
   readonly name: string;
-  /** Of the head that holds the last numbers of a fiscal year: it has no events of its own. */
+  /** Of the heads that hold the last numbers and the open drafts of a fiscal year: they have no events of their own. */
   readonly fiscalYear?: string;
 }
 
@@ -253,7 +263,9 @@ export class Inspector {
     if (ref?.fiscalYear !== undefined) {
       throw new LedgerError(
         'stream_unknown',
-        `${stream} has no events of its own: its numbers are given by entries (--type JournalEntryPosted)`,
+        ref.aggregateType === 'Drafts'
+          ? `${stream} has no events of its own: it lists what drafts do (--type JournalCreated, JournalRevised, …)`
+          : `${stream} has no events of its own: its numbers are given by entries (--type JournalEntryPosted)`,
       );
     }
     const since = filter.recordedFrom === undefined ? undefined : microsOfBound('recordedFrom', filter.recordedFrom, 'T00:00:00Z');
@@ -367,14 +379,14 @@ export class Inspector {
   // --- Streams ---
 
   /**
-   * The stream that a text names: `book`, `account:CODE`, `journal:ID` or `journal:GENERAL/2026/17`, `numbers:2026`, `rates:USD/EUR/spot`, an id;
+   * The stream that a text names: `book`, `account:CODE`, `journal:ID` or `journal:GENERAL/2026/17`, `numbers:2026`, `drafts:2026`, `rates:USD/EUR/spot`, an id;
    * also a code or a number of an entry alone.
    * @throws LedgerError book_unknown | stream_unknown
    */
   async stream(bookId: string, text: string): Promise<StreamRef> {
     await this.head(bookId);
-    const [, kind, rest = ''] = /^(account|journal|entry|numbers|rates):(.*)$/s.exec(text) ?? [];
-    const id = (kind === 'account' || kind === 'numbers' || kind === 'rates' ? '' : kind === undefined ? text : rest).toLowerCase();
+    const [, kind, rest = ''] = /^(account|journal|entry|numbers|drafts|rates):(.*)$/s.exec(text) ?? [];
+    const id = (kind === undefined ? text : kind === 'journal' || kind === 'entry' ? rest : '').toLowerCase();
     const unknown = (what: string): LedgerError => new LedgerError('stream_unknown', `there is no ${what} in book ${bookId}`);
     if (kind === 'account') return { aggregateType: 'Account', aggregateId: await this.accountId(bookId, rest), name: rest };
     if (kind === 'rates') {
@@ -383,10 +395,12 @@ export class Inspector {
       if (first === undefined) throw unknown(`exchange rate ${rest} (FROM/TO/TYPE, like USD/EUR/spot)`);
       return { aggregateType: 'ExchangeRates', aggregateId, name: rest };
     }
-    if (kind === 'numbers') {
+    if (kind === 'numbers' || kind === 'drafts') {
       const years = await this.fiscalYears(bookId);
-      if (years.includes(rest))
-        return { aggregateType: 'Numbers', aggregateId: numbersStreamId(bookId, rest), name: rest, fiscalYear: rest };
+      if (years.includes(rest)) {
+        const [aggregateType, idOf] = kind === 'numbers' ? (['Numbers', numbersStreamId] as const) : (['Drafts', draftsStreamId] as const);
+        return { aggregateType, aggregateId: idOf(bookId, rest), name: rest, fiscalYear: rest };
+      }
       throw unknown(`fiscal year ${rest}; there are ${years.join(', ')}: no such year`);
     }
     if (text === 'book') return { aggregateType: 'Book', aggregateId: bookStreamId(bookId), name: bookId };
@@ -397,8 +411,10 @@ export class Inspector {
         if (kind === undefined || aggregateType === 'Journal')
           return { aggregateType, aggregateId: id, name: await this.nameOf(bookId, first) };
       }
-      const year = kind === undefined ? (await this.fiscalYears(bookId)).find((label) => numbersStreamId(bookId, label) === id) : undefined;
-      if (year !== undefined) return this.stream(bookId, `numbers:${year}`);
+      for (const year of kind === undefined ? await this.fiscalYears(bookId) : []) {
+        if (numbersStreamId(bookId, year) === id) return this.stream(bookId, `numbers:${year}`);
+        if (draftsStreamId(bookId, year) === id) return this.stream(bookId, `drafts:${year}`);
+      }
       throw unknown(kind === undefined ? `stream ${id}` : `entry ${id}`);
     }
     const [, journalCode, fiscalYear, number] = /^([^/]+)\/(.+)\/([1-9]\d{0,14})$/.exec(kind === undefined ? text : rest) ?? [];
@@ -410,12 +426,16 @@ export class Inspector {
     const account = (await this.store.streamsByName(bookId, accountCodes, [text])).get(text);
     if (account !== undefined) return { aggregateType: 'Account', aggregateId: account, name: text };
     throw unknown(
-      `stream "${text}": name it as book, account:CODE, journal:ID, journal:GENERAL/2026/17, numbers:2026, rates:USD/EUR/spot, or by its id; no such stream`,
+      `stream "${text}": name it as book, account:CODE, journal:ID, journal:GENERAL/2026/17, numbers:2026, drafts:2026, rates:USD/EUR/spot, or by its id; no such stream`,
     );
   }
 
   private async nameOf(bookId: string, first: RecordedEvent): Promise<string> {
     if (first.eventType === 'JournalEntryPosted') return numberOf(first.data) ?? first.streamId;
+    if (first.eventType === 'JournalCreated') {
+      const [posted] = await postedOf(this.pool, bookId, [first.streamId]);
+      return (posted === undefined ? undefined : numberOf(posted.data)) ?? first.streamId;
+    }
     if (first.eventType === 'ExchangeRateRecorded') return pairKey(first.data as unknown as RatePair);
     if (first.eventType !== 'AccountOpened') return first.eventType === 'BookOpened' ? bookId : first.streamId;
     const head = (await this.store.heads(bookId, [first.streamId], () => accountReducer.version)).get(first.streamId);
@@ -428,7 +448,7 @@ export class Inspector {
     const [row] = await findEntries(this.pool, bookId, search, { sort: 'position', position: Number.MAX_SAFE_INTEGER, limit: 1 });
     const isIt = (event: StoredEvent | undefined): boolean =>
       event !== undefined && numberOf(event.data) === `${journalCode}/${fiscalYear}/${number}`;
-    const known = row === undefined ? undefined : (await this.store.readStream(bookId, row.entryId, { limit: 1 }))[0];
+    const known = row === undefined ? undefined : (await postedOf(this.pool, bookId, [row.entryId]))[0];
     if (isIt(known)) return known?.streamId;
     const folded = row === undefined ? await foldedUpTo(this.pool, bookId, [register]) : 0;
     for await (const event of this.postedIn(bookId, fiscalYear, folded)) if (isIt(event)) return event.streamId;
@@ -468,7 +488,9 @@ export class Inspector {
     const folded =
       stream.fiscalYear === undefined
         ? await this.fold(bookId, stream, at)
-        : await this.foldNumbers(bookId, stream.aggregateId, stream.fiscalYear, at);
+        : stream.aggregateType === 'Drafts'
+          ? await this.foldDrafts(bookId, stream.aggregateId, stream.fiscalYear, at)
+          : await this.foldNumbers(bookId, stream.aggregateId, stream.fiscalYear, at);
     const { versions, before, state, event, head } = folded;
     if (state === undefined || event === undefined) {
       throw new LedgerError('stream_unknown', `${stream.name} has versions 1 to ${versions}; there is no version ${at}`);
@@ -531,14 +553,7 @@ export class Inspector {
 
   /** The last numbers of a fiscal year: version 1 is its definition, and each entry of the year one more. */
   private async foldNumbers(bookId: string, streamId: string, fiscalYear: string, wanted: number | undefined): Promise<Folded> {
-    // Both in one statement: what is compared must end where the head was stored.
-    const { rows } = await this.pool.query<StoredHead & { position: number }>({
-      name: 'inspect-numbers',
-      text: `SELECT b.position, h.version, h.reducer_version AS "reducerVersion", h.state
-               FROM log.book_heads b LEFT JOIN log.heads h ON h.book_id = b.book_id AND h.stream_id = $2 WHERE b.book_id = $1`,
-      values: [bookId, streamId],
-    });
-    const [stored] = rows;
+    const stored = await this.storedAt(bookId, streamId);
     const show = ({ last, periods }: YearCounters): unknown => ({
       fiscalYear,
       last: [...last].sort().map(([journalCode, number]) => ({ journalCode, number })),
@@ -550,9 +565,9 @@ export class Inspector {
           totals: sums.map(({ currency, scale, debit }) => ({ currency, debit: fromMinor(debit, scale) })),
         })),
     });
-    const all = await this.store.readStream(bookId, bookStreamId(bookId));
-    const definition = all.find(({ eventType, data }) => eventType === 'FiscalYearDefined' && data.label === fiscalYear);
-    const tracked = all[0]?.data.fx === 'tracked';
+    const definition = await this.definitionOf(bookId, fiscalYear);
+    const [opened] = await this.store.readStream(bookId, bookStreamId(bookId), { limit: 1 });
+    const tracked = opened?.data.fx === 'tracked';
     let versions = 1;
     let before = emptyCounters();
     const at = emptyCounters();
@@ -568,6 +583,46 @@ export class Inspector {
     const head =
       (wanted ?? versions) === versions ? compareHead(stored, versions, numbersHead, countersSnapshot(fiscalYear, at)) : undefined;
     return { versions, before: (wanted ?? versions) === 1 ? undefined : show(before), state: show(at), event, head };
+  }
+
+  /** The open drafts of a fiscal year: version 1 is its definition, and each event that changes the list one more. */
+  private async foldDrafts(bookId: string, streamId: string, fiscalYear: string, wanted: number | undefined): Promise<Folded> {
+    const stored = await this.storedAt(bookId, streamId);
+    const show = ({ open }: YearDrafts): unknown => ({ fiscalYear, drafts: [...open].map(([id, draft]) => ({ id, ...draft })) });
+    const drafts = emptyDrafts();
+    let before = emptyDrafts();
+    let at = emptyDrafts();
+    let position: number | undefined;
+    for await (const events of draftEvents(this.store, bookId, stored?.position ?? 0)) {
+      for (const event of events) {
+        const { version } = drafts;
+        changeDrafts(drafts, fiscalYear, draftEventOf(event));
+        if (drafts.version === version || (wanted !== undefined && drafts.version > wanted)) continue;
+        [before, at] = [at, copyOfDrafts(drafts)];
+        ({ position } = event);
+      }
+    }
+    const versions = drafts.version;
+    if (wanted !== undefined && wanted > versions) return { versions };
+    const event = position === undefined ? await this.definitionOf(bookId, fiscalYear) : (await this.at(bookId, [position]))[0];
+    const head = at.version === versions ? compareHead(stored, versions, draftsHead, draftsSnapshot(fiscalYear, at)) : undefined;
+    return { versions, before: at.version === 1 ? undefined : show(before), state: show(at), event, head };
+  }
+
+  /** A head, and the position of the book that it belongs to: in one statement, since what is compared must end where it was stored. */
+  private async storedAt(bookId: string, streamId: string): Promise<(StoredHead & { readonly position: number }) | undefined> {
+    const { rows } = await this.pool.query<StoredHead & { position: number }>({
+      name: 'inspect-stored',
+      text: `SELECT b.position, h.version, h.reducer_version AS "reducerVersion", h.state
+               FROM log.book_heads b LEFT JOIN log.heads h ON h.book_id = b.book_id AND h.stream_id = $2 WHERE b.book_id = $1`,
+      values: [bookId, streamId],
+    });
+    return rows[0];
+  }
+
+  private async definitionOf(bookId: string, fiscalYear: string): Promise<StoredEvent | undefined> {
+    const all = await this.store.readStream(bookId, bookStreamId(bookId));
+    return all.find(({ eventType, data }) => eventType === 'FiscalYearDefined' && data.label === fiscalYear);
   }
 
   // --- Small questions ---
@@ -661,7 +716,20 @@ function firstLineOn(data: StoredEvent['data'], accountId: string): unknown {
 }
 
 function numberOf({ journalCode, fiscalYear, number }: StoredEvent['data']): string | undefined {
-  return journalCode === undefined ? undefined : `${journalCode}/${fiscalYear}/${number}`;
+  return number === undefined ? undefined : `${journalCode}/${fiscalYear}/${number}`;
+}
+
+/** Where entries were posted: the first event of most, a later one of those that began as drafts. */
+async function postedOf(pool: Pool, bookId: string, ids: readonly string[]): Promise<StoredEvent[]> {
+  if (ids.length === 0) return [];
+  const { rows } = await pool.query<StoredEvent>({
+    name: 'inspect-posting',
+    text: `SELECT ${columns} FROM unnest($2::uuid[]) AS wanted (id),
+             LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id AND t.event_type = 'JournalEntryPosted'
+                      ORDER BY t.version LIMIT 1) AS e`,
+    values: [bookId, uuidArray(ids)],
+  });
+  return rows;
 }
 
 async function eventsAt(pool: Pool, bookId: string, positions: readonly number[]): Promise<StoredEvent[]> {
@@ -715,17 +783,11 @@ class Names {
     for (const event of events) if (event.eventType === 'JournalEntryPosted') this.learn(event);
     const missing = events.map(entryPositionOf).filter((position) => position !== undefined && !this.entriesAt.has(position));
     for (const entry of await eventsAt(this.pool, this.bookId, missing as number[])) this.learn(entry);
-    const changed = events.filter((event) => this.isJournal(event) && event.version > 1 && !this.entriesById.has(event.streamId));
-    const { rows } =
-      changed.length === 0
-        ? { rows: [] }
-        : await this.pool.query<StoredEvent>({
-            name: 'inspect-first',
-            text: `SELECT ${columns} FROM unnest($2::uuid[]) AS wanted (id),
-                     LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id AND t.version = 1 OFFSET 0) AS e`,
-            values: [this.bookId, uuidArray([...new Set(changed.map(({ streamId }) => streamId))])],
-          });
-    for (const entry of rows) this.learn(entry);
+    const changed = events.filter(
+      (event) => this.isJournal(event) && event.eventType !== 'JournalEntryPosted' && !this.entriesById.has(event.streamId),
+    );
+    const posted = await postedOf(this.pool, this.bookId, [...new Set(changed.map(({ streamId }) => streamId))]);
+    for (const entry of posted) this.learn(entry);
     const found = new Map<StoredEvent, EntryOfEvent>();
     for (const event of events) {
       const position = entryPositionOf(event);
@@ -820,6 +882,7 @@ function showAccount({ id: _id, totals, ...state }: AccountState): unknown {
 
 /** How the head of a fiscal year's numbers is kept; the writer has no reducer for it. */
 const numbersHead = { reducer: { version: yearCountersVersion }, headAlways: true };
+const draftsHead = { reducer: { version: yearDraftsVersion }, headAlways: true };
 
 function compareHead(
   stored: StoredHead | undefined,
@@ -836,9 +899,9 @@ function compareHead(
 }
 
 /** Members by which the elements of a list are told apart, in this order. */
-const elementNames = ['currency', 'label', 'journalCode', 'line', 'no', 'key', 'scheme'] as const;
-/** Elements named so never change, so they are shown as one member each. */
-const fixedElements: ReadonlySet<string> = new Set(['line', 'no']);
+const elementNames = ['currency', 'label', 'journalCode', 'line', 'no', 'key', 'scheme', 'id'] as const;
+/** Elements named so are shown as one member each: most never change, and an open draft is a row of a list. */
+const fixedElements: ReadonlySet<string> = new Set(['line', 'no', 'id']);
 
 /** The members of a state as a list of paths and values, such as `totals[EUR].debit` and `100.00`. */
 export function membersOf(value: unknown, path = ''): [path: string, value: string][] {

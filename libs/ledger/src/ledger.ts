@@ -7,17 +7,20 @@ import * as crypto from 'node:crypto';
 import type { Client } from 'pg';
 import {
   type Actor,
+  approveDraft,
   bookReducer,
   changeAccount,
   checkOpening,
   closeFiscalYear,
   closePeriod,
   correctEntry,
+  createDraft,
   type Decision,
   defaultJournalCode,
   defineFiscalYear,
   defineJournal,
   designateAccount,
+  discardDraft,
   enableCurrency,
   type JournalEntryPosted,
   LedgerError,
@@ -27,15 +30,18 @@ import {
   type PostedEntry,
   postEntry,
   recordRates,
+  rejectDraft,
   reopenPeriod,
   revalue,
   reverseEntry,
+  reviseDraft,
   statusOfPeriod,
+  submitDraft,
   todayIn,
 } from '#domain';
 import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
 import { type Answer, problemOf } from './answer';
-import type { Needs } from './book-memory';
+import { type Needs, needsOfLines } from './book-memory';
 import { metadataText, postEntryText } from './canonical-text';
 import { accountCodes, bookStreamId } from './catalogue';
 import { type Command, type CommandContext, checkKey, isToldByEvent, memberFingerprints, normalise, type PostEntries } from './commands';
@@ -484,6 +490,18 @@ function needsOf(command: Command): Needs {
       return { codes: [], entries: [command.entryId] };
     case 'CorrectEntry':
       return { ...needsOfLines(command.lines), entries: [command.entryId] };
+    case 'CreateDraft':
+      return { codes: [], entries: [], drafts: true };
+    case 'ReviseDraft':
+      // It is not looked at whether its accounts exist, but a command that submits it may be decided in the same batch.
+      return { ...needsOfLines(command.lines), entries: [command.entryId], drafts: true };
+    case 'SubmitDraft':
+    case 'ApproveDraft':
+    case 'RejectDraft':
+    case 'DiscardDraft':
+      return { codes: [], entries: [command.entryId], drafts: true };
+    case 'ClosePeriod':
+      return { codes: [], entries: [], drafts: true };
     case 'DesignateAccount':
       return { codes: [command.account], entries: [] };
     case 'RecordRates':
@@ -505,29 +523,8 @@ function needsOf(command: Command): Needs {
   }
 }
 
-/** Lines without an amount in base currency may need a rate, and what is computed may need a line for what rounding leaves. */
-function needsOfLines(lines: PostEntry['lines']): Omit<Needs, 'entries'> {
-  const codes = lines.map(({ account }) => account);
-  const [first] = lines;
-  const isPlain = ({ currency, baseAmount, rate }: PostEntry['lines'][number]): boolean =>
-    currency === first?.currency && baseAmount === undefined && rate === undefined;
-  if (first !== undefined && lines.every(isPlain)) return { codes, rates: spotOf(first.currency), designated: true };
-  const currencies = new Set(lines.flatMap(({ currency, baseAmount, rate }) => ((baseAmount ?? rate) === undefined ? [currency] : [])));
-  return { codes, rates: [...currencies].flatMap(spotOf), designated: true };
-}
-
-/** The rate that postings in a currency may need. Kept: there are thousands of commands at a time, and few currencies. */
-function spotOf(from: string): NonNullable<Needs['rates']> {
-  let spot = spots.get(from);
-  if (spot === undefined) {
-    spot = [{ from, rateType: 'spot' }];
-    if (spots.size >= 1_000) spots.clear();
-    spots.set(from, spot);
-  }
-  return spot;
-}
-
-const spots = new Map<string, NonNullable<Needs['rates']>>();
+/** An estimate: how many lines a draft has is found out when it is read. */
+const linesOfDraft = 500;
 
 function eventsOf(command: Command): number {
   switch (command.type) {
@@ -539,6 +536,8 @@ function eventsOf(command: Command): number {
       return 2 * command.lines.length + 3;
     case 'RecordRates':
       return command.rates.length;
+    case 'ApproveDraft':
+      return linesOfDraft;
     case 'CloseFiscalYear':
     case 'Revalue':
       return 2 * (command.computed?.lines.length ?? 0) + 3;
@@ -598,6 +597,20 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
     case 'DeclineReopening':
       reopenPeriod(decision, command);
       return created(periodAnswer(decision, command), first, at, 200);
+    case 'CreateDraft': {
+      const id = uuidV7();
+      createDraft(decision, command, id);
+      return draftAnswer(decision, id, first, at, 201);
+    }
+    case 'ApproveDraft':
+      return { status: 201, body: postedBody(approveDraft(decision, command.entryId), at) };
+    case 'ReviseDraft':
+    case 'SubmitDraft':
+    case 'RejectDraft':
+    case 'DiscardDraft':
+      if (command.type === 'ReviseDraft') reviseDraft(decision, command);
+      else draftMoves[command.type](decision, command.entryId);
+      return draftAnswer(decision, command.entryId, first, at, 200);
     case 'OpenAccount': {
       const id = uuidV7();
       openAccount(decision, command, id);
@@ -611,6 +624,11 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
     }
   }
 }
+
+const draftMoves = { SubmitDraft: submitDraft, RejectDraft: rejectDraft, DiscardDraft: discardDraft } as const;
+
+const draftAnswer = (decision: Decision, id: string, position: number, at: string, status: number): Success =>
+  created({ id, status: decision.entry(id)?.draft?.status }, position, at, status);
 
 function periodAnswer(decision: Decision, { fiscalYear, period }: { readonly fiscalYear: string; readonly period: number }): object {
   const book = decision.book();

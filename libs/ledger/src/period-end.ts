@@ -28,7 +28,6 @@ import {
 import { canonicalJson, type EventStore } from '#event-store';
 import type { Answer } from './answer';
 import { checkDate, malformed } from './asking';
-import { numbersStreamId } from './catalogue';
 import type { CommandContext } from './commands';
 import type { Ledger } from './ledger';
 import type { AccountView } from './projections/chart';
@@ -37,7 +36,7 @@ import { ratesAt } from './rates';
 import { closingLines } from './reports/closing';
 import { net, type Rate, type ReportInput } from './reports/figures';
 import { Inputs, type Place } from './reports/inputs';
-import { readCounters, yearCountersVersion } from './year-counters';
+import { loadCounters } from './year-counters';
 
 export type PeriodEndCommand = CloseFiscalYear | Revalue;
 
@@ -114,14 +113,11 @@ export class PeriodEnd {
   /** How many entries each period has; read before the balances, so that whatever comes in between is noticed. */
   private async countedBefore(bookId: string): Promise<Computed['entries']> {
     const { fiscalYears } = await this.queries.fiscalYears(bookId);
-    const ids = new Map(fiscalYears.map(({ label }) => [numbersStreamId(bookId, label), label]));
-    const heads = await this.store.heads(bookId, [...ids.keys()], () => yearCountersVersion);
+    const labels = fiscalYears.map(({ label }) => label);
+    const { position } = await this.store.head(bookId);
     const entries: Record<string, number> = {};
-    for (const [id, fiscalYear] of ids) {
-      const head = heads.get(id);
-      if (head === undefined) continue;
-      for (const [period, tally] of readCounters(head.state).periods) entries[periodKey({ fiscalYear, period })] = tally.entries;
-    }
+    for (const [fiscalYear, { periods }] of await loadCounters(this.store, bookId, labels, position))
+      for (const [period, tally] of periods) entries[periodKey({ fiscalYear, period })] = tally.entries;
     return entries;
   }
 

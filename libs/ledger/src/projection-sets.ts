@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient, QueryConfig } from 'pg';
 import type { EventStore } from '#event-store';
-import { foldedSet, foldInto, readChunk, Stuck } from './fold';
+import { type FoldedSet, foldedSet, foldInto, readChunk, Stuck } from './fold';
 import { createIndexes, createTable, cursorIn, type Database, type Projection, type SetNumber, tableIn } from './projection';
 
 /** A set as projections.builds holds it. */
@@ -62,7 +62,7 @@ export async function prepareProjections(pool: Pool, wanted: readonly Projection
  * @param lockTimeoutMs how long to wait for a lock on tables; whoever comes after us waits as long
  * @throws what the driver throws, 55P03 when a lock could not be had in time
  */
-async function changingSets<T>(pool: Pool, change: (client: PoolClient) => Promise<T>, lockTimeoutMs = 5_000): Promise<T> {
+export async function changingSets<T>(pool: Pool, change: (client: PoolClient) => Promise<T>, lockTimeoutMs = 5_000): Promise<T> {
   const client = await pool.connect();
   try {
     await client.query(
@@ -78,7 +78,8 @@ async function changingSets<T>(pool: Pool, change: (client: PoolClient) => Promi
   }
 }
 
-async function makeSet(
+/** Makes the tables and the row of a set, inside changingSets. */
+export async function makeSet(
   client: PoolClient,
   { name, version, tables }: Projection,
   { state, madeBy, indexed }: Pick<ProjectionSet, 'state' | 'madeBy' | 'indexed'>,
@@ -214,6 +215,48 @@ export async function swapSets(
   return retrying(() => changingSets(pool, swap, lockTimeoutMs), continues);
 }
 
+/**
+ * Replaces a book's rows in the live tables by those of a set, in one SQL transaction, with what the live set has folded meanwhile.
+ * @throws Error when the set is not of the live version, or lacks more than restMax events
+ */
+export async function replaceBook(pool: Pool, store: EventStore, projection: Projection, build: number, bookId: string): Promise<void> {
+  const set = foldedSet(projection, build);
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    // Until the end, who folds this book waits for this row.
+    const { rows } = await client.query<{ until: number; from: number }>(
+      `SELECT c.position AS until, (SELECT n.position FROM projections.cursors n WHERE n.book_id = $1 AND n.projection = $4) AS from
+         FROM projections.cursors c WHERE c.book_id = $1 AND c.projection = $2 AND c.version = $3 FOR UPDATE`,
+      [bookId, projection.name, projection.version, set.name],
+    );
+    const [cursor] = rows;
+    if (cursor === undefined)
+      throw new Error(`projection ${projection.name} has no rows of book ${bookId} in version ${projection.version} to be replaced`);
+    const { from, until } = cursor;
+    if (until - from > restMax) throw new Error(`set ${build} is ${until - from} events behind the live one: rebuild again`);
+    if (from < until) await foldUpTo(client, store, projection, set, { bookId, from, until });
+    for (const { name, columns } of projection.tables) {
+      const names = Object.keys(columns).join(', ');
+      await client.query(patiently(`DELETE FROM projections.${name} WHERE book_id = $1`, [bookId]));
+      await client.query(
+        patiently(
+          `INSERT INTO projections.${name} (${names}) SELECT ${names} FROM projections.${tableIn(name, build)} WHERE book_id = $1`,
+          [bookId],
+        ),
+      );
+    }
+    await client.query('UPDATE projections.cursors SET position = $3 WHERE book_id = $1 AND projection = $2', [
+      ...[bookId, projection.name, Math.max(from, until)],
+    ]);
+    await client.query('COMMIT');
+    client.release();
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
 /** Folds into a set what the live one has more; the tables of both are ours alone. @returns false when it is too much */
 async function foldRest(client: PoolClient, store: EventStore, projection: Projection, build: number): Promise<boolean> {
   const set = foldedSet(projection, build);
@@ -229,15 +272,25 @@ async function foldRest(client: PoolClient, store: EventStore, projection: Proje
       await client.query('INSERT INTO projections.cursors (position, version, book_id, projection) VALUES (0, $1, $2, $3)', [
         ...[set.version, book_id, set.name],
       ]);
-    for (let at = from; at < until; ) {
-      const chunk = await readChunk(store, [set], book_id, { from: at, until, eventsMax: restMax });
-      if (chunk instanceof Stuck) throw chunk.cause;
-      if (chunk === undefined || !(await foldInto(client, [set], book_id, chunk)))
-        throw new Error(`set ${build} of projection ${projection.name} was folded by somebody else while it was locked`);
-      at = chunk.to;
-    }
+    await foldUpTo(client, store, projection, set, { bookId: book_id, from, until });
   }
   return true;
+}
+
+async function foldUpTo(
+  client: PoolClient,
+  store: EventStore,
+  projection: Projection,
+  set: FoldedSet,
+  { bookId, from, until }: { bookId: string; from: number; until: number },
+): Promise<void> {
+  for (let at = from; at < until; ) {
+    const chunk = await readChunk(store, [set], bookId, { from: at, until, eventsMax: restMax });
+    if (chunk instanceof Stuck) throw chunk.cause;
+    if (chunk === undefined || !(await foldInto(client, [set], bookId, chunk)))
+      throw new Error(`${set.name} was folded by somebody else while projection ${projection.name} was locked`);
+    at = chunk.to;
+  }
 }
 
 /** Gives a table another name, and its indexes with it. */
@@ -369,7 +422,7 @@ export async function compareSets(
 }
 
 /** For statements that read whole books: the pool's limit on the time of a query is for questions. */
-const patiently = (text: string, values: unknown[]): QueryConfig => ({ text, values, query_timeout: 2 ** 31 - 1 }) as QueryConfig;
+export const patiently = (text: string, values: unknown[]): QueryConfig => ({ text, values, query_timeout: 2 ** 31 - 1 }) as QueryConfig;
 
 async function commonColumns(client: PoolClient, left: string, right: string): Promise<{ name: string; type: string }[]> {
   const { rows } = await client.query<{ name: string; type: string }>(

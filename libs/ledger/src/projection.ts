@@ -55,10 +55,30 @@ export interface Projection {
   /** The values for each insert: pure, and the same rows come out however the batches are grouped into calls. */
   fold(batches: readonly Batch[]): readonly (readonly unknown[])[];
   /**
+   * The same rows in another way, for building into tables that nobody reads and that have no index yet: by COPY. Only where it is
+   * worth it; they must not differ from those of fold and inserts in anything.
+   */
+  readonly copy?: (bookId: string) => CopyFold;
+  /**
    * The version before, kept for one release: where it is the live one, it goes on being folded and read until the new version has
    * been built beside it. The queries in the file must then answer from the tables of either.
    */
   readonly previous?: Projection;
+}
+
+/** Makes the rows of one book, batch by batch, and remembers what later rows depend on. */
+export interface CopyFold {
+  /** How many things it remembers; beyond a bound the build goes on by the inserts, which look them up. */
+  readonly remembered: number;
+  /** Rows of the next batches for each table of the projection, with the columns in the order in which they are declared. */
+  rows(batches: readonly Batch[]): readonly Buffer[];
+  /**
+   * Takes up what the rows of an interrupted build say.
+   * @param database leads to the tables of the set
+   * @param most how many things to remember
+   * @returns false when there are more of them
+   */
+  resume(database: Database, most: number): Promise<boolean>;
 }
 
 // --- Sets ---

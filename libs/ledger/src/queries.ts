@@ -18,10 +18,14 @@ import {
   bookReducer,
   type CalendarDate,
   type CloseLevel,
+  type DraftContent,
   type FiscalYear,
   firstDate,
   fromMinor,
+  type JournalDraft,
   type JournalEntryPosted,
+  type JournalState,
+  journalReducer,
   LedgerError,
   lastDate,
   type Period,
@@ -35,8 +39,9 @@ import {
   statusOfPeriod,
 } from '#domain';
 import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
+import { uuidArray } from '#postgres';
 import { checkDate, checkRange, dateInvalid, filterHash, limitMax, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
-import { accountCodes, bookStreamId } from './catalogue';
+import { accountCodes, bookStreamId, draftsStreamId } from './catalogue';
 import { foldedUpTo, type Projection } from './projection';
 import {
   type AccountBalance,
@@ -62,6 +67,7 @@ import {
   register,
 } from './projections/register';
 import { ratesOfPair } from './rates';
+import { foldDrafts, readDrafts, yearDraftsVersion } from './year-drafts';
 
 /** The recorded axis: a position (number or digits), an RFC 3339 instant, or a close (see closeNamed). */
 export type KnownAt = string | number;
@@ -146,6 +152,14 @@ export interface EntryAnswer extends Omit<JournalEntryPosted, 'lines'> {
   readonly lines: readonly (PostedLine & { readonly account: string })[];
   /** Id of the entry that reversed this one. */
   readonly reversedBy?: string;
+}
+
+/** An entry as its author has it, whatever has become of it since. */
+export interface DraftAnswer extends DraftContent, Omit<JournalDraft, 'content'> {
+  readonly id: string;
+  /** Of its newest event, as is recordedAt. */
+  readonly position: number;
+  readonly recordedAt: string;
 }
 
 export interface EntryFilters {
@@ -636,6 +650,99 @@ export class Queries {
       codes.set(id, state?.code);
     }
     return entryAnswers(events, (accountId) => codes.get(accountId));
+  }
+
+  // --- Drafts: from the heads that list them and from their streams, always current ---
+
+  /** Drafts that are neither posted nor discarded, by effective date, then id. Each page shows what is open when it is asked for. */
+  async drafts(
+    bookId: string,
+    page: Page = {},
+  ): Promise<{ readonly position: number; readonly drafts: readonly DraftAnswer[]; readonly nextCursor?: string }> {
+    const limit = limitOf(page);
+    const filter = filterHash('drafts', { bookId });
+    const cursor = readCursor(page, filter, ['date', 'text']);
+    const { open, position } = await this.openDrafts(bookId);
+    const [date, id] = cursor?.key ?? ['', ''];
+    const rest = open.filter((draft) => draft.effectiveDate > date || (draft.effectiveDate === date && draft.id > id));
+    const shown = rest.slice(0, limit);
+    const last = shown.at(-1);
+    return {
+      position,
+      drafts: await this.draftsAt(
+        bookId,
+        shown.map((draft) => draft.id),
+        position,
+      ),
+      nextCursor: rest.length > limit && last ? writeCursor(filter, position, [last.effectiveDate, last.id]) : undefined,
+    };
+  }
+
+  /**
+   * One draft, also when it is posted or discarded.
+   * @throws LedgerError entry_unknown, also for an entry that was posted directly
+   */
+  async draft(bookId: string, id: string): Promise<DraftAnswer> {
+    const position = await this.pin(bookId, undefined);
+    const entryId = id.toLowerCase();
+    const [draft] = uuidForm.test(entryId) ? await this.draftsAt(bookId, [entryId], position) : [];
+    if (draft === undefined) throw new LedgerError('entry_unknown', `there is no draft ${id} in book ${bookId}`, { entry: id });
+    return draft;
+  }
+
+  private async openDrafts(
+    bookId: string,
+  ): Promise<{ readonly position: number; readonly open: readonly { readonly id: string; readonly effectiveDate: CalendarDate }[] }> {
+    let { state } = await this.currentBook(bookId);
+    for (;;) {
+      const { fiscalYears, version } = state;
+      const ids = new Map(fiscalYears.map(({ label }) => [draftsStreamId(bookId, label), label]));
+      // All at one position; where the Book has moved meanwhile, there may be a year that was not asked for.
+      const { rows } = await this.pool.query<{
+        position: number;
+        book: number | null;
+        stream_id: string | null;
+        version: number;
+        state: unknown;
+      }>({
+        name: 'open-drafts',
+        text: `SELECT b.position, (SELECT max(e.version) FROM log.events e WHERE e.book_id = $1 AND e.stream_id = $2) AS book, h.stream_id, h.version, h.state
+                 FROM log.book_heads b LEFT JOIN log.heads h ON h.book_id = $1 AND h.stream_id = ANY ($3::uuid[]) AND h.reducer_version = $4
+                WHERE b.book_id = $1`,
+        values: [bookId, bookStreamId(bookId), uuidArray([...ids.keys()]), yearDraftsVersion],
+      });
+      const { position = 0, book } = rows[0] ?? {};
+      if (book !== version) {
+        ({ state } = await this.currentBook(bookId));
+        continue;
+      }
+      const found = new Map(
+        rows.flatMap((row) => (row.stream_id === null ? [] : [[ids.get(row.stream_id) ?? '', readDrafts(row.state, row.version)]])),
+      );
+      const missing = fiscalYears.map(({ label }) => label).filter((label) => !found.has(label));
+      const folded = missing.length === 0 ? [] : await foldDrafts(this.store, bookId, missing, position);
+      const open = [...found, ...folded].flatMap(([, drafts]) =>
+        [...drafts.open].map(([id, { effectiveDate }]) => ({ id, effectiveDate })),
+      );
+      open.sort((a, b) => (a.effectiveDate === b.effectiveDate ? (a.id < b.id ? -1 : 1) : a.effectiveDate < b.effectiveDate ? -1 : 1));
+      return { position, open };
+    }
+  }
+
+  private async draftsAt(bookId: string, ids: readonly string[], position: number): Promise<DraftAnswer[]> {
+    const answers = new Map<string, DraftAnswer>();
+    const states = new Map<string, JournalState>();
+    for (const event of await this.store.readStreams(bookId, ids)) {
+      const { streamId: id, recordedAt, eventType } = event;
+      const known = states.get(id);
+      if (event.position > position || (known === undefined && eventType !== 'JournalCreated')) continue;
+      const state = journalReducer.evolve(known, { type: eventType, data: event.current } as never);
+      states.set(id, state);
+      if (state.draft === undefined) continue;
+      const { content, ...life } = state.draft;
+      answers.set(id, { id, ...life, ...content, position: event.position, recordedAt });
+    }
+    return [...answers.values()];
   }
 
   // --- A whole book ---

@@ -35,6 +35,7 @@ import { PeriodEnd } from './period-end';
 import { prepareProjections, projectionSets } from './projection-sets';
 import { Projector, projections } from './projector';
 import { Queries } from './queries';
+import { Projections } from './rebuild';
 import { Reports } from './reports/reports';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 import { WatchedStore } from './watched-store';
@@ -81,6 +82,8 @@ export class Service {
     readonly inspector: Inspector,
     readonly keys: ApiKeys,
     readonly projector: Projector,
+    /** For operators: sets of projections. */
+    readonly projections: Projections,
     private readonly pool: Pool,
     private readonly server: EmbeddedPostgres | undefined,
   ) {}
@@ -159,6 +162,8 @@ export class Service {
 /** What only looks at the books. */
 export interface Look {
   readonly inspector: Inspector;
+  /** Sets of projections: to be listed and compared. */
+  readonly projections: Pick<Projections, 'list' | 'compare'>;
   /** Names of API keys by id, revoked ones too; undefined when the login may not read them. */
   keyNames(): Promise<Map<string, string> | undefined>;
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
@@ -189,8 +194,10 @@ export async function openLook(config: Config, log: Log): Promise<Look> {
     await bringSchema(pool, undefined, log);
     await checkProjections(pool);
     const opened = pool;
+    const store = new EventStore(opened, catalogue);
     return {
-      inspector: new Inspector(new EventStore(opened, catalogue), opened),
+      inspector: new Inspector(store, opened),
+      projections: new Projections(opened, store, projections),
       keyNames: () => keyNames(new ApiKeys(opened)),
       verify: (options) => verifyBooks(opened, options),
       close,
@@ -272,6 +279,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       new Inspector(store, pool),
       keys,
       projector,
+      new Projections(pool, store, projections),
       pool,
       server,
     );

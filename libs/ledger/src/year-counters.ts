@@ -4,6 +4,8 @@
  * writer keeps, so that a close can say what was posted without asking a projection.
  */
 import { addToTally, type CurrencySum, emptyTally, fromMinor, type JournalEntryPosted, type PeriodTally, toMinor } from '#domain';
+import type { EventStore } from '#event-store';
+import { numbersStreamId } from './catalogue';
 
 /** Version of the head; another meaning of its state needs another one. */
 export const yearCountersVersion = 2;
@@ -85,7 +87,7 @@ export function countersSnapshot(fiscalYear: string, { last, periods }: YearCoun
   };
 }
 
-export function readCounters(snapshot: unknown): YearCounters {
+function readCounters(snapshot: unknown): YearCounters {
   const { last, periods } = snapshot as CountersSnapshot;
   const tallies = periods.map(([period, entries, amounts, base]): [number, PeriodTally] => {
     const sums = amounts.map(([currency, debit]): CurrencySum => {
@@ -95,4 +97,39 @@ export function readCounters(snapshot: unknown): YearCounters {
     return [period, { entries, sums, base: BigInt(base ?? 0) }];
   });
   return { last: new Map(last), periods: new Map(tallies) };
+}
+
+/**
+ * The counters of fiscal years as their heads hold them. A year that is defined has a head since its definition: one that is
+ * missing, or that an older release has written, is folded from the entries up to a position, never taken as new.
+ */
+export async function loadCounters(
+  store: EventStore,
+  bookId: string,
+  fiscalYears: readonly string[],
+  upTo: number,
+): Promise<Map<string, YearCounters>> {
+  const ids = new Map(fiscalYears.map((label) => [label, numbersStreamId(bookId, label)]));
+  const heads = await store.heads(bookId, [...ids.values()], () => yearCountersVersion);
+  const loaded = new Map<string, YearCounters>();
+  const folded = new Map<string, YearCounters>();
+  for (const [label, id] of ids) {
+    const head = heads.get(id);
+    const counters = head === undefined ? emptyCounters() : readCounters(head.state);
+    loaded.set(label, counters);
+    if (head === undefined) folded.set(label, counters);
+  }
+  let tracked = false;
+  for (let after = 0; folded.size > 0 && after < upTo; ) {
+    const events = await store.readAll(bookId, after, 5_000);
+    for (const { position, eventType, current } of events) {
+      if (eventType === 'BookOpened') tracked = current.fx === 'tracked';
+      if (position > upTo || eventType !== 'JournalEntryPosted') continue;
+      const posted = current as unknown as JournalEntryPosted;
+      const counters = folded.get(posted.fiscalYear);
+      if (counters !== undefined) countPosted(counters, posted, tracked);
+    }
+    after = events.at(-1)?.position ?? upTo;
+  }
+  return loaded;
 }

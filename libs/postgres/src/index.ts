@@ -4,5 +4,6 @@
  */
 export * from './binary-arrays';
 export * from './connect';
+export * from './copy';
 export * from './embedded';
 export * from './migrate';

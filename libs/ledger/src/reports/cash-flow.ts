@@ -101,8 +101,9 @@ export class CashFlows {
   /**
    * Adds an entry that touches cash. In a currency that it does not touch cash in, nothing was received or paid: of such lines
    * only the base amounts count.
+   * @param takesBack it reverses a revaluation, so it is no more a flow than that was
    */
-  add(column: number, { lines, entryType }: JournalEntryPosted): void {
+  add(column: number, { lines, entryType }: JournalEntryPosted, takesBack = false): void {
     const isCashLine = ({ accountId }: PostedLine): boolean => this.isCash(accountId);
     const touched = new Set(lines.filter(isCashLine).map(({ currency }) => currency));
     const nets = new Map<string, { line: PostedLine; own: bigint; base: bigint }>();
@@ -118,7 +119,7 @@ export class CashFlows {
     }
     for (const { line, own, base } of nets.values()) {
       const account = this.accounts.get(line.accountId);
-      const activity = entryType === 'revaluation' ? 'exchangeRates' : activityOf(account);
+      const activity = takesBack || entryType === 'revaluation' ? 'exchangeRates' : activityOf(account);
       const sums = this.sumsOf(activity, line);
       sums.own[column] = moved(sums.own[column], own);
       sums.base[column] = moved(sums.base[column], base);
@@ -179,7 +180,9 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
 
   const sections = activities.map((activity) => {
     const shown = new Map(chart.map(({ id }) => [id, show(flows.parts(activity, id), presentation, receiptsAndPayments)]));
-    const rows = rollUp(chart, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap(({ account, level, sums }): CashFlowRow[] => {
+    // A revaluation moves other accounts too; of it cash has its own part only, which no counter account names.
+    const tree = activity === 'exchangeRates' ? [] : rollUp(chart, ({ id }) => shown.get(id) ?? [], asked.depth);
+    const rows = tree.flatMap(({ account, level, sums }): CashFlowRow[] => {
       const found = sums.get(presentation.currency);
       if (found === undefined || (!asked.includeZero && isZero(found.amounts))) return [];
       const [receipts, payments] = split(found);

@@ -14,6 +14,7 @@ import {
   rescale,
   scaleOf,
   toMinor,
+  unknownCurrency,
 } from '#domain';
 import type { AccountView } from '../projections/chart';
 
@@ -183,7 +184,7 @@ export function converted(
 ): OneCurrency {
   const scale = scaleOf(book, currency);
   if (scale === undefined) {
-    throw new LedgerError('currency_unknown', `in=${currency}: neither an ISO 4217 currency nor declared in this book`, { currency });
+    throw new LedgerError('currency_unknown', `in=${currency}: ${unknownCurrency(currency)}`, { currency });
   }
   if (rates === undefined) return { kind: 'base', currency, scale };
   const used = columns.map((_, index) => {
@@ -355,6 +356,16 @@ export const isZero = (amounts: readonly bigint[]): boolean => amounts.every((am
 /** A list cut into pieces of `size`: the amounts of each column. */
 export function byColumn<T>(list: readonly T[], size: number): T[][] {
   return Array.from({ length: list.length / size }, (_, column) => list.slice(column * size, (column + 1) * size));
+}
+
+/** Why a report does not balance; the first cause that there is. */
+export function causeOfImbalance({ asked, chart, parts }: ReportInput, presentation: Presentation): string {
+  if (asked.dimensions.length > 0)
+    return `only lines with ${asked.dimensions.join(' and ')} are counted, and other lines of the same entries are not`;
+  if (chart.some(({ id, type }) => type === 'memorandum' && parts.has(id)))
+    return 'entries have lines both on memorandum accounts, which are off balance, and on accounts of the balance sheet; memorandum shows the other part';
+  if (presentation.kind === 'base') return 'lines were recorded without a base amount, and have no part in it';
+  return 'the lines of the book do not balance (I8), which no command can have done: run book-keeper verify';
 }
 
 // --- What every answer says ---

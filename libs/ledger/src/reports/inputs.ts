@@ -113,7 +113,7 @@ export class Inputs {
           for (const [range, each] of ranges.entries()) totals.add(id, range, each);
         }
       }
-      if (asked.closing === 'exclude') closing.push(...(await closingEntries(database, bookId, position)));
+      if (asked.closing === 'exclude') closing.push(...(await entriesOfType(database, bookId, 'closing', position)));
     });
     for (const fact of base === position ? [] : await this.store.readFacts(bookId, base, position)) {
       const posted = postedIn(fact);
@@ -157,8 +157,15 @@ export class Inputs {
 
   /** Ids of all closing entries and of their reversals. */
   async closingEntries(bookId: string, position: number): Promise<Set<string>> {
-    const ids = await this.queries.folded(bookId, position, [register], (database) => closingEntries(database, bookId, position));
+    const ids = await this.queries.folded(bookId, position, [register], (database) => entriesOfType(database, bookId, 'closing', position));
     return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
+  }
+
+  /** Ids of all revaluations; their reversals name them. */
+  async revaluations(bookId: string, position: number): Promise<Set<string>> {
+    return new Set(
+      await this.queries.folded(bookId, position, [register], (database) => entriesOfType(database, bookId, 'revaluation', position)),
+    );
   }
 
   /** A closing entry that was reversed closed nothing: only both together may be left out. */
@@ -251,17 +258,17 @@ async function addDimension(
   }
 }
 
-/** Closing entries as known at a position, whatever their date: a few for each year. */
-async function closingEntries(database: Database, bookId: string, position: number): Promise<string[]> {
+/** Ids of the entries of a type that is posted a few times a year, as known at a position, whatever their date. */
+async function entriesOfType(
+  database: Database,
+  bookId: string,
+  entryType: 'closing' | 'revaluation',
+  position: number,
+): Promise<string[]> {
   const ids: string[] = [];
   let after: EntryKey | undefined;
   for (;;) {
-    const found = await findEntries(
-      database,
-      bookId,
-      { entryType: 'closing' },
-      { sort: 'position', position, after, limit: entriesPerRead },
-    );
+    const found = await findEntries(database, bookId, { entryType }, { sort: 'position', position, after, limit: entriesPerRead });
     ids.push(...found.map(({ entryId }) => entryId));
     if (found.length < entriesPerRead) return ids;
     after = found.at(-1);

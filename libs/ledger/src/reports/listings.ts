@@ -401,16 +401,21 @@ export class Listings {
   async addCashEntries(input: ReportInput, flows: CashFlows): Promise<void> {
     const cash = input.chart.filter(isCash);
     const ids = new Set(cash.map(({ id }) => id));
+    const revaluations = await this.inputs.revaluations(input.bookId, input.position);
     for (const [index, column] of input.columns.entries()) {
       for (const { id } of cash) {
         const listing = { place: input, column, asked: { ...input.asked, currency: undefined, dimensions: [] } };
         for await (const { posted, line } of this.linesOfAccount(listing, id, endOf(addDays(column.from, -1)), new Set())) {
-          if (isFirstCashLine(posted, line, ids)) flows.add(index, posted);
+          if (isFirstCashLine(posted, line, ids)) flows.add(index, posted, takesBack(posted, revaluations));
         }
       }
     }
   }
 }
+
+/** Whether an entry reverses one of these. */
+const takesBack = ({ links = [] }: JournalEntryPosted, ids: ReadonlySet<string>): boolean =>
+  links.some(({ rel, entryId }) => rel === 'reverses' && ids.has(entryId));
 
 /** An account of the ledger without its lines. @param figures see figuresOf */
 function ledgerAccount({ place, column }: Listing, { code, name, type }: AccountView, figures: readonly Shown[]): LedgerAccount {

@@ -9,9 +9,9 @@ import {
   type CalendarDate,
   type FiscalYear,
   firstDate,
+  fiscalYearOf,
   isDate,
   LedgerError,
-  missingYears,
   type RateType,
 } from '#domain';
 import { checkDate, checkRange, malformed, type Page } from '../asking';
@@ -164,22 +164,12 @@ function yearLabelled(book: BookState, label: string): FiscalYear | undefined {
   const defined = book.fiscalYears.find((year) => year.label === label);
   if (defined !== undefined || book.calendar === 'given' || !/^(19|20|21)\d\d$/.test(label)) return defined;
   // A generated year is named after the calendar year in which it ends, and so covers the first day of that.
-  const generated = fiscalYearAt(book, `${label}-01-01`);
+  const generated = fiscalYearOf(book, `${label}-01-01`);
   return generated?.label === label ? generated : undefined;
 }
 
-/**
- * The fiscal year that a date lies in. A generated calendar is extended by computation, without bound: a question about a day
- * defines nothing. Undefined when a calendar that was defined by hand does not cover the date.
- */
-export function fiscalYearAt(book: BookState, date: CalendarDate): FiscalYear | undefined {
-  const defined = book.fiscalYears.find(({ from, to }) => from <= date && date <= to);
-  if (defined !== undefined || book.calendar === 'given') return defined;
-  return missingYears({ ...book, fiscalYears: [] }, date)?.[0];
-}
-
 function yearOf(book: BookState, date: CalendarDate): FiscalYear {
-  const year = fiscalYearAt(book, date);
+  const year = fiscalYearOf(book, date);
   if (year !== undefined) return year;
   const [first, last] = [book.fiscalYears[0], book.fiscalYears.at(-1)];
   throw new LedgerError(

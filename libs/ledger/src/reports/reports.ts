@@ -3,7 +3,7 @@
  * answer states its position and version, and that the same question at that position and version is answered with the same bytes
  * for ever: the text is made here, from inputs at that position alone (Inputs), in an order of members that never changes.
  */
-import type { EntryLine, LedgerError } from '#domain';
+import { type EntryLine, LedgerError, scaleOf, unknownCurrency } from '#domain';
 import type { EventStore } from '#event-store';
 import { filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
 import type { KnownAt, Queries } from '../queries';
@@ -31,6 +31,7 @@ import {
   type Column,
   converted,
   currenciesIn,
+  entryLink,
   headOf,
   type OneCurrency,
   oneCurrency,
@@ -38,6 +39,7 @@ import {
   type Rates,
   type ReportHead,
   type ReportInput,
+  streamLink,
 } from './figures';
 import { Inputs, type Place } from './inputs';
 import {
@@ -133,7 +135,14 @@ export class Reports {
     if (format === 'csv' && (question.cursor !== undefined || question.limit !== undefined)) throw pagesOfCsv(question);
     const first = await this.queries.statement(bookId, code, format === 'csv' ? { ...question, limit: statementPage } : question);
     const head = { report: 'statement', reportVersion: 1, book: bookId, position: first.position, recordedAt: '' };
-    if (format === 'json') return { ...jsonOf(head), body: JSON.stringify({ ...first, reportVersion: 1 }) };
+    if (format === 'json') {
+      const lines = first.lines.map((line) => ({
+        ...line,
+        entry: entryLink(bookId, line.entryId, first.position),
+        events: streamLink(bookId, line.entryId),
+      }));
+      return { ...jsonOf(head), body: JSON.stringify({ ...first, lines, reportVersion: 1 }) };
+    }
     const { queries } = this;
     async function* rows(): AsyncGenerator<Cell[]> {
       yield* first.opening.map((balance) => statementBalanceRow('opening', first.account, balance));
@@ -176,6 +185,7 @@ export class Reports {
   ): Promise<Listing> {
     const asked = { ...askedOf(question, closing), ...(carry && { carry }) };
     const place = await this.inputs.placeAt(bookId, position);
+    checkCurrency(place, asked.currency);
     const [column] = columnsOf(place.book, question, 'range', asked.carry);
     return { place, column: column as Column, asked };
   }
@@ -255,6 +265,7 @@ export class Reports {
     switch (name) {
       case 'trial-balance': {
         const input = await this.input(bookId, question, 'range', { closing: 'include' });
+        checkRates(question);
         const report = trialBalance(input, question.in === undefined ? { kind: 'each' } : await this.inOne(input, question));
         return { report, table: () => trialBalanceTable(report) };
       }
@@ -299,16 +310,14 @@ export class Reports {
     const asked = { ...askedOf(question, defaults.closing), ...(defaults.carry && { carry: defaults.carry }) };
     const position = await this.queries.pin(bookId, question.knownAt);
     const place = await this.inputs.placeAt(bookId, position);
+    checkCurrency(place, asked.currency);
     const columns = columnsOf(place.book, question, kind, asked.carry);
     return this.inputs.collect(place, columns, asked);
   }
 
   private async inOne(input: ReportInput, question: ReportQuestion): Promise<OneCurrency> {
     const { in: currency, rateDate, rateType } = question;
-    if (currency === undefined && (rateDate !== undefined || rateType !== undefined)) {
-      const member = rateDate === undefined ? 'rateType' : 'rateDate';
-      throw malformed(member, `${member} needs in: the currency to convert to`);
-    }
+    checkRates(question);
     // The base currency of a book that tracks it is what its lines state, unless rates were asked for.
     const stated = input.book.fx === 'tracked' && currency === input.book.baseCurrency && rateDate === undefined && rateType === undefined;
     const rates = currency === undefined || stated ? undefined : await this.rates(input, question);
@@ -328,6 +337,19 @@ function checkVersion(name: Versioned, wanted: number | undefined): void {
   const known: readonly number[] = reportVersions[name];
   if (wanted !== undefined && !known.includes(wanted))
     throw malformed('reportVersion', `reportVersion ${wanted} of ${name} does not exist; there is ${known.join(', ')}`);
+}
+
+/** Rates without a currency to convert to would change nothing, and whoever names them thinks they do. @throws LedgerError malformed */
+function checkRates({ in: currency, rateDate, rateType }: ReportQuestion): void {
+  if (currency !== undefined || (rateDate === undefined && rateType === undefined)) return;
+  const member = rateDate === undefined ? 'rateType' : 'rateDate';
+  throw malformed(member, `${member} needs in: the currency to convert to`);
+}
+
+/** A filter that no line can ever pass is a mistake. @throws LedgerError currency_unknown */
+function checkCurrency({ book }: Place, currency: string | undefined): void {
+  if (currency === undefined || scaleOf(book, currency) !== undefined) return;
+  throw new LedgerError('currency_unknown', `currency=${currency}: ${unknownCurrency(currency)}`, { currency });
 }
 
 // --- Answers ---

@@ -3,12 +3,24 @@
  * entries in several currencies over several years. Totals are summed here from the lines, one by one.
  */
 import * as fc from 'fast-check';
-import { type AccountType, type BookState, type JournalEntryPosted, normalSideOf, type PostedLine, toMinor } from '#domain';
+import { type AccountType, type BookState, fiscalYearOf, type JournalEntryPosted, normalSideOf, type PostedLine, toMinor } from '#domain';
 import type { AccountView } from '../projections/chart';
 import { CashFlows, cashFlow, isFirstCashLine } from './cash-flow';
 import { closingLines } from './closing';
-import { type Asked, type Column, converted, currenciesIn, oneCurrency, type Rates, type ReportInput, type Sum, zero } from './figures';
-import { columnsOf, fiscalYearAt } from './question';
+import {
+  type Asked,
+  type Column,
+  type ColumnSums,
+  type CurrencyPart,
+  converted,
+  currenciesIn,
+  oneCurrency,
+  type Rates,
+  type ReportInput,
+  type Sum,
+  zero,
+} from './figures';
+import { columnsOf } from './question';
 import { balanceSheet, incomeStatement } from './statements';
 import { trialBalance } from './trial-balance';
 import { valuation } from './valuation';
@@ -61,10 +73,13 @@ interface Line {
   readonly currency: string;
   /** Debit − credit, minor units. */
   readonly net: bigint;
+  /** The same of the base amount; may have the other sign only where `net` is 0. */
+  readonly base?: bigint;
 }
 interface Entry {
   readonly date: string;
   readonly lines: readonly Line[];
+  readonly revaluation?: boolean;
 }
 
 const aDate = fc.integer({ min: 0, max: 1500 }).map((days) => new Date(Date.UTC(2022, 0, 1 + days)).toISOString().slice(0, 10));
@@ -88,42 +103,72 @@ const entriesIn = (...currencies: string[]) =>
   fc.array(fc.oneof({ weight: 8, arbitrary: anEntryOn(onBalance, currencies) }, { weight: 1, arbitrary: anEntryOn(offBalance, ['EUR']) }), {
     maxLength: 40,
   });
+/**
+ * Entries of a book with fx=tracked: lines in two currencies that balance in each, and in base amounts; at times lines that move
+ * base amounts alone, as a revaluation does.
+ */
+const trackedEntries = fc.array(
+  fc
+    .record({
+      date: aDate,
+      parts: fc.array(
+        fc.tuple(
+          fc.constantFrom(...onBalance),
+          fc.constantFrom('USD', 'JPY'),
+          fc.bigInt({ min: 0n, max: 10_000n }),
+          fc.bigInt({ min: 0n, max: 10_000n }),
+        ),
+        {
+          minLength: 1,
+          maxLength: 3,
+        },
+      ),
+      others: fc.tuple(fc.constantFrom(...onBalance), fc.constantFrom(...onBalance)),
+      revaluation: fc.boolean(),
+    })
+    .map(({ date, parts, others, revaluation }): Entry => {
+      const lines = parts.flatMap(([account, currency, net, base], index) => [
+        { account, currency, net: revaluation ? 0n : net, base },
+        { account: others[index % 2] as string, currency, net: revaluation ? 0n : -net, base: -base },
+      ]);
+      return { date, lines, revaluation };
+    }),
+  { maxLength: 30 },
+);
 const aRange = fc.tuple(aDate, aDate).map(([a, b]) => (a < b ? { from: a, to: b } : { from: b, to: a }));
 
 const usual: Asked = { carry: 'fiscalYear', closing: 'include', dimensions: [], includeZero: false };
 
 /** The input of a report, summed from the lines. */
-function inputOf(entries: readonly Entry[], columns: readonly Column[], asked: Partial<Asked> = {}): ReportInput {
-  const parts = new Map<string, { currency: string; scale: number; own: never[]; base: never[] }[]>();
-  const sumUpTo = (code: string, currency: string, last: string, exclusive: boolean): Sum => {
-    let [debit, credit] = [0n, 0n];
-    for (const { date, lines } of entries) {
-      if (exclusive ? date >= last : date > last) continue;
-      for (const line of lines) {
-        if (line.account !== code || line.currency !== currency) continue;
-        if (line.net > 0n) debit += line.net;
-        else credit -= line.net;
-      }
-    }
-    return { debit, credit };
-  };
+function inputOf(
+  entries: readonly Entry[],
+  columns: readonly Column[],
+  asked: Partial<Asked> = {},
+  fx: BookState['fx'] = 'untracked',
+): ReportInput {
+  const parts = new Map<string, CurrencyPart[]>();
   for (const { id } of chart) {
-    const currencies = [
-      ...new Set(entries.flatMap(({ lines }) => lines.filter((line) => line.account === id).map(({ currency }) => currency))),
-    ];
-    const found = currencies.sort().map((currency) => {
-      const own = columns.map(({ from, to, yearFrom }) => ({
-        yearBefore: yearFrom === undefined ? zero : sumUpTo(id, currency, yearFrom, true),
-        before: sumUpTo(id, currency, from, true),
-        upTo: sumUpTo(id, currency, to, false),
-      }));
-      return { currency, scale: scales[currency] as number, own: own as never[], base: [] as never[] };
+    const all = entries.flatMap(({ date, lines }) => lines.filter((line) => line.account === id).map((line) => ({ ...line, date })));
+    const found = [...new Set(all.map(({ currency }) => currency))].sort().map((currency): CurrencyPart => {
+      const lines = all.filter((line) => line.currency === currency);
+      const each = (amountOf: (line: Line) => bigint): ColumnSums[] =>
+        columns.map(({ from, to, yearFrom = '' }) => ({
+          yearBefore: added(lines.filter(({ date }) => date < yearFrom).map(amountOf)),
+          before: added(lines.filter(({ date }) => date < from).map(amountOf)),
+          upTo: added(lines.filter(({ date }) => date <= to).map(amountOf)),
+        }));
+      return { currency, scale: scales[currency] as number, own: each(({ net }) => net), base: each(({ base = 0n }) => base) };
     });
     if (found.length > 0) parts.set(id, found);
   }
-  const place = { bookId: 'random', position: 7, recordedAt: '2026-01-01T00:00:00.000000Z', book, chart };
+  const place = { bookId: 'random', position: 7, recordedAt: '2026-01-01T00:00:00.000000Z', book: { ...book, fx }, chart };
   return { ...place, columns, asked: { ...usual, ...asked }, parts };
 }
+
+const added = (nets: readonly bigint[]): Sum => ({
+  debit: sum(nets.filter((net) => net > 0n)),
+  credit: -sum(nets.filter((net) => net < 0n)),
+});
 
 const minor = (text: string, currency = 'EUR'): bigint => {
   const scale = scales[currency] as number;
@@ -194,7 +239,7 @@ describe('a trial balance', () => {
         const result = before.rows.filter(({ type, level }) => (type === 'income' || type === 'expense') && level === 1);
         // Nothing is zeroed inside a range: what accrued from `from` on moves as a whole when a year has begun since.
         const moved = sameYear ? 0n : sum(result.map((row) => minor(row.figures[0]?.closing ?? '')));
-        if (sameYear || fiscalYearAt(book, split)?.from === split) expect(brought(after)).toBe(brought(before) + moved);
+        if (sameYear || fiscalYearOf(book, split)?.from === split) expect(brought(after)).toBe(brought(before) + moved);
       }),
     );
   });
@@ -347,6 +392,66 @@ describe('one currency', () => {
   });
 });
 
+describe('a book that tracks its base currency', () => {
+  it('has statements that balance in base amounts, also where these moved without an amount', () => {
+    check(
+      fc.property(trackedEntries, aRange, (entries, range) => {
+        const asOf = inputOf(entries, dates(range.to), {}, 'tracked');
+        const sheet = balanceSheet(asOf, oneCurrency(asOf, {}));
+        expect([sheet.basis, sheet.currency, sheet.balanced]).toEqual(['base', 'EUR', true]);
+        const base = (codes: readonly string[]): bigint =>
+          sum(
+            entries
+              .filter(({ date }) => date <= range.to)
+              .flatMap(({ lines }) => lines.filter(({ account: code }) => codes.includes(code)).map((line) => line.base ?? 0n)),
+          );
+        expect(minor(sheet.assets[0] ?? '')).toBe(base(['10', '101', '11', '111', '19']));
+        const trialInput = inputOf(entries, ranges(range), {}, 'tracked');
+        const trial = trialBalance(trialInput, oneCurrency(trialInput, { in: 'EUR' }));
+        expect([trial.basis, trial.balanced, trial.totals[0]?.figures[0]?.opening ?? '0.00']).toEqual(['base', true, '0.00']);
+      }),
+    );
+  });
+
+  it('has a cash-flow statement in base amounts, in which revaluations are no flows', () => {
+    check(
+      fc.property(trackedEntries, aRange, (entries, range) => {
+        const input = inputOf(entries, ranges(range, 'none'), {}, 'tracked');
+        const flows = new CashFlows(input, 1);
+        const cash = new Set(['10', '101']);
+        let revalued = 0n;
+        for (const { date, lines, revaluation = false } of entries) {
+          if (date < range.from || date > range.to) continue;
+          const posted = postedOf(date, lines, revaluation ? 'revaluation' : 'normal');
+          for (const { accountId, line } of posted.lines)
+            if (cash.has(accountId) && isFirstCashLine(posted, line, cash)) flows.add(0, posted);
+          if (revaluation) revalued += sum(lines.filter(({ account: code }) => cash.has(code)).map(({ base = 0n }) => base));
+        }
+        const report = cashFlow(input, oneCurrency(input, {}), flows);
+        const totals = report.sections.map(({ total }) => minor(total[0] ?? ''));
+        expect(sum(totals)).toBe(minor(report.change[0] ?? ''));
+        expect(totals.at(-1)).toBe(revalued);
+      }),
+    );
+  });
+
+  it('is closed in base amounts too', () => {
+    check(
+      fc.property(trackedEntries, aRange, (entries, range) => {
+        const lines = closingLines(inputOf(entries, ranges(range, 'none'), {}, 'tracked'), '3');
+        const signed = (amount: string, side: string, currency: string): bigint => (side === 'debit' ? 1n : -1n) * minor(amount, currency);
+        const closing = lines.map(({ account: code, side, amount, currency, baseAmount = '0' }) => ({
+          ...on(code, signed(amount, side, currency), currency),
+          base: signed(baseAmount, side, 'EUR'),
+        }));
+        expect(sum(closing.map(({ base }) => base))).toBe(0n);
+        const after = inputOf([...entries, { date: range.to, lines: closing }], ranges(range, 'none'), {}, 'tracked');
+        expect(closingLines(after, '3')).toEqual([]);
+      }),
+    );
+  });
+});
+
 describe('closing lines', () => {
   it('bring income and expense of the year to zero, and balance in each currency', () => {
     check(
@@ -416,20 +521,30 @@ describe('a cash-flow statement', () => {
   });
 });
 
-function postedOf(date: string, lines: readonly Line[]): JournalEntryPosted {
+function postedOf(date: string, lines: readonly Line[], entryType = 'normal'): JournalEntryPosted {
   const text = (amount: bigint, scale: number): string => {
     const digits = String(amount).padStart(scale + 1, '0');
     return scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
   };
-  const posted = lines.map(({ account: code, currency, net }, index): PostedLine => {
-    const amount = text(net < 0n ? -net : net, scales[currency] as number);
-    return { line: index + 1, accountId: code, code, side: net > 0n ? 'debit' : 'credit', amount, currency };
+  const size = (amount: bigint): bigint => (amount < 0n ? -amount : amount);
+  const posted = lines.map(({ account: code, currency, net, base }, index): PostedLine => {
+    const amount = text(size(net), scales[currency] as number);
+    const side = (net === 0n ? (base ?? 0n) : net) > 0n ? 'debit' : 'credit';
+    return {
+      line: index + 1,
+      accountId: code,
+      code,
+      side,
+      amount,
+      currency,
+      ...(base === undefined ? {} : { baseAmount: text(size(base), 2) }),
+    };
   });
-  return { effectiveDate: date, entryType: 'normal', lines: posted } as unknown as JournalEntryPosted;
+  return { effectiveDate: date, entryType, lines: posted } as unknown as JournalEntryPosted;
 }
 
 describe('columns', () => {
-  const calendar = { ...book, fiscalYears: [fiscalYearAt(book, '2026-05-01') as NonNullable<ReturnType<typeof fiscalYearAt>>] };
+  const calendar = { ...book, fiscalYears: [fiscalYearOf(book, '2026-05-01') as NonNullable<ReturnType<typeof fiscalYearOf>>] };
 
   it('are named by dates, fiscal years and periods; a generated calendar goes on as far as it is asked for', () => {
     const columns = columnsOf(calendar, { period: '2027/1', compare: '2027,2031,2199/12,2026-12-15..2027-01-15' }, 'range', 'fiscalYear');

@@ -12,6 +12,7 @@ import {
   basisOf,
   type ColumnSums,
   type CurrencyBasis,
+  causeOfImbalance,
   headOf,
   isNominal,
   isZero,
@@ -253,16 +254,10 @@ function memorandumRows(input: ReportInput): (StatementRow & { readonly currency
   );
 }
 
-function whyNot(
-  { asked, columns }: ReportInput,
-  { currency, scale }: OneCurrency,
-  assets: readonly bigint[],
-  claims: readonly bigint[],
-): string {
+function whyNot(input: ReportInput, presentation: OneCurrency, assets: readonly bigint[], claims: readonly bigint[]): string {
+  const { currency, scale } = presentation;
   const column = assets.findIndex((amount, index) => amount !== claims[index]);
   const [left, right] = [assets[column] ?? 0n, claims[column] ?? 0n];
-  const sums = `as of ${columns[column]?.to} assets are ${fromMinor(left, scale)}, liabilities and equity ${fromMinor(right, scale)}, difference ${fromMinor(left - right, scale)} ${currency}`;
-  return asked.dimensions.length > 0
-    ? `${sums}: only lines with ${asked.dimensions.join(' and ')} are counted, and other lines of the same entries are not`
-    : `${sums}: entries have lines both on memorandum accounts, which are off balance, and on accounts of the balance sheet; memorandum shows the other part`;
+  const sums = `as of ${input.columns[column]?.to} assets are ${fromMinor(left, scale)}, liabilities and equity ${fromMinor(right, scale)}, difference ${fromMinor(left - right, scale)} ${currency}`;
+  return `${sums}: ${causeOfImbalance(input, presentation)}`;
 }

@@ -12,6 +12,7 @@ import {
   byColumn,
   type ColumnSums,
   type CurrencyBasis,
+  causeOfImbalance,
   headOf,
   isNominal,
   isZero,
@@ -118,7 +119,7 @@ export function trialBalance(input: ReportInput, presentation: Presentation): Tr
     memo.flatMap(({ id }) => shown.get(id) ?? []),
     { kind: 'each' },
   );
-  const unbalanced = imbalance(input, [...totals.values()], memoTotals.size > 0);
+  const unbalanced = imbalance(input, presentation, [...totals.values()]);
   const rows = (accounts: typeof chart, only: Presentation): TrialBalanceRow[] =>
     rollUp(accounts, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap((row) => rowsOf(input, row, only));
   const { currency, basis, rates } = presentation.kind === 'each' ? ({} as Partial<CurrencyBasis>) : basisOf(presentation);
@@ -164,7 +165,7 @@ function roundingOf(posted: readonly Total[], carried: ReadonlyMap<string, Total
   });
 }
 
-function imbalance({ asked }: ReportInput, totals: readonly Shown[], memorandum: boolean): string | undefined {
+function imbalance(input: ReportInput, presentation: Presentation, totals: readonly Shown[]): string | undefined {
   const wrong = totals.flatMap(({ currency, scale, amounts }) =>
     byColumn(amounts, size).flatMap(([opening = 0n, debit = 0n, credit = 0n]) =>
       opening === 0n && debit === credit
@@ -172,14 +173,7 @@ function imbalance({ asked }: ReportInput, totals: readonly Shown[], memorandum:
         : [`opening ${fromMinor(opening, scale)}, debits ${fromMinor(debit, scale)}, credits ${fromMinor(credit, scale)} ${currency}`],
     ),
   );
-  if (wrong.length === 0) return undefined;
-  const why =
-    asked.dimensions.length > 0
-      ? `only lines with ${asked.dimensions.join(' and ')} are counted, and other lines of the same entries are not`
-      : memorandum
-        ? 'entries have lines both on memorandum accounts, which are off balance, and on accounts of the balance sheet'
-        : 'the lines of the book do not balance (I8)';
-  return `${wrong.join('; ')}: ${why}`;
+  return wrong.length === 0 ? undefined : `${wrong.join('; ')}: ${causeOfImbalance(input, presentation)}`;
 }
 
 function rowsOf(input: ReportInput, { account, level, sums, own }: TreeRow, presentation: Presentation): TrialBalanceRow[] {

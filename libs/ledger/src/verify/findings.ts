@@ -14,6 +14,7 @@ export type Check =
   | 'book'
   | 'account'
   | 'rate'
+  | 'draft'
   | 'entry'
   | 'leg'
   | 'reversal'

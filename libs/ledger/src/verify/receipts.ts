@@ -71,6 +71,21 @@ const commands: Readonly<Record<string, { readonly status: number; readonly firs
   PostEntries: { status: 200 },
   ReverseEntry: { status: 201 },
   CorrectEntry: { status: 201 },
+  CreateDraft: { status: 201 },
+  ReviseDraft: { status: 200 },
+  SubmitDraft: { status: 200, first: 'JournalSubmitted', events: 1 },
+  ApproveDraft: { status: 201 },
+  RejectDraft: { status: 200, first: 'JournalRejected', events: 1 },
+  DiscardDraft: { status: 200, first: 'JournalDiscarded', events: 1 },
+};
+
+/** What commands on drafts leave, and the state that they answer. */
+const drafting: Readonly<Record<string, readonly [eventType: string, status: string]>> = {
+  CreateDraft: ['JournalCreated', 'draft'],
+  ReviseDraft: ['JournalRevised', 'draft'],
+  SubmitDraft: ['JournalSubmitted', 'submitted'],
+  RejectDraft: ['JournalRejected', 'draft'],
+  DiscardDraft: ['JournalDiscarded', 'discarded'],
 };
 
 const computing = new Set(['CloseFiscalYear', 'Revalue']);
@@ -250,7 +265,19 @@ function expectedAnswer(command: string, unit: Unit, replay: BookReplay): string
   const place = { position, recordedAt };
   switch (command) {
     case 'PostEntry':
-      return posted.length === 1 ? entry(0) : undefined;
+      return posted.length === 1 && unit.draft === undefined ? entry(0) : undefined;
+    case 'ApproveDraft':
+      return posted.length === 1 && unit.draft?.type === 'JournalApproved' && unit.draft.id === posted[0]?.id ? entry(0) : undefined;
+    case 'CreateDraft':
+    case 'ReviseDraft':
+    case 'SubmitDraft':
+    case 'RejectDraft':
+    case 'DiscardDraft': {
+      const [type, status] = drafting[command] as (typeof drafting)[string];
+      const others = unit.types.filter((other) => other !== type && other !== 'FiscalYearDefined');
+      if (unit.draft?.type !== type || unit.types.at(-1) !== type || others.length > 0) return undefined;
+      return JSON.stringify({ id: unit.draft.id, status, ...place });
+    }
     case 'PostEntries':
       return posted.length > 0 ? `{"results":[${posted.map((_, index) => entry(index)).join(',')}]}` : undefined;
     case 'CloseFiscalYear':

@@ -24,6 +24,7 @@ import {
 } from '#domain';
 import { canonicalJson, definitionOf, type EventDefinition, upcast } from '#event-store';
 import { bookStreamId, catalogue, ratesStreamId } from '../catalogue';
+import { Drafts } from './drafts';
 import type { Check, Findings } from './findings';
 import { type Minor, minorText, minus, plus, readAmount, smallest } from './minor-units';
 import { type ProjectedLine, ProjectionRows, type Sum } from './projection-rows';
@@ -200,6 +201,8 @@ export interface Unit {
   /** Periods that it closed. */
   readonly closed: { readonly fiscalYear: string; readonly period: number; readonly level: string }[];
   reversedId?: string;
+  /** The draft that it did something to. */
+  draft?: { readonly id: string; readonly type: string };
 }
 
 export class BookReplay {
@@ -210,6 +213,7 @@ export class BookReplay {
   /** Exchange rates by stream, in the order in which they were recorded. */
   readonly rates = new Map<string, ExchangeRateRecorded[]>();
   readonly pendingReversals: PendingReversal[] = [];
+  readonly drafts = new Drafts();
   /** Contexts that events refer to. */
   readonly contexts = new Set<string>();
   book: BookState | undefined;
@@ -223,6 +227,8 @@ export class BookReplay {
   private batchEnd = 0;
   private batchRecordedAt = '';
   private open: OpenEntry | undefined;
+  /** A draft was approved, and its entry is expected next. */
+  private approved: ReadEvent | undefined;
   private unit: Unit | undefined;
   private lastMetadata: { readonly text: string; readonly canonical: string; readonly user: string; readonly parsed: Json } | undefined;
   private frame: MetadataFrame | undefined;
@@ -262,6 +268,7 @@ export class BookReplay {
   /** After the last event. */
   finish(): void {
     this.closeEntry();
+    this.closeApproval(undefined);
     this.checkLimits();
     this.closeUnit();
     this.closeBatch();
@@ -342,6 +349,7 @@ export class BookReplay {
 
   private closeBatch(): void {
     if (this.batchEnd > 0) this.rows.batchEnd(Math.min(this.batchEnd, this.next - 1));
+    this.drafts.closeBatch();
   }
 
   private checkHash(event: ReadEvent, definition: EventDefinition, data: string | undefined, metadata: string, user: string): void {
@@ -377,6 +385,7 @@ export class BookReplay {
       }
     }
     this.closeEntry();
+    this.closeApproval(event);
     if (!uuidV7Form.test(event.eventId)) this.tell('event', event, `event_id ${event.eventId} is no UUIDv7`);
     const definition = this.definition(event);
     if (definition === undefined) {
@@ -402,6 +411,7 @@ export class BookReplay {
     else if (event.eventType === 'JournalEntryReversed') this.takeReversed(event, current);
     else if (definition.aggregateType === 'Book') this.takeBook(event, current);
     else if (definition.aggregateType === 'ExchangeRates') this.takeRate(event, current);
+    else if (definition.aggregateType === 'Journal') this.takeDraft(event, current, user);
     else this.takeAccount(event, current);
     this.unit?.types.push(event.eventType);
     if (this.unit?.types.length === 1) this.unit.data = current;
@@ -501,7 +511,9 @@ export class BookReplay {
     this.bookBatch = this.batch;
     const book = bookReducer.evolve(this.book, { type: event.eventType, data } as unknown as BookEvent);
     this.book = book.version === event.version ? book : { ...book, version: event.version };
-    if (event.eventType === 'FiscalYearDefined') this.numbersOf(String(data.label));
+    if (event.eventType !== 'FiscalYearDefined') return;
+    this.numbersOf(String(data.label));
+    this.drafts.define(String(data.label), this.batch);
   }
 
   private numbersOf(fiscalYear: string): ReplayedNumbers {
@@ -520,6 +532,8 @@ export class BookReplay {
   /** What a close says was posted, held against what was. */
   private checkClose(event: ReadEvent, { fiscalYear, period, level, position, entries, totals, baseTotal, numbers }: PeriodClosed): void {
     this.unit?.closed.push({ fiscalYear, period, level });
+    for (const id of this.drafts.openIn(fiscalYear, period))
+      this.tell('book', event, `closes ${fiscalYear}/${period} over draft ${id}, which is neither posted nor discarded`);
     const year = this.numbers.get(fiscalYear);
     const tally = year?.periods.get(period) ?? { entries: 0, sums: [], base: 0 };
     const { book } = this;
@@ -664,11 +678,37 @@ export class BookReplay {
     account.version = event.version;
   }
 
+  // --- Drafts ---
+
+  /** @param user as it stands in the text that is hashed */
+  private takeDraft(event: ReadEvent, data: Json, user: string): void {
+    const { book } = this;
+    if (book === undefined) {
+      this.tell('draft', event, 'comes before BookOpened');
+      return;
+    }
+    this.checkVersion(event, this.drafts.versionOf(event.streamId), `draft ${event.streamId}`);
+    if (!uuidV7Form.test(event.streamId)) this.tell('draft', event, `its id ${event.streamId} is no UUIDv7`);
+    const userId = user === '' ? undefined : (JSON.parse(user.slice('"userId":'.length, -1)) as unknown);
+    for (const wrong of this.drafts.take(event, data, userId, { book, batch: this.batch })) this.tell('draft', event, wrong);
+    if (event.eventType === 'JournalApproved') this.approved = event;
+    if (this.unit !== undefined) this.unit.draft = { id: event.streamId, type: event.eventType };
+  }
+
+  /** An approved draft is posted in the same append, with what the Book needs for that in between. */
+  private closeApproval(next: ReadEvent | undefined): void {
+    const { approved } = this;
+    if (approved === undefined || next?.eventType === 'FiscalYearDefined' || next?.eventType === 'CurrencyEnabled') return;
+    this.approved = undefined;
+    if (next?.eventType !== 'JournalEntryPosted' || next.streamId !== approved.streamId)
+      this.tell('draft', approved, 'approves a draft that is not posted right behind it');
+  }
+
   // --- Entries ---
 
   private takeEntry(event: ReadEvent, data: Json): void {
     this.settleLimits(data);
-    if (event.version !== 1) this.checkVersion(event, 0, `entry ${event.streamId}`);
+    if (event.version !== 1) this.takePostedDraft(event, data);
     if (!uuidV7Form.test(event.streamId)) this.tell('entry', event, `its id ${event.streamId} is no UUIDv7`);
     const { book } = this;
     if (book === undefined) {
@@ -705,6 +745,13 @@ export class BookReplay {
     this.unit?.posted.push({ id: event.streamId, number, position: event.position });
     this.open = { event, data, lines, legs: 0, frame: undefined };
     this.rows.entry(event.position, event.streamId, data, lines);
+  }
+
+  private takePostedDraft(event: ReadEvent, data: Json): void {
+    this.checkVersion(event, this.drafts.versionOf(event.streamId), `entry ${event.streamId}`);
+    const problem = entryProblem(data);
+    if (problem !== undefined) return; // told below
+    for (const wrong of this.drafts.post(event, data, (code) => this.codes.get(code), this.batch)) this.tell('draft', event, wrong);
   }
 
   private checkDate(event: ReadEvent, book: BookState, date: string, fiscalYear: string, period: number): void {
@@ -982,7 +1029,11 @@ export class BookReplay {
   // --- Reversals ---
 
   private takeReversed(event: ReadEvent, { by }: Json): void {
-    if (event.version !== 2) this.tell('versions', event, `version is ${event.version}, an entry is posted (1) and reversed (2) once (I5)`);
+    const before = this.drafts.versionOf(event.streamId);
+    if (before > 0) this.checkVersion(event, before, `entry ${event.streamId}`);
+    else if (event.version !== 2)
+      this.tell('versions', event, `version is ${event.version}, an entry is posted (1) and reversed (2) once (I5)`);
+    this.drafts.reverse(event);
     const reversal = this.open;
     const links = reversal?.data.links as readonly Json[] | undefined;
     const link = links?.find(({ rel }) => rel === 'reverses');

@@ -6,6 +6,27 @@ import { accountRoles, accountTypes, type BookState, entryMethods, entryTypes, i
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What the author of a draft may say. */
+const written = {
+  effectiveDate: 'text',
+  requestedDate: 'text?',
+  description: 'text',
+  journalCode: 'text?',
+  entryType: 'text?',
+  entryMethod: 'text?',
+  adjustmentPeriod: 'integer?',
+  onClosedPeriod: 'text?',
+  onImbalance: 'text?',
+  reference: 'text?',
+  document: 'object?',
+  source: 'object?',
+  links: 'array?',
+  lines: 'array',
+  metadata: 'object?',
+  fiscalYear: 'text',
+  period: 'integer',
+};
+
 /** What each member must be; `?` may be absent. */
 const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   BookOpened: {
@@ -75,6 +96,12 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     lines: 'array',
     metadata: 'object?',
   },
+  JournalCreated: { ...written, createdBy: 'text' },
+  JournalRevised: { ...written, revisedBy: 'text' },
+  JournalSubmitted: { submittedBy: 'text' },
+  JournalApproved: { approvedBy: 'text' },
+  JournalRejected: { rejectedBy: 'text' },
+  JournalDiscarded: { discardedBy: 'text' },
 };
 
 const isKind: Readonly<Record<string, (value: unknown) => boolean>> = {

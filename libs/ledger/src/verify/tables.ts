@@ -3,9 +3,9 @@
  * streams, its names, its command contexts, and row for row every projection up to its cursor.
  */
 import { createHash } from 'node:crypto';
-import { accountReducer, bookReducer, type RatesState, ratesReducer } from '#domain';
+import { accountReducer, bookReducer, journalReducer, type RatesState, ratesReducer } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
-import { accountCodes, bookStreamId, catalogue, numbersStreamId } from '../catalogue';
+import { accountCodes, bookStreamId, catalogue, draftsStreamId, numbersStreamId } from '../catalogue';
 import { copyValue } from './copy-text';
 import { type Digests, rangeSize } from './digests';
 import { type Check, type Findings, shown } from './findings';
@@ -72,12 +72,15 @@ interface ExpectedHead {
 
 /** Version of the head that holds a fiscal year's counters. */
 const numbersReducer = 2;
+/** The same of the one that lists its open drafts. */
+const draftsReducer = 1;
 
 /** @returns the head that a stream should have; of a snapshot, at the version that it was taken at */
 function expectedHeads(replay: BookReplay): (stream: string, version: number) => ExpectedHead | undefined {
   const { bookId, book, accounts, numbers } = replay;
   const bookStream = bookStreamId(bookId);
   const years = new Map([...numbers].map(([fiscalYear, year]) => [numbersStreamId(bookId, fiscalYear), { fiscalYear, year }]));
+  const drafts = new Map([...replay.drafts.years].map(([fiscalYear, year]) => [draftsStreamId(bookId, fiscalYear), { fiscalYear, year }]));
   return (stream, stored) => {
     const account = accounts.get(stream);
     if (account !== undefined) {
@@ -98,6 +101,23 @@ function expectedHeads(replay: BookReplay): (stream: string, version: number) =>
           periods: [...periods].map(([period, tally]) => periodState(period, tally)),
         }),
       };
+    }
+    const open = drafts.get(stream);
+    if (open !== undefined) {
+      const { fiscalYear, year } = open;
+      const state = (): unknown => ({ fiscalYear, open: [...year.open.values()] });
+      return {
+        what: `the drafts of ${fiscalYear}`,
+        version: year.version,
+        versionBefore: year.versionBefore,
+        reducer: draftsReducer,
+        state,
+      };
+    }
+    const kept = replay.drafts.journals.get(stream)?.snapshot;
+    if (kept !== undefined) {
+      const { version, state } = kept;
+      return { what: 'a draft', version, versionBefore: undefined, reducer: journalReducer.version, state: () => state };
     }
     const rates = replay.rates.get(stream);
     if (rates !== undefined) {
@@ -174,6 +194,8 @@ export async function checkHeads(snapshot: Snapshot, replay: BookReplay, finding
   if (replay.book !== undefined) missing(bookStreamId(replay.bookId));
   for (const id of replay.accounts.keys()) missing(id);
   for (const fiscalYear of replay.numbers.keys()) missing(numbersStreamId(replay.bookId, fiscalYear));
+  // A year that is older than drafts are has none until one is dated in it.
+  for (const [fiscalYear, { version }] of replay.drafts.years) if (version > 1) missing(draftsStreamId(replay.bookId, fiscalYear));
   return seen.size;
 }
 

@@ -1,0 +1,227 @@
+/**
+ * `projections list | rebuild | compare | drop` and `replay` as their users run them: what they print, how they end, what they refuse,
+ * and that a replay under a rule answers what June would have looked like without touching anything.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from 'pg';
+import { connect } from '#postgres';
+import { progressText } from '../../apps/cli/src/projections';
+import { type Ended, startCommand } from '../support/cli';
+import { type TestDatabase, testDatabase } from '../support/database';
+import { openBookWith, run, transfer } from '../support/ledgers';
+import { openTestService, type TestService } from '../support/services';
+
+jest.setTimeout(120_000);
+
+let database: TestDatabase;
+let opened: TestService;
+let admin: Client;
+let directory: string;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  opened = await openTestService(database.appUrl);
+  admin = await connect(database.adminUrl);
+  directory = mkdtempSync(join(tmpdir(), 'book-keeper-rules-'));
+  const { ledger } = opened.service;
+  await openBookWith(ledger, 'shop', ['Cash', { code: 'Rent', accountType: 'expense' }, { code: 'Prepaid', accountType: 'asset' }]);
+  for (const [date, amount] of [
+    ['2026-05-20', '10.00'],
+    ['2026-06-10', '120.00'],
+    ['2026-06-20', '5.50'],
+    ['2026-07-01', '7.00'],
+  ] as const)
+    await run(ledger, 'shop', transfer('Rent', 'Cash', amount, { effectiveDate: date }));
+  await opened.service.projector.caughtUp('shop', (await opened.service.store.head('shop')).position);
+});
+afterAll(async () => {
+  await admin?.end();
+  await opened?.close();
+  await database?.drop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const command = (...args: string[]): Promise<Ended> => startCommand(args, opened.environment).ended;
+const fingerprint = async (): Promise<unknown> =>
+  (
+    await admin.query(
+      `SELECT (SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM projections.running_totals t) AS totals,
+              (SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM log.events t) AS events`,
+    )
+  ).rows;
+
+describe('projections', () => {
+  it('rebuild folds, compares, exchanges and says so; list, compare and drop show what there is', async () => {
+    const listed = await command('projections', 'list');
+    expect(listed).toMatchObject({ code: 0, stderr: '' });
+    expect(listed.stdout).toMatch(/^PROJECTION +SET +VERSION +STATE +BEGUN +BOOKS +BEHIND +ROWS +SIZE$/m);
+    expect(listed.stdout).toMatch(/^as-of +\d+ +1 +live +\d{4}-\d\d-\d\d \d\d:\d\d +1 +0 +~\d+ +[\d.]+ kB$/m);
+    const rebuilt = await command('projections', 'rebuild', 'as-of');
+    expect(rebuilt.code).toBe(0);
+    expect(rebuilt.stdout).toMatch(/^as-of: \d+ events folded into set \d+ and compared in [\d.]+ s \([\d,]+ events\/s\)$/m);
+    expect(rebuilt.stdout).toMatch(/^ {2}running_totals: \d+ rows in 1 book, all equal$/m);
+    expect(rebuilt.stdout).toMatch(/^Set \d+ is live now\. The one before is kept/m);
+    const compared = await command('projections', 'compare', 'as-of');
+    expect(compared).toMatchObject({ code: 0, stdout: expect.stringContaining('(version 1, retired)') });
+
+    const sets = JSON.parse((await command('projections', 'list', '--json')).stdout) as {
+      projection: string;
+      build: number;
+      state: string;
+    }[];
+    const retired = sets.find(({ state }) => state === 'retired')?.build;
+    const live = sets.find(({ projection, state }) => projection === 'as-of' && state === 'live')?.build;
+    const refused = await command('projections', 'drop', String(live));
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is the live one: it answers queries and cannot be dropped'),
+    });
+    expect(await command('projections', 'drop', String(retired))).toMatchObject({
+      code: 0,
+      stdout: `set ${retired} of as-of (version 1, retired) was dropped\n`,
+    });
+  });
+
+  it('rebuild ends with 1 where rows differ, names them, and exchanges when that is accepted', async () => {
+    await admin.query("UPDATE projections.entries SET entry_type = 'closing' WHERE number = 2");
+    const different = await command('projections', 'rebuild', 'register');
+    expect(different.code).toBe(1);
+    expect(different.stdout).toMatch(
+      /entries: 4 rows in 1 book, 1 different\n {2}shop, entries position \d+: entry_type closing → normal\nNothing was exchanged/,
+    );
+    expect((await command('projections', 'compare', 'register')).code).toBe(1);
+    const accepted = await command('projections', 'rebuild', 'register', '--accept-differences');
+    expect(accepted).toMatchObject({ code: 0, stdout: expect.stringContaining('which was begun before') });
+    expect((await admin.query("SELECT FROM projections.entries WHERE entry_type = 'closing'")).rows).toEqual([]);
+  });
+
+  it('what is misspelt is refused with what there is', async () => {
+    expect(await command('projections', 'rebuild', 'totals')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('there are as-of, register, chart, dimensions'),
+    });
+    expect(await command('projections', 'drop', 'x')).toMatchObject({ code: 2 });
+  });
+
+  it('progress is a bar with rate and time left', () => {
+    const folding = { phase: 'folding', at: 'shop', done: 500_000, total: 2_000_000, seconds: 5 } as const;
+    expect(progressText(folding)).toBe('shop ██████░░░░░░░░░░░░░░░░░░ 25 %, 500,000 of 2,000,000 events, 100,000/s, 0:15 left');
+    expect(progressText({ ...folding, done: 0, seconds: 0 })).toBe('shop ░░░░░░░░░░░░░░░░░░░░░░░░ 0 %, 0 of 2,000,000 events');
+    expect(progressText({ ...folding, phase: 'comparing', at: 'shop, entries' })).toBe('comparing shop, entries');
+  });
+});
+
+describe('replay', () => {
+  /** Writes a rule. @returns its file */
+  function rule(text: string, name = `rule-${Math.random()}.mjs`): string {
+    const file = join(directory, name);
+    writeFileSync(file, text);
+    return file;
+  }
+  const june = (file: string, ...more: string[]): Promise<Ended> =>
+    command('replay', 'shop', '--rules', file, '--from', '2026-06-01', '--to', '2026-06-30', ...more);
+
+  // Rents from 100 on are paid for three months: a third each month.
+  const thirds = `export default (entry) => {
+    const [debit, credit] = entry.lines;
+    if (Number(debit.amount) < 100) return entry;
+    const [first, later] = [{ ...debit, amount: '40.00' }, { ...debit, account: 'Prepaid', amount: '80.00' }];
+    return { ...entry, lines: [first, later, credit] };
+  };`;
+
+  it('shows what June would look like under a rule, and touches neither the log nor the live totals', async () => {
+    const before = await fingerprint();
+    const { code, stdout, stderr } = await june(rule(thirds));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.split('\n').map((line) => line.replace(/ +/g, ' ').trim())).toEqual([
+      expect.stringMatching(/^shop, 2026-06-01 … 2026-06-30, known at position \d+$/),
+      '4 entries: 3 as they are, 1 changed, 0 left out',
+      'ACCOUNT CURRENCY OPENING DEBITS CREDITS CLOSING',
+      'Prepaid EUR as it is 0.00 0.00 0.00 0.00',
+      'Prepaid under the rule 0.00 80.00 0.00 80.00',
+      'difference 0.00 80.00 0.00 80.00',
+      'Rent EUR as it is 10.00 125.50 0.00 135.50',
+      'Rent under the rule 10.00 45.50 0.00 55.50',
+      'difference 0.00 -80.00 0.00 -80.00',
+      '',
+    ]);
+    expect(await fingerprint()).toEqual(before);
+    const { rows } = await admin.query("SELECT FROM projections.builds WHERE state = 'scratch'");
+    expect(rows).toEqual([]);
+  });
+
+  it('as CSV, of a CommonJS rule that leaves entries out or makes two of one, with all accounts, as known at a position', async () => {
+    const file = rule(
+      `exports.rule = (entry) => entry.effectiveDate === '2026-06-20' ? undefined
+         : entry.effectiveDate === '2026-05-20' ? [entry, { effectiveDate: '2026-06-02', lines: entry.lines }] : entry;`,
+      'split.cjs',
+    );
+    const { code, stdout } = await june(file, '--format', 'csv', '--all');
+    expect(code).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      'account,name,currency,opening,debits,credits,closing,rule_opening,rule_debits,rule_credits,rule_closing,difference_opening,difference_debits,difference_credits,difference_closing',
+      'Cash,Cash,EUR,-10.00,0.00,125.50,-135.50,-10.00,0.00,130.00,-140.00,0.00,0.00,4.50,-4.50',
+      'Rent,Rent,EUR,10.00,125.50,0.00,135.50,10.00,130.00,0.00,140.00,0.00,4.50,0.00,4.50',
+      '',
+    ]);
+    // Before the third entry nothing of it is known.
+    const { rows } = await admin.query<{ position: number }>(
+      "SELECT position FROM log.events WHERE event_type = 'JournalEntryPosted' ORDER BY position OFFSET 2 LIMIT 1",
+    );
+    const known = await june(file, '--format', 'csv', '--all', '--known-at', String((rows[0]?.position ?? 0) - 1));
+    expect(known.stdout.split('\n')[1]).toBe('Cash,Cash,EUR,-10.00,0.00,120.00,-130.00,-10.00,0.00,130.00,-140.00,0.00,0.00,10.00,-10.00');
+  });
+
+  it('that returns every entry as it is differs in nothing', async () => {
+    expect((await june(rule('export const rule = (entry) => entry;'))).stdout).toContain('Nothing differs on 2 accounts and currencies.');
+    expect((await june(rule('export const rule = (entry) => ({ ...entry });'))).stdout).toContain('4 changed, 0 left out\nNothing differs');
+  });
+
+  it.each([
+    [
+      'does not balance',
+      'lines: [{ ...entry.lines[0], amount: "1.00" }, entry.lines[1]]',
+      'debits 1.00, credits 10.00, difference -9.00 EUR',
+    ],
+    ['names an unknown account', 'lines: [{ ...entry.lines[0], account: "4711" }, entry.lines[1]]', 'line 1: there is no account "4711"'],
+    ['has a wrong date', 'effectiveDate: "2026-02-30"', 'effectiveDate "2026-02-30" is no date'],
+    [
+      'has an amount that is a number',
+      'lines: [{ ...entry.lines[0], amount: 10 }, entry.lines[1]]',
+      'line 1: amount 10 is no text like "1234.50"',
+    ],
+    ['has too many decimals', 'lines: [{ ...entry.lines[0], amount: "10.001" }, entry.lines[1]]', 'with at most 2 decimals'],
+    [
+      'has a currency of its own',
+      'lines: [{ ...entry.lines[0], currency: "DOGE" }, entry.lines[1]]',
+      'currency "DOGE" is none that the book uses (EUR)',
+    ],
+    ['has one line', 'lines: entry.lines.slice(1)', 'it has 1 lines, an entry has two or more'],
+  ])('is refused by name when the outcome %s', async (_, change, message) => {
+    const { code, stderr, stdout } = await june(rule(`export default (entry) => ({ ...entry, ${change} });`));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/the rule returned for entry GENERAL\/2026\/1 \(position \d+\) what the book would not take: /);
+    expect(stderr).toContain(message);
+  });
+
+  it('is refused when it fails, changes what it is given, is no module or no function', async () => {
+    expect((await june(rule('export default (entry) => { entry.lines.pop(); };'))).stderr).toMatch(
+      /the rule failed at entry GENERAL\/2026\/1 .*object is not extensible|delete property/,
+    );
+    expect((await june(rule('export default async (entry) => entry;'))).stderr).toContain('a promise, expected an entry');
+    expect(await june(rule('export const other = 1;'))).toMatchObject({ code: 2, stderr: expect.stringContaining('exports no function') });
+    expect(await june(join(directory, 'missing.mjs'))).toMatchObject({ code: 2, stderr: expect.stringContaining('cannot be loaded') });
+    expect(await command('replay', 'nowhere', '--rules', rule(thirds), '--from', '2026-06-01', '--to', '2026-06-30')).toMatchObject({
+      code: 3,
+    });
+  });
+
+  it('keeps the scratch set when told so; it can be dropped', async () => {
+    const { stderr } = await june(rule(thirds), '--keep');
+    const set = /set (\d+) of as-of/.exec(stderr)?.[1] ?? '';
+    expect((await command('projections', 'list')).stdout).toMatch(new RegExp(`^as-of +${set} +1 +scratch `, 'm'));
+    expect(await command('projections', 'drop', set)).toMatchObject({ code: 0 });
+  });
+});
