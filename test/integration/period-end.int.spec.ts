@@ -354,15 +354,15 @@ describe('a key of a computed command', () => {
       startsOn: '2026-01-01',
     } as const;
     await carryOut(service, 'plain', open);
-    const refuse = async (book: string, command: Revalue | CloseFiscalYear, code: string): Promise<void> => {
+    const refuse = async (book: string, command: Revalue | CloseFiscalYear, code: string, status = 422): Promise<void> => {
       const key = newKey();
       const first = await service.execute(book, command, contextOf(key));
-      expect(JSON.parse(first.body)).toMatchObject({ status: 422, code });
+      expect(JSON.parse(first.body)).toMatchObject({ status, code });
       expect(await service.execute(book, command, contextOf(key))).toEqual({ ...first, replayed: true });
     };
     await refuse('plain', revalueAt('2026-06-30'), 'fx_untracked');
     await refuse('plain', closeYear('2026'), 'account_not_designated');
-    await refuse(bookId, closeYear('1999'), 'period_unknown');
+    await refuse(bookId, closeYear('1999'), 'period_unknown', 404);
     await refuse(bookId, revalueAt('2026-06-30', { accounts: ['Nobody'] }), 'account_unknown');
   });
 });

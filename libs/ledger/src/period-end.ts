@@ -104,8 +104,8 @@ export class PeriodEnd {
       const lines = await this.revaluation(at, command);
       return { entries, lines, name: nameOf(command, lines) };
     } catch (error) {
-      // Refused by the rules of the book: an outcome, to be remembered as one.
-      if (!(error instanceof LedgerError) || error.kind !== 'rejected') throw error;
+      // Refused by the rules of the book, or nothing that it has: an outcome, to be remembered as one.
+      if (!(error instanceof LedgerError) || (error.kind !== 'rejected' && error.kind !== 'not_found')) throw error;
       return { entries, lines: [], refusal: error };
     }
   }
@@ -125,7 +125,7 @@ export class PeriodEnd {
     const year = at.book.fiscalYears.find(({ label }) => label === fiscalYear);
     if (year === undefined) {
       const defined = at.book.fiscalYears.map(({ label }) => label).join(', ');
-      throw new LedgerError('period_unknown', `there is no fiscal year ${fiscalYear}; defined are ${defined}`, { fiscalYear }, 'rejected');
+      throw new LedgerError('period_unknown', `there is no fiscal year ${fiscalYear}; defined are ${defined}`, { fiscalYear });
     }
     const account = await this.designated(at, 'retained_earnings');
     return closingLines(await this.balances(at, year.from, year.to), account.code);
