@@ -121,6 +121,16 @@ export function firstOpenDay(book: BookState, date: CalendarDate): CalendarDate 
   return day;
 }
 
+/** The fiscal year that a day lies in; of a generated calendar also one that is not defined yet. Undefined: a calendar defined by hand does not reach it. */
+export function fiscalYearOf(
+  book: Pick<BookState, 'fiscalYears' | 'calendar' | 'fiscalYearStart'>,
+  date: CalendarDate,
+): FiscalYear | undefined {
+  const defined = book.fiscalYears.find(({ from, to }) => from <= date && date <= to);
+  if (defined !== undefined || book.calendar === 'given') return defined;
+  return generatedYearOf(book.fiscalYearStart, date);
+}
+
 // --- A generated calendar ---
 
 /** The calendar year, or the 12 months from `start` on, cut into months; named after the year in which it ends. */
