@@ -269,10 +269,13 @@ export class Model {
 
   private stateOf = ({ label, no }: Pick<Month, 'label' | 'no'>) => this.closed.get(`${label}/${no}`);
 
-  /** The month that speaks for a day: of days before all of them the first. */
+  /** The month that speaks for a day: its own, or the next closed one of a later year, or of days before all of them the first. */
   private monthOn(date: string): Month | undefined {
     const months = this.months();
-    return date < (months[0]?.from ?? '') ? months[0] : months.find(({ from, to }) => from <= date && date <= to);
+    const own = months.find(({ from, to }) => from <= date && date <= to);
+    if (own !== undefined && this.stateOf(own) !== undefined) return own;
+    const closed = months.find((month) => date < month.from && month.label !== own?.label && this.stateOf(month) !== undefined);
+    return closed ?? own ?? (date < (months[0]?.from ?? '') ? months[0] : undefined);
   }
 
   private statusOn(date: string): 'open' | 'soft_closed' | 'hard_closed' {
@@ -390,8 +393,9 @@ export class Model {
   // --- Entries ---
 
   private draft(given: Content, wrong: string[]): Draft {
-    const moves = given.onClosedPeriod === 'first_open_day' && this.isClosedOn(given.effectiveDate);
-    const content = moves ? { ...given, effectiveDate: this.firstOpenDay(given.effectiveDate) } : given;
+    const { effectiveDate: asked, onClosedPeriod } = given;
+    const moves = onClosedPeriod === 'first_open_day' && asked >= this.startsOn && this.isClosedOn(asked);
+    const content = moves ? { ...given, effectiveDate: this.firstOpenDay(asked) } : given;
     const lines: Draft['lines'] = [];
     for (const { account: code, side, amount, currency } of content.lines) {
       const account = this.byCode.get(code);
