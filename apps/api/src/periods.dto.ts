@@ -7,8 +7,9 @@ import { Amount, Codes, Currency, EffectiveDate, Flag, JournalCode, OneOf, Prose
 
 /** The period that a path leads to: `2026/6`. */
 function periodAt(target: string): { readonly fiscalYear: string; readonly period: number } {
-  const [fiscalYear = '', period] = target.split('/');
-  return { fiscalYear, period: Number(period) };
+  // What stands for the year may hold anything, a slash too; it is then the label of none.
+  const at = target.lastIndexOf('/');
+  return { fiscalYear: target.slice(0, at), period: Number(target.slice(at + 1)) };
 }
 
 export class ClosePeriodBody {
