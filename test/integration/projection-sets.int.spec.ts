@@ -467,8 +467,8 @@ describe('a newer version of a projection', () => {
     const old = started(new Projector(store, pool, { projections: [first], sweepMs: 10 }));
     old.start();
     const poster = started(new Poster(own, old, 'upgraded').start());
-    await sleep(300);
-    for (let asked = 0; (await foldedUpTo(pool, 'upgraded', [first])) === 0 && asked < 3_000; asked++) await sleep(5);
+    // Some history of several folds, so that there is something to build while the old version goes on.
+    for (let asked = 0; (await foldedUpTo(pool, 'upgraded', [first])) < 100 && asked < 3_000; asked++) await sleep(5);
 
     const replaced: { from: ProjectionSet; to: ProjectionSet; comparison: object }[] = [];
     const problems: unknown[] = [];
@@ -497,13 +497,12 @@ describe('a newer version of a projection', () => {
     expect(shown(await setsOf('counted'))).toEqual(['v1 retired', 'v2 live']);
 
     // The process of the older release folds no more, and says why.
-    await sleep(100);
+    for (let asked = 0; old.problems().length === 0 && asked < 1_000; asked++) await sleep(5);
     expect(old.problems()).toEqual(['projection counted is live in version 2, this release folds version 1: run the release that made it']);
     expect(await foldedUpTo(pool, 'upgraded', [first])).toBe(0);
     await openBookWith(own.ledger, 'new-book', ['debit', 'credit']);
     await run(own.ledger, 'new-book', transfer('debit', 'credit', '1.00'));
-    old.wake('new-book');
-    await sleep(100);
+    await expect(old.caughtUp('new-book', 1, 200)).rejects.toThrow('new-book is folded up to 0 only');
     newer.wake('new-book');
     await poster.stop();
     for (const bookId of ['upgraded', 'new-book']) {

@@ -39,7 +39,7 @@ describe('recording exchange rates', () => {
       .thenEvents(recorded(), recorded({ from: 'GBP', value: '1.15', rateType: 'closing' }));
   });
 
-  it('of a day that has one corrects it; the very same one is refused, also within one command', () => {
+  it('of a day that has one corrects it; the very same one is refused, also within one command, and so is none at all', () => {
     given(aBook(), recorded())
       .when(record(rate({ value: '0.93' })))
       .thenEvents(recorded({ value: '0.93' }));
@@ -48,6 +48,7 @@ describe('recording exchange rates', () => {
       .thenAccepted();
     given(aBook(), recorded()).when(record(rate())).thenRefused('rate_exists', { member: 'rates.0' });
     given(aBook()).when(record(rate(), rate())).thenRefused('rate_exists', { member: 'rates.1' });
+    given(aBook()).when(record()).thenRefused('malformed', { member: 'rates' });
     // Back to a former value is a correction too.
     given(aBook(), recorded(), recorded({ value: '0.93' }))
       .when(record(rate()))

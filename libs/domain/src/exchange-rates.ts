@@ -129,6 +129,7 @@ const valueDigitsMax = 40;
 export function recordRates(decision: Decision, { rates }: RecordRates): void {
   const book = decision.book();
   const refusals = new Refusals();
+  if (rates.length === 0) refusals.note('malformed', () => 'rates is empty: give one rate or more', { member: 'rates' });
   const fresh = new Map<string, ExchangeRateRecorded>();
   for (const [index, rate] of rates.entries()) {
     const member = `rates.${index}`;
