@@ -151,8 +151,22 @@ export interface JournalState {
   readonly reversedBy?: string;
 }
 
+/**
+ * In a book with fx: tracked every line has its amount in base currency. Before rates were recorded a line that was in base currency did
+ * not repeat it; whoever folds base amounts must not count it as nothing.
+ */
+function statedInBase({ fx, baseCurrency }: Readonly<Record<string, unknown>>) {
+  if (fx !== 'tracked') return undefined;
+  const isSilent = ({ currency, baseAmount }: PostedLine): boolean => baseAmount === undefined && currency === baseCurrency;
+  return (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+    const lines = data.lines as readonly PostedLine[];
+    if (!lines.some(isSilent)) return data;
+    return { ...data, lines: lines.map((line) => (isSilent(line) ? { ...line, baseAmount: line.amount } : line)) };
+  };
+}
+
 export const journalEvents = {
-  JournalEntryPosted: { aggregateType: 'Journal', version: 1 },
+  JournalEntryPosted: { aggregateType: 'Journal', version: 1, completion: statedInBase },
   JournalEntryReversed: { aggregateType: 'Journal', version: 1 },
   JournalCreated: { aggregateType: 'Journal', version: 1 },
   JournalRevised: { aggregateType: 'Journal', version: 1 },

@@ -14,7 +14,7 @@ import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
 import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
-import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } from './verify/replay';
+import { type Batches, BookReplay, eventText, instantOf, readEvent } from './verify/replay';
 import { type RowCursor, Snapshot } from './verify/rows';
 import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
 
@@ -331,7 +331,7 @@ async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings:
     else if (original.data.entryType === 'reversal') wrong('the entry that it reverses is a reversal itself');
     else if (original.data.journalCode !== journalCode)
       wrong(`the reversal stands in journal ${String(journalCode)}, its original in ${String(original.data.journalCode)}`);
-    else if (linesText(original.data.lines) !== mirrored) wrong('the lines of the reversal do not mirror those of its original');
+    else if (replay.linesText(original.data.lines) !== mirrored) wrong('the lines of the reversal do not mirror those of its original');
   }
 }
 

@@ -156,7 +156,8 @@ export interface ReplayedNumbers {
 
 interface Line extends ProjectedLine {
   readonly account: ReplayedAccount | undefined;
-  readonly baseAmount: string | undefined;
+  /** As the line says it, and so its leg; `baseAmount` is what it counts as. */
+  readonly statedBase: string | undefined;
 }
 
 /** The entry whose legs are expected next. */
@@ -835,7 +836,21 @@ export class BookReplay {
       if (side === 'debit') sum.debit = plus(sum.debit, minor);
       else sum.credit = plus(sum.credit, minor);
       const { dimensions } = line;
-      lines.push({ line: number, accountId, side, currency, amount, minor, scale, account, baseAmount, dimensions });
+      // Releases before exchange rates left out the base amount of a line that is in base currency.
+      const counted = baseAmount ?? (tracked && currency === book.baseCurrency ? amount : undefined);
+      lines.push({
+        line: number,
+        accountId,
+        side,
+        currency,
+        amount,
+        minor,
+        scale,
+        account,
+        dimensions,
+        baseAmount: counted,
+        statedBase: baseAmount,
+      });
     }
     if (given.length < 2) wrong(`it has ${given.length} lines, an entry has two or more`);
     for (const { currency, scale, debit, credit } of sums) {
@@ -1047,16 +1062,23 @@ export class BookReplay {
       return;
     }
     if (this.unit !== undefined) this.unit.reversedId = event.streamId;
-    const lines = (reversal.data.lines as readonly Json[]).map(({ code: _code, ...line }) => ({
-      ...line,
-      side: line.side === 'debit' ? 'credit' : 'debit',
-    }));
+    const lines = (reversal.data.lines as readonly Json[]).map((line) => ({ ...line, side: line.side === 'debit' ? 'credit' : 'debit' }));
     this.pendingReversals.push({
       originalId: event.streamId,
       position: event.position,
-      mirrored: canonicalJson(lines),
+      mirrored: this.linesText(lines),
       journalCode: reversal.data.journalCode,
     });
+  }
+
+  /** Lines as a reversal repeats them: without codes, which may have changed, and with the base amounts that older releases left out. */
+  linesText(lines: unknown): string {
+    const inBase = this.book?.fx === 'tracked' ? this.book.baseCurrency : undefined;
+    return canonicalJson(
+      (lines as readonly Json[]).map(({ code: _code, ...line }) =>
+        line.baseAmount === undefined && line.currency === inBase ? { ...line, baseAmount: line.amount } : line,
+      ),
+    );
   }
 
   private tell(check: Check, event: ReadEvent, message: string): void {
@@ -1088,20 +1110,20 @@ function flat(text: string): string {
 }
 
 /** What the data of a leg must be, as PostgreSQL prints it. */
-function legText({ line, amount, currency, baseAmount }: Line, totalDebit: string, totalCredit: string, frame: LegFrame): string {
-  const base = baseAmount === undefined ? '", "totalDebit": "' : `", "baseAmount": "${baseAmount}", "totalDebit": "`;
+function legText({ line, amount, currency, statedBase }: Line, totalDebit: string, totalCredit: string, frame: LegFrame): string {
+  const base = statedBase === undefined ? '", "totalDebit": "' : `", "baseAmount": "${statedBase}", "totalDebit": "`;
   return `{"line": ${line}, "amount": "${amount}${frame.entry}${currency}${base}${totalDebit}", "totalCredit": "${totalCredit}${frame.place}`;
 }
 
 /** Leaf hash of a leg that says what it must say: leafHash with the text that is expected instead of the one that is stored. */
 function legHash(
   { streamId, eventId, eventType, position, version }: ReadEvent,
-  { line, amount, currency, baseAmount }: Line,
+  { line, amount, currency, statedBase }: Line,
   totalDebit: string,
   totalCredit: string,
   { leafBook, leafPlace, leafCause, leafRecorded }: LegFrame,
 ): string {
-  const base = baseAmount === undefined ? '","currency":"' : `","baseAmount":"${baseAmount}","currency":"`;
+  const base = statedBase === undefined ? '","currency":"' : `","baseAmount":"${statedBase}","currency":"`;
   return crypto.hash(
     'sha256',
     `\0{"aggregateId":"${streamId}${leafBook}${amount}${base}${currency}${leafPlace}${line},"totalCredit":"${totalCredit}","totalDebit":"${totalDebit}"},"eventId":"${eventId}","eventType":"${eventType}${leafCause}${position}${leafRecorded}${version}}`,
@@ -1141,11 +1163,6 @@ const isHash = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 export interface Batches {
   next(): { readonly last: number; readonly recordedAt: string } | undefined;
   rest(tell: (last: number, recordedAt: string) => void): void;
-}
-
-/** The lines of an entry without the codes that its accounts had, as canonical text. */
-export function linesText(lines: unknown): string {
-  return canonicalJson((lines as readonly Json[]).map(({ code: _code, ...line }) => line));
 }
 
 const describe = ({ position, eventType, streamId, version }: ReadEvent): string =>
