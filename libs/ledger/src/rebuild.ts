@@ -34,7 +34,6 @@ import {
   type SetComparison,
   swapSets,
 } from './projection-sets';
-import { type RuleReplay, type RuleReplayOptions, replayUnderRule } from './rule-replay';
 
 /** A set with what it holds. */
 export interface SetDescription extends ProjectionSet {
@@ -169,11 +168,6 @@ export class Projections {
    */
   drop(build: number): Promise<ProjectionSet> {
     return dropSet(this.pool, build);
-  }
-
-  /** What a book would look like under another rule; see rule-replay.ts. */
-  replay(options: RuleReplayOptions): Promise<RuleReplay> {
-    return replayUnderRule(this.pool, this.store, options);
   }
 
   /**
