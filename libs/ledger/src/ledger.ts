@@ -501,6 +501,7 @@ function needsOf(command: Command): Needs {
     case 'DiscardDraft':
       return { codes: [], entries: [command.entryId], drafts: true };
     case 'ClosePeriod':
+    case 'DefineFiscalYear':
       return { codes: [], entries: [], drafts: true };
     case 'DesignateAccount':
       return { codes: [command.account], entries: [] };
@@ -567,9 +568,10 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
       const { name, baseCurrency, fiscalYearStart, timeZone, fx, rounding } = decision.book();
       return created({ id: decision.bookId, name, baseCurrency, fiscalYearStart, timeZone, fx, rounding }, first, at);
     }
-    case 'DefineFiscalYear':
-      defineFiscalYear(decision, command);
-      return created(decision.book().fiscalYears.find(({ label }) => label === command.label) ?? {}, first, at);
+    case 'DefineFiscalYear': {
+      const { given: _given, ...year } = defineFiscalYear(decision, command);
+      return created(year, first, at);
+    }
     case 'DefineJournal':
       defineJournal(decision, command);
       return created(decision.book().journals.find(({ journalCode }) => journalCode === command.journalCode) ?? {}, first, at);
