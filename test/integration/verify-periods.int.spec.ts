@@ -125,6 +125,28 @@ it('finds nothing where two processes post base amounts in turn into a book that
   }
 });
 
+it('finds a period that was closed for ever over a request to reopen it', async () => {
+  const asked = 'asked';
+  await openBookWith(service.ledger, asked, ['cash', 'bank']);
+  const january = { fiscalYear: '2026', period: 1 } as const;
+  for (const [index, command] of (
+    [
+      { type: 'ClosePeriod', ...january, level: 'soft' },
+      { type: 'RequestReopening', ...january, reason: 'missing' },
+      { type: 'DeclineReopening', ...january },
+      { type: 'ClosePeriod', ...january, level: 'hard' },
+    ] satisfies Command[]
+  ).entries())
+    expect((await service.execute(asked, command, controllerContext(`asked-${index}`))).status).toBe(200);
+  expect(said(await service.verify({ books: [asked] }))).toEqual([]);
+  await asSuperuser(
+    `UPDATE log.events SET event_type = 'CurrencyEnabled', data = '{"code": "XYZ", "scale": 2}' WHERE book_id = $1 AND event_type = $2`,
+    [asked, 'PeriodReopeningDeclined'],
+  );
+  const messages = said(await service.verify({ books: [asked] })).join('\n');
+  expect(messages).toMatch(/closes period 2026\/1, which \S+ asks to be reopened/);
+});
+
 // --- As superuser ---
 
 type Json = string | number | boolean | null | Json[] | { [member: string]: Json };

@@ -323,6 +323,8 @@ export class Model {
     });
     if (earlier.length > 0 && !includeEarlier) wrong.push('period_order');
     const closing = [...earlier, wanted];
+    const isAsked = (month: Month): boolean => this.stateOf(month)?.requestedBy !== undefined;
+    if (isAsked(wanted) || (includeEarlier && closing.some(isAsked))) wrong.push('period_state');
     return {
       entries: [],
       first: this.position + 1,

@@ -336,7 +336,7 @@ export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDa
       'adjustment_period_unknown',
       () =>
         `the fiscal year of ${date} has no adjustment period ${adjustmentPeriod} that the day lies in; leave adjustmentPeriod out to post into the normal period`,
-      { effectiveDate: date, period: adjustmentPeriod },
+      { effectiveDate: date, period: adjustmentPeriod, member: 'adjustmentPeriod' },
     );
   }
   const period = adjustment ?? periodInTheWay(book, date);

@@ -233,6 +233,7 @@ function periodProblem(book: BookState, eventType: string, data: Json): string |
   if (eventType === 'PeriodClosed') {
     if (level !== 'soft' && level !== 'hard') return `its level is ${JSON.stringify(level)}`;
     if (status !== (level === 'soft' ? 'open' : 'soft_closed')) return `closes period ${fiscalYear}/${no}, which is ${status}, ${level}`;
+    if (reopening !== undefined) return `closes period ${fiscalYear}/${no}, which ${reopening.requestedBy} asks to be reopened`;
     const day = period.kind === 'normal' ? period.from : dayAfter(year.to);
     const earlier = book.fiscalYears.flatMap(({ label, periods }) =>
       periods.flatMap(({ kind, to, no: other }) =>
