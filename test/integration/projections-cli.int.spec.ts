@@ -67,11 +67,17 @@ describe('projections', () => {
     const compared = await command('projections', 'compare', 'as-of');
     expect(compared).toMatchObject({ code: 0, stdout: expect.stringContaining('(version 1, retired)') });
 
+    // It is not folded any more, so it is behind nothing.
+    await run(opened.service.ledger, 'shop', { type: 'DefineJournal', journalCode: 'LATER', name: 'Later' });
+    expect((await command('projections', 'list')).stdout).toMatch(/^as-of +\d+ +1 +retired +\S+ \S+ +1 +- +~\d+ +[\d.]+ kB$/m);
     const sets = JSON.parse((await command('projections', 'list', '--json')).stdout) as {
+      eventsBehind?: number;
       projection: string;
       build: number;
       state: string;
     }[];
+    for (const { state, eventsBehind } of sets)
+      expect([state, typeof eventsBehind]).toEqual([state, state === 'retired' ? 'undefined' : 'number']);
     const retired = sets.find(({ state }) => state === 'retired')?.build;
     const live = sets.find(({ projection, state }) => projection === 'as-of' && state === 'live')?.build;
     const refused = await command('projections', 'drop', String(live));
@@ -99,10 +105,25 @@ describe('projections', () => {
   });
 
   it('what is misspelt is refused with what there is', async () => {
-    expect(await command('projections', 'rebuild', 'totals')).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('there are as-of, register, chart, dimensions'),
-    });
+    const unknown = (message: string) => ({ code: 3, stdout: '', stderr: expect.stringContaining(message) });
+    const sets = await command('projections', 'list');
+    for (const verb of ['rebuild', 'compare'])
+      expect(await command('projections', verb, 'totals')).toMatchObject(
+        unknown('projection_unknown: there is no projection totals; there are as-of, register, chart, dimensions'),
+      );
+    expect(await command('projections', 'drop', '999')).toMatchObject(
+      unknown('projection_unknown: there is no set 999; book-keeper projections list shows those that there are'),
+    );
+    expect(await command('projections', 'compare', 'as-of', '--set', '999')).toMatchObject(
+      unknown('projection_unknown: projection as-of has no set 999; it has '),
+    );
+    for (const verb of ['rebuild', 'compare'])
+      for (const book of ['nope', 'No Id'])
+        expect(await command('projections', verb, 'as-of', '--book', 'shop', '--book', book)).toMatchObject(
+          unknown(`book_unknown: there is no book ${book}`),
+        );
+    // Nothing was begun.
+    expect((await command('projections', 'list')).stdout).toBe(sets.stdout);
     expect(await command('projections', 'drop', 'x')).toMatchObject({ code: 2 });
   });
 

@@ -158,6 +158,8 @@ export class Model {
   readonly journals = new Set(['GENERAL']);
   private years: { label: string; from: string; to: string }[];
   private given = false;
+  /** Labels of years that no other takes the place of: given ones, and those of which a month was ever closed. */
+  private readonly held = new Set<string>();
   private readonly byCode = new Map<string, ModelAccount>();
   private readonly numbers = new Map<string, number>();
   /** Months that are not open, by `label/no`. */
@@ -269,13 +271,26 @@ export class Model {
         return this.change(() => this.scales.set(command.code, command.scale));
       case 'DefineFiscalYear': {
         const { label, from, to } = command;
+        const before = this.years.filter((year) => year.to < from);
+        const behind = this.years.filter((year) => year.from > to);
+        const overlaps = before.length + behind.length < this.years.length;
         const adjoins = dayAfter(this.years.at(-1)?.to ?? '') === from || dayAfter(to) === this.years[0]?.from;
+        const inLine = [
+          ...before.filter(() => dayAfter(before.at(-1)?.to ?? '') === from),
+          ...behind.filter(() => dayAfter(to) === behind[0]?.from),
+        ];
+        const stay = overlaps ? inLine : this.years;
+        const isHeld = (year: { label: string }): boolean =>
+          this.held.has(year.label) || this.entries.some((entry) => entry.year === year.label);
+        if (this.years.some((year) => !stay.includes(year) && isHeld(year))) wrong.push('fiscal_year_invalid');
         // Who could post before a closed month would change what it opened with.
-        if (dayAfter(to) === this.years[0]?.from && this.statusOn(from) !== 'open') wrong.push('fiscal_year_invalid');
-        if (to < from || !adjoins || this.years.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
+        if (dayAfter(to) === stay[0]?.from && this.stateOf({ label: stay[0].label, no: 1 }) !== undefined)
+          wrong.push('fiscal_year_invalid');
+        if (to < from || !(adjoins || overlaps) || stay.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
         return this.change(() => {
           this.given = true;
-          this.years = [...this.years, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
+          this.held.add(label);
+          this.years = [...stay, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
         });
       }
       case 'DesignateAccount': {
@@ -479,11 +494,14 @@ export class Model {
     });
     if (earlier.length > 0 && !includeEarlier) wrong.push('period_order');
     const closing = [...earlier, wanted];
+    const isAsked = (month: Month): boolean => this.stateOf(month)?.requestedBy !== undefined;
+    if (isAsked(wanted) || (includeEarlier && closing.some(isAsked))) wrong.push('period_state');
     return {
       entries: [],
       first: this.position + 1,
       apply: (_ids, recordedAt) => {
         for (const [index, { label, no }] of closing.entries()) {
+          this.held.add(label);
           this.closed.set(`${label}/${no}`, { status: level === 'soft' ? 'soft_closed' : 'hard_closed' });
           this.closes.set(`${level === 'soft' ? '' : 'hard-'}close:${label}-${no}`, this.position + 1 + index);
         }

@@ -551,8 +551,10 @@ export class Simulation {
     if (this.tracked && kind < 97) return { type: 'DesignateAccount', role: 'rounding', account: chance.pick(['ROUND', 'E1', account]) };
     if (kind < 97) return { type: 'DefineJournal', journalCode: chance.pick(['CASH', 'BANK', 'GENERAL']), name: 'Day book' };
     if (kind < 99) return { type: 'EnableCurrency', code: chance.pick(['PTS', 'BHD', 'EUR']), scale: 4 };
-    const year = chance.pick([2019, 2028, 2030]);
-    return { type: 'DefineFiscalYear', label: String(year), from: `${year}-01-01`, to: `${year}-12-31` };
+    const year = chance.pick([2019, 2027, 2028, 2030]);
+    // Whole months, and not always twelve: what it overlaps gives way where nothing is in it.
+    const to = chance.pick([`${year}-12-31`, `${year}-12-31`, `${year + 1}-02-28`]);
+    return { type: 'DefineFiscalYear', label: String(year), from: `${year}-01-01`, to };
   }
 
   // --- A burst, and what the model says of it ---

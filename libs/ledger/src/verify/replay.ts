@@ -13,6 +13,7 @@ import {
   type BookState,
   bookReducer,
   type ExchangeRateRecorded,
+  type FiscalYearDefined,
   isDate,
   isPlainDecimal,
   type PeriodClosed,
@@ -506,6 +507,7 @@ export class BookReplay {
     const problem = shapeProblem(event.eventType, data) ?? bookProblem(this.book, event.eventType, data);
     if (problem !== undefined) this.tell('book', event, problem);
     else if (event.eventType === 'PeriodClosed' && event.eventVersion > 1) this.checkClose(event, data as unknown as PeriodClosed);
+    else if (event.eventType === 'FiscalYearDefined') this.checkReplaced(event, data as unknown as FiscalYearDefined);
     else if (event.eventType === 'AccountDesignated' && !this.accounts.has(String(data.accountId)))
       this.tell('book', event, `designates account ${String(data.accountId)}, which does not exist`);
     if (this.bookBatch !== this.batch) this.bookVersionBefore = this.book?.version ?? 0;
@@ -528,6 +530,16 @@ export class BookReplay {
       numbers.batch = this.batch;
     }
     return numbers;
+  }
+
+  /** Nothing is in a year that gives way to another one. */
+  private checkReplaced(event: ReadEvent, { label, replaces = [] }: FiscalYearDefined): void {
+    for (const replaced of replaces) {
+      if ((this.numbers.get(replaced)?.last.size ?? 0) > 0)
+        this.tell('book', event, `fiscal year ${label} replaces ${replaced}, into which entries are posted`);
+      for (const id of this.drafts.years.get(replaced)?.open.keys() ?? [])
+        this.tell('book', event, `fiscal year ${label} replaces ${replaced}, in which draft ${id} is dated`);
+    }
   }
 
   /** What a close says was posted, held against what was. */
