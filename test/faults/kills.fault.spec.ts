@@ -239,13 +239,16 @@ function requestOf(command: Command): { readonly path: string; readonly body: ob
 }
 
 /** A key of its own for everybody who sends commands. @returns secrets by the users that commands name */
-async function keysOfActors(): Promise<Map<string, string>> {
+async function keysOfActors({ controllers }: Witness): Promise<Map<string, string>> {
   const pool = openPool(server.appUrl, { max: 1 });
   try {
     const keys = new ApiKeys(pool);
     const secrets = new Map<string, string>();
-    for (const [index, { userId, isController }] of actors.entries())
-      secrets.set(userId, (await keys.create(`actor ${index}`, isController ? ['controller'] : [])).secret);
+    for (const [index, { userId, isController }] of actors.entries()) {
+      const { id, secret } = await keys.create(`actor ${index}`, isController ? ['controller'] : []);
+      secrets.set(userId, secret);
+      if (isController) controllers.add(id);
+    }
     return secrets;
   } finally {
     await pool.end();
@@ -269,7 +272,7 @@ test(
     const witness = new Witness(bookId);
     const random = chance(seed + 99);
     await openWorkload(server.appUrl, [bookId]);
-    const secrets = await keysOfActors();
+    const secrets = await keysOfActors(witness);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}/v1/books/${bookId}`;
     const spawned: Script[] = [];

@@ -98,10 +98,14 @@ export function transfer(debit: string, credit: string, amount: string, more: Pa
   };
 }
 
-/** Everything that must hold of a book whatever happened to it; throws with what does not. Reads as superuser. */
+/**
+ * Everything that must hold of a book whatever happened to it; throws with what does not. Reads as superuser.
+ * @param controllers as of checkPeriods
+ */
 export async function checkBook(
   admin: Client,
   bookId: string,
+  controllers: Iterable<string> = [],
 ): Promise<{ readonly events: RecordedEvent[]; readonly accounts: Map<string, AccountState> }> {
   const { rows } = await admin.query(
     `SELECT position, stream_id AS "streamId", version, event_type AS "eventType", event_id AS "eventId", recorded_at AS "recordedAt",
@@ -113,7 +117,7 @@ export async function checkBook(
   const accounts = new Map<string, AccountState>();
   const numbers = new Map<string, number>();
   const sums = new Map<string, { debit: bigint; credit: bigint }>();
-  checkPeriods(events as unknown as LoggedEvent[]);
+  checkPeriods(events as unknown as LoggedEvent[], controllers);
   checkBaseAmounts(events as unknown as LoggedEvent[]);
   events.forEach((event, index) => {
     if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);

@@ -381,7 +381,7 @@ export class Model {
     lines.push({ account, side: left > 0n ? 'credit' : 'debit', minor: 0n, currency: baseCurrency, base: size });
   }
 
-  /** Monetary accounts are brought to their value at the rates of the day, and back on the next open one. */
+  /** Monetary accounts are brought to their value at the rates of the day, and back on the next one. */
   private revalue({ date, rateType = 'closing' }: Extract<Command, { type: 'Revalue' }>, wrong: string[]): Expected | undefined {
     const baseScale = this.scaleOf(baseCurrency) as number;
     const lines: Line[] = [];
@@ -414,7 +414,7 @@ export class Model {
     if (wrong.length > 0) return undefined;
     const back = (model: Model, id: string): Expected => {
       const original = model.entries.find((entry) => entry.id === id) as ModelEntry;
-      const effectiveDate = model.firstOpenDay(dayAfter(date));
+      const effectiveDate = model.dayFor(dayAfter(date));
       model.checkDate(effectiveDate, wrong);
       return model.post([{ content: { effectiveDate, lines: [] }, lines: mirror(original), type: 'reversal', reverses: original }], wrong);
     };
@@ -472,6 +472,11 @@ export class Model {
   private isClosedOn(date: string): boolean {
     const status = this.statusOn(date);
     return status === 'hard_closed' || (status === 'soft_closed' && !this.actor.isController);
+  }
+
+  /** Where an entry that may move is posted: on its own day, unless that is closed to whoever posts it. */
+  private dayFor(date: string): string {
+    return date >= this.startsOn && this.isClosedOn(date) ? this.firstOpenDay(date) : date;
   }
 
   private firstOpenDay(date: string): string {
@@ -583,8 +588,7 @@ export class Model {
 
   private draft(given: Content, wrong: string[]): Draft {
     const { effectiveDate: asked, onClosedPeriod } = given;
-    const moves = onClosedPeriod === 'first_open_day' && asked >= this.startsOn && this.isClosedOn(asked);
-    const content = moves ? { ...given, effectiveDate: this.firstOpenDay(asked) } : given;
+    const content = onClosedPeriod === 'first_open_day' ? { ...given, effectiveDate: this.dayFor(asked) } : given;
     const lines: DraftLine[] = [];
     let computed = 0;
     for (const line of content.lines) {

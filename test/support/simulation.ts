@@ -288,7 +288,6 @@ export class Simulation {
 
   private rate(currency: string): string {
     const { chance } = this;
-    if (chance.below(60) === 0) return chance.pick(['0', '-1', '1e3', '0.000']);
     const digits = 1 + chance.below(9_998);
     const usual: Readonly<Record<string, string>> = { USD: '0.9', BHD: '2.4', JPY: '0.006' };
     return `${usual[currency] ?? '1.5'}${String(digits).padStart(4, '0')}`.replace(/0+$/, '');
@@ -299,7 +298,7 @@ export class Simulation {
   private async step(): Promise<void> {
     const { chance } = this;
     // A revaluation is computed from balances and rates before it is decided: what it says hangs on nothing that is sent beside it.
-    const revalues = this.tracked && chance.below(8) === 0;
+    const revalues = this.tracked && chance.below(5) === 0;
     const size = revalues ? 1 : chance.pick([1, 1, 2, 4, 8, 16]);
     const sent = Array.from({ length: size }, (): Sent => {
       const command = revalues ? this.revaluation() : this.command();
@@ -411,8 +410,7 @@ export class Simulation {
     const { chance } = this;
     const currency = chance.pick([
       'EUR',
-      'EUR',
-      'EUR',
+      ...(this.tracked ? ['USD', 'BHD'] : ['EUR', 'EUR']),
       'USD',
       'BHD',
       ...(chance.below(4) === 0 ? ['PTS'] : []),
@@ -458,7 +456,9 @@ export class Simulation {
       const [rateType, date] = chance.pick([['spot', first] as const, ['spot', this.date()] as const, ['closing', last] as const]);
       return { from, to: 'EUR', rateType, date, value: this.rate(from), source: chance.pick(['ECB', 'Bank']) };
     });
-    if (chance.below(6) === 0) rates.push({ ...(rates[0] as (typeof rates)[number]) });
+    const first = rates[0] as (typeof rates)[number];
+    if (chance.below(6) === 0) rates.push({ ...first });
+    if (chance.below(20) === 0) rates.push({ ...first, value: chance.pick(['0', '-1', '1e3', '0.000']) });
     return { type: 'RecordRates', rates };
   }
 
@@ -479,12 +479,11 @@ export class Simulation {
       const baseAmount = `${1 + chance.below(900)}.${10 + chance.below(90)}`;
       return lines.map((line) => ({ ...line, baseAmount: chance.below(15) === 0 ? '1' : baseAmount }));
     }
-    const value = this.rate(currency).replace(/^(-.*|.*e.*|[0.]+)$/, '0.7');
-    const given = { rate: { value, date: '2026-01-01', source: 'contract' } };
-    // One debit becomes two, so that what is converted need not add up.
+    const given = { rate: { value: this.rate(currency), date: '2026-01-01', source: 'contract' } };
+    // One debit becomes two mostly, so that what is converted need not add up.
     const [debit, ...others] = lines as [EntryLine, ...EntryLine[]];
     const parts =
-      chance.below(2) === 0 && /^[1-9]\d*(\.\d\d?)?$/.test(debit.amount)
+      chance.below(4) > 0 && /^[1-9]\d*(\.\d\d?)?$/.test(debit.amount)
         ? [...halves(debit.amount).map((amount) => ({ ...debit, amount })), ...others]
         : lines;
     return parts.map((line) => (kind < 7 ? { ...line, ...given } : line));

@@ -49,15 +49,20 @@ export async function openWorkload(url: string, bookIds: readonly string[]): Pro
 /** What the key of an earlier command was answered. */
 export type Told = (key: string) => string | undefined;
 
-/** Of how many commands of a writer three belong to one draft: it is written, submitted, and approved, rejected or discarded. */
+/**
+ * Of how many commands of a writer four belong to one draft: it is written, submitted, and approved, rejected or discarded; what is left
+ * of it then is discarded, for a month does not close over drafts.
+ */
 const draftEvery = 24;
+const draftPlaces = ['written', 'submitted', 'ended', 'left'] as const;
 
 /** The place of a key in the life of a draft, and the key that the draft was written with. */
-function draftPlace(key: string): { readonly place: 'written' | 'submitted' | 'ended'; readonly written: string } | undefined {
+function draftPlace(key: string): { readonly place: (typeof draftPlaces)[number]; readonly written: string } | undefined {
   const [, name, number = ''] = /^(.*-)(\d+)$/.exec(key) ?? [];
-  const place = (['written', 'submitted', 'ended'] as const)[(Number(number) % draftEvery) - draftEvery + 4];
+  const first = draftEvery - draftPlaces.length;
+  const place = draftPlaces[(Number(number) % draftEvery) - first];
   if (name === undefined || place === undefined) return undefined;
-  return { place, written: `${name}${Math.floor(Number(number) / draftEvery) * draftEvery + draftEvery - 4}` };
+  return { place, written: `${name}${Number(number) - (Number(number) % draftEvery) + first}` };
 }
 
 /** The key whose answer a command hangs on: whoever does not have it any more asks for it again. */
@@ -93,6 +98,7 @@ export function commandOf(key: string, told: Told): Command {
   const entryId = draft === undefined ? undefined : idIn(told(draft.written));
   if (draft !== undefined && entryId !== undefined) {
     if (draft.place === 'submitted') return { type: 'SubmitDraft', entryId };
+    if (draft.place === 'left') return { type: 'DiscardDraft', entryId };
     if (kind < 180) return { type: 'ApproveDraft', entryId };
     return kind < 220 ? { type: 'RejectDraft', entryId, reason: 'not so' } : { type: 'DiscardDraft', entryId };
   }
@@ -147,6 +153,8 @@ export class Witness {
   readonly answers = new Map<string, Pick<Answer, 'status' | 'body'>>();
   /** Keys that were answered in two ways. */
   readonly contradictions: string[] = [];
+  /** Ids of users that may close periods, where they are not those of actors. */
+  readonly controllers = new Set<string>();
   /** Answers that the ledger called repetitions. */
   replayed = 0;
 
@@ -183,7 +191,7 @@ export interface Audit {
  */
 export async function audit(admin: Client, witness: Witness): Promise<Audit> {
   const { bookId, answers } = witness;
-  const { events, accounts } = await checkBook(admin, bookId);
+  const { events, accounts } = await checkBook(admin, bookId, witness.controllers);
   const { rows: batches } = await admin.query<{ position: number; at: string; before: string | null }>(
     `SELECT last_position AS position, recorded_at AS at, lag(recorded_at) OVER (ORDER BY last_position) AS before FROM log.batches WHERE book_id = $1`,
     [bookId],
