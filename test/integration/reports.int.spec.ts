@@ -28,6 +28,7 @@ import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { type Random, random } from '../support/histories';
 import { ReferenceLedger } from '../support/reference-ledger';
+import { followStatement } from '../support/statements';
 
 const seed = Number(process.env.REPORTS_SEED ?? Date.now() % 1_000_000);
 
@@ -326,6 +327,52 @@ describe(`reports against a plain fold of the log (REPORTS_SEED=${seed})`, () =>
       expect({ where, ledger: ours }).toEqual({ where, ledger: expectedFigures(counted, { from, to }, carry, true) });
     }
   }, 300_000);
+
+  it('every link to a statement leads to the figure that is shown', async () => {
+    const signed = (account: string, amount = '0'): bigint =>
+      minor(amount, 'EUR') * (['liability', 'equity', 'income'].includes(typeOf(account)) ? -1n : 1n);
+    for (let round = 0; round < 12; round++) {
+      const { question, where } = situation();
+      const trial = await ask<TrialBalance>('trial-balance', bookId, question);
+      for (const { currency, figures, own, statements = [] } of trial.rows) {
+        // An account that something lies below shows what it has alone, which is all that has a statement.
+        const { opening, closing } = (own ?? figures)[0] as (typeof figures)[0];
+        for (const link of statements) {
+          const statement = await followStatement(reports, link);
+          const of = (balances: typeof statement.opening): bigint =>
+            minor(balances.find((balance) => balance.currency === currency)?.net ?? '0', currency);
+          expect({ where, link, opening: of(statement.opening), closing: of(statement.closing) }).toEqual({
+            ...{ where, link },
+            ...{ opening: minor(opening, currency), closing: minor(closing, currency) },
+          });
+        }
+      }
+      const { from, to, knownAt, closing, dimensions } = question;
+      const income = await ask<IncomeStatement>('income-statement', bookId, { from, to, knownAt, closing, dimensions, currency: 'EUR' });
+      for (const { account, amounts, own, statements = [] } of income.sections.flatMap(({ rows }) => rows)) {
+        for (const link of statements) {
+          const statement = await followStatement(reports, link);
+          const [before = 0n, after = 0n] = [statement.opening, statement.closing].map(([balance]) => signed(account, balance?.net));
+          const shown = minor((own ?? amounts)[0] ?? '', 'EUR');
+          expect({ where, link, moved: after - before }).toEqual({ where, link, moved: shown });
+        }
+      }
+      const sheet = await ask<BalanceSheet>('balance-sheet', bookId, {
+        ...question,
+        from: undefined,
+        to: undefined,
+        asOf: to,
+        currency: 'EUR',
+      });
+      for (const { account, amounts, own, statements = [] } of sheet.sections.flatMap(({ rows }) => rows)) {
+        for (const link of statements) {
+          const { closing: end } = await followStatement(reports, link);
+          const shown = minor((own ?? amounts)[0] ?? '', 'EUR');
+          expect({ where, link, end: signed(account, end[0]?.net) }).toEqual({ where, link, end: shown });
+        }
+      }
+    }
+  }, 120_000);
 
   it('all dates that there can be are a range like others', async () => {
     const range = { from: '1900-01-01', to: '2199-12-31' };

@@ -155,8 +155,9 @@ export class Inputs {
     return ids.flatMap((id) => found.get(id) ?? []);
   }
 
-  /** Ids of all closing entries and of their reversals. */
-  async closingEntries(bookId: string, position: number): Promise<Set<string>> {
+  /** Ids of the entries that closing=exclude leaves out: all closing entries and their reversals. */
+  async leftOut({ bookId, position }: Pick<Place, 'bookId' | 'position'>, { closing }: Pick<Asked, 'closing'>): Promise<Set<string>> {
+    if (closing === 'include') return new Set();
     const ids = await this.queries.folded(bookId, position, [register], (database) => entriesOfType(database, bookId, 'closing', position));
     return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
   }
