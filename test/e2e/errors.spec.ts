@@ -110,6 +110,7 @@ const rows: Record<
   },
   format_unknown: { sends: () => api.get(`${book}/exports/paper`), tells: { format: 'paper' } },
   stream_unknown: { sends: () => api.get(`${book}/streams/Account/${original}`) },
+  projection_unknown: { elsewhere: 'projections are named on the command line only; test/integration/projections-cli.int.spec.ts does' },
   draft_state: {
     sends: () => api.post(`/v1/books/drafts/journal-drafts/${draft}/approve`, {}),
     tells: { entry: () => draft, draftStatus: 'draft' },
@@ -184,7 +185,7 @@ const rows: Record<
   },
   adjustment_period_unknown: {
     sends: () => post(entry('1', { adjustmentPeriod: 13 })),
-    tells: { effectiveDate: '2026-03-01', period: 13 },
+    tells: { effectiveDate: '2026-03-01', period: 13, member: 'adjustmentPeriod' },
   },
   before_book_start: {
     sends: () => post(entry('1', { effectiveDate: '2025-12-31' })),
@@ -276,7 +277,11 @@ const rows: Record<
 describe('every code', () => {
   it('has a row, in the declared order', () => {
     expect(Object.keys(rows)).toEqual(Object.keys(errorTable));
-    expect(Object.entries(rows).flatMap(([code, row]) => ('elsewhere' in row ? [code] : []))).toEqual(['too_many_drafts', 'books_moving']);
+    expect(Object.entries(rows).flatMap(([code, row]) => ('elsewhere' in row ? [code] : []))).toEqual([
+      'projection_unknown',
+      'too_many_drafts',
+      'books_moving',
+    ]);
   });
 
   for (const [code, row] of Object.entries(rows)) {

@@ -55,6 +55,29 @@ describe('an entry dated in a closed period', () => {
     expect((await send(late('1', { onClosedPeriod: 'tomorrow' }))).body).toMatchObject({ code: 'malformed', member: 'onClosedPeriod' });
   });
 
+  it('may come of a correction or a reversal: both of its entries move, and both say which day was asked for', async () => {
+    const original = await created(send(entry('6.00', { effectiveDate: '2026-07-15' })));
+    const path = `${book}/journal-entries/${original.body.id}`;
+    const { lines } = entry('7.00') as { lines: object[] };
+    const body = { effectiveDate: '2026-06-15', reason: 'wrong amount', lines };
+    expect((await api.post(`${path}/correct`, body, { secret: clerk })).body).toMatchObject({ code: 'period_closed', status: 422 });
+    expect((await api.post(`${path}/correct`, { ...body, onClosedPeriod: 'tomorrow' }, { secret: clerk })).body).toMatchObject({
+      ...{ code: 'malformed', member: 'onClosedPeriod' },
+    });
+    const moves = { onClosedPeriod: 'first_open_day' };
+    const corrected = await created(api.post(`${path}/correct`, { ...body, ...moves }, { secret: clerk }));
+    for (const posted of [corrected.body, corrected.body.reversal])
+      expect(await shown({ body: posted } as Reply)).toMatchObject({ effectiveDate: '2026-07-01', requestedDate: '2026-06-15', period: 7 });
+    const reversed = await created(
+      api.post(
+        `${book}/journal-entries/${corrected.body.id}/reverse`,
+        { effectiveDate: '2026-06-16', reason: 'twice', ...moves },
+        { secret: clerk },
+      ),
+    );
+    expect(await shown(reversed)).toMatchObject({ effectiveDate: '2026-07-01', requestedDate: '2026-06-16' });
+  });
+
   it('stays where it was moved to when the period is opened again', async () => {
     const two = (await api.keys.create('second controller', ['controller'])).secret;
     const step = async (path: string, secret?: string): Promise<void> => {
@@ -97,6 +120,14 @@ describe('batches', () => {
     const before = await head();
     const refused = await batch({ atomic: true, entries }, 'all');
     expect(refused.body).toMatchObject({ status: 422, code: 'period_closed', member: 'entries.1' });
+    expect(await head()).toBe(before);
+    // Which member of which entry is wrong, whoever finds it.
+    const named = async (more: object): Promise<unknown> =>
+      (await batch({ atomic: true, entries: [entries[2], { ...late('1.00'), ...more }] }, `named ${JSON.stringify(more)}`)).body.member;
+    expect(await named({ onClosedPeriod: 'tomorrow' })).toBe('entries.1.onClosedPeriod');
+    expect(await named({ requestedDate: '2026-06-01' })).toBe('entries.1.requestedDate');
+    expect(await named({ adjustmentPeriod: 13 })).toBe('entries.1.onClosedPeriod');
+    expect(await named({ adjustmentPeriod: 13, onClosedPeriod: 'refuse' })).toBe('entries.1.adjustmentPeriod');
     expect(await head()).toBe(before);
     const movable = entries.map((body) => ({ ...body, onClosedPeriod: 'first_open_day' }));
     const { body } = await batch({ atomic: true, entries: movable }, 'all movable');
@@ -249,6 +280,9 @@ describe('a key used for another entry names what differs', () => {
     const right = ['entries.1', ...members.map((member) => `entries.1.${member}`)];
     expect(reused.body.members.filter((member: string) => !right.includes(member))).toEqual([]);
     expect(reused.body.members.length).toBeGreaterThan(0);
+    // A wish leaves no trace in the event, so it has a fingerprint of its own.
+    const [member = ''] = members;
+    if (['onClosedPeriod', 'onImbalance'].includes(member)) expect(reused.body.members).toEqual([`entries.1.${member}`]);
   });
 
   it('is nothing that verify objects to', async () => {

@@ -12,16 +12,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import type { Command } from '#ledger';
-import { connect } from '#postgres';
+import { ApiKeys, type Command } from '#ledger';
+import { connect, openPool } from '#postgres';
 import { type DurableServer, durableServer } from '../support/database';
 import { LoadProcess, type Writer, writers } from '../support/load-process';
 import { runScript, type Script } from '../support/processes';
 import {
+  actorOf,
+  actors,
   audit,
   chance,
   checkProjections,
-  commandOf,
   folded,
   isFinal,
   openWorkload,
@@ -196,6 +197,61 @@ test.each(Object.keys(faults))(
   soak ? 3_600_000 : 120_000,
 );
 
+/** How a command is sent to the API: where to, and what is left of it for the body. */
+function requestOf(command: Command): { readonly path: string; readonly body: object } {
+  switch (command.type) {
+    case 'PostEntry':
+    case 'PostEntries':
+    case 'CreateDraft':
+    case 'RecordRates': {
+      const { type, ...body } = command;
+      const paths = {
+        PostEntry: 'journal-entries',
+        PostEntries: 'journal-entries/batch',
+        CreateDraft: 'journal-drafts',
+        RecordRates: 'rates',
+      };
+      return { path: paths[type], body };
+    }
+    case 'SubmitDraft':
+    case 'ApproveDraft':
+    case 'RejectDraft':
+    case 'DiscardDraft': {
+      const { type, entryId, ...body } = command;
+      return { path: `journal-drafts/${entryId}/${type.replace('Draft', '').toLowerCase()}`, body };
+    }
+    case 'ClosePeriod':
+    case 'RequestReopening':
+    case 'ApproveReopening':
+    case 'DeclineReopening': {
+      const { type, fiscalYear, period, ...body } = command;
+      const verbs = {
+        ClosePeriod: 'close',
+        RequestReopening: 'reopening',
+        ApproveReopening: 'reopening/approve',
+        DeclineReopening: 'reopening/decline',
+      };
+      return { path: `periods/${fiscalYear}/${period}/${verbs[type]}`, body };
+    }
+    default:
+      throw new Error(`no key stands for ${command.type}`);
+  }
+}
+
+/** A key of its own for everybody who sends commands. @returns secrets by the users that commands name */
+async function keysOfActors(): Promise<Map<string, string>> {
+  const pool = openPool(server.appUrl, { max: 1 });
+  try {
+    const keys = new ApiKeys(pool);
+    const secrets = new Map<string, string>();
+    for (const [index, { userId, isController }] of actors.entries())
+      secrets.set(userId, (await keys.create(`actor ${index}`, isController ? ['controller'] : [])).secret);
+    return secrets;
+  } finally {
+    await pool.end();
+  }
+}
+
 /** A free port: the service comes back where its callers look for it. */
 function freePort(): Promise<number> {
   return new Promise((found) => {
@@ -213,8 +269,9 @@ test(
     const witness = new Witness(bookId);
     const random = chance(seed + 99);
     await openWorkload(server.appUrl, [bookId]);
+    const secrets = await keysOfActors();
     const port = await freePort();
-    const url = `http://127.0.0.1:${port}/v1/books/${bookId}/journal-entries`;
+    const url = `http://127.0.0.1:${port}/v1/books/${bookId}`;
     const spawned: Script[] = [];
     const serve = async (): Promise<Script> => {
       const script = runScript('apps/api/src/main.ts', [], { ...environment, MIGRATION_DATABASE_URL: '', PORT: String(port) });
@@ -226,19 +283,20 @@ test(
     let repeated = 0;
     const faulty: string[] = [];
     const send = async (key: string): Promise<void> => {
-      const { type, ...body } = commandOf(key) as Command & { atomic?: boolean };
+      const command = witness.commandOf(key);
+      const { path, body } = requestOf(command);
       const headers = {
-        authorization: `Bearer ${environment.BOOTSTRAP_API_KEY}`,
+        authorization: `Bearer ${secrets.get(actorOf(key, command).userId)}`,
         'idempotency-key': key,
         'content-type': 'application/json',
       };
       for (;;) {
-        const reply = await fetch(type === 'PostEntries' ? `${url}/batch` : url, { method: 'POST', headers, body: JSON.stringify(body) })
+        const reply = await fetch(`${url}/${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
           .then(async (sent) => ({ sent, text: await sent.text() }))
           .catch(() => undefined); // refused or cut off: whether it was carried out is not known
         if (reply !== undefined && reply.sent.status !== 503 && isFinal({ body: reply.text })) {
           const replayed = reply.sent.headers.get('idempotency-replayed') === 'true';
-          if (![200, 201, 422].includes(reply.sent.status)) faulty.push(`${key}: ${reply.sent.status} ${reply.text}`);
+          if (![200, 201, 409, 422].includes(reply.sent.status)) faulty.push(`${key}: ${reply.sent.status} ${reply.text}`);
           witness.tell(key, { status: reply.sent.status, body: reply.text, replayed });
           return;
         }

@@ -32,10 +32,11 @@ afterAll(async () => {
   const sum = (member: 'commands' | 'accepted' | 'refused' | 'repeats' | 'questions' | 'events'): number =>
     all.reduce((total, figures) => total + figures[member], 0);
   const ofPeriods = (member: keyof SimulationFigures['periods']): number => all.reduce((total, { periods }) => total + periods[member], 0);
+  const ofRates = (member: keyof SimulationFigures['rates']): number => all.reduce((total, { rates }) => total + rates[member], 0);
   const faults = new Map<string, number>();
   for (const figures of all) for (const [name, times] of Object.entries(figures.faults)) faults.set(name, (faults.get(name) ?? 0) + times);
   process.stdout.write(
-    `simulation: ${all.length} seeds from SEED=${first}, ${steps} steps each: ${sum('commands')} commands, ${sum('accepted')} accepted, ${sum('refused')} refused, ${sum('repeats')} repeats, ${sum('events')} events, ${sum('questions')} questions; ${ofPeriods('closed')} periods closed, ${ofPeriods('reopened')} opened again, ${ofPeriods('refused')} entries refused and ${ofPeriods('moved')} moved by a close; ${[...faults].map(([name, times]) => `${name} ${times}`).join(', ')}\n`,
+    `simulation: ${all.length} seeds from SEED=${first}, ${steps} steps each: ${sum('commands')} commands, ${sum('accepted')} accepted, ${sum('refused')} refused, ${sum('repeats')} repeats, ${sum('events')} events, ${sum('questions')} questions; ${ofPeriods('closed')} periods closed, ${ofPeriods('reopened')} opened again, ${ofPeriods('refused')} entries refused and ${ofPeriods('moved')} moved by a close; ${ofRates('recorded')} rates, ${ofRates('rounded')} entries with a line for rounding, ${ofRates('revalued')} revaluations; ${[...faults].map(([name, times]) => `${name} ${times}`).join(', ')}\n`,
   );
   await admin?.end();
   await server?.destroy();

@@ -2,6 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import {
   type AppendRequest,
+  type EventCatalogue,
+  type EventDefinition,
+  EventStore,
   type Head,
   instantMicros,
   instantText,
@@ -554,6 +557,36 @@ describe('readers', () => {
     };
     const folded = await log.store.load(bookId, stream, { ...folding, evolve: (all: unknown[] = [], { data }) => [...all, data] });
     expect(folded).toEqual({ state: expected, version: 3 });
+  });
+
+  it('get what the first event of the book implies, from every way of reading, where it implies anything', async () => {
+    const inked: EventCatalogue = {
+      ...notes,
+      Noted: {
+        ...(notes.Noted as EventDefinition),
+        completion: ({ text: ink }) => (ink === 'plain' ? undefined : (data) => (data.ink === undefined ? { ...data, ink } : data)),
+      },
+    };
+    const store = new EventStore(log.pool, inked);
+    const stream = newId();
+    expect(await store.readAll(bookId, 0, 10)).toEqual([]);
+    await log.appended(bookId, {
+      events: [note(stream, 1, { text: 'blue' }), note(stream, 2, { text: 'sky' }), note(stream, 3, { text: 'rose', ink: 'red' })],
+    });
+    const expected = [
+      { text: 'blue', ink: 'blue' },
+      { text: 'sky', ink: 'blue' },
+      { text: 'rose', ink: 'red' },
+    ];
+    const currents = (events: readonly { current: unknown }[]) => events.map(({ current }) => current);
+    expect(currents(await store.readFacts(bookId, 0, 3))).toEqual(expected);
+    expect(currents(await store.readAll(bookId, 0, 10))).toEqual(expected);
+    expect(currents(await store.readStream(bookId, stream))).toEqual(expected);
+    expect(currents(await store.readStreams(bookId, [stream]))).toEqual(expected);
+    expect((await store.readAll(bookId, 1, 1))[0]?.data).toEqual({ text: 'sky' });
+    const plain = newId();
+    await log.appended(`${bookId}-plain`, { events: [note(plain, 1, { text: 'plain' }), note(plain, 2, { text: 'sky' })] });
+    expect(currents(await store.readAll(`${bookId}-plain`, 0, 10))).toEqual([{ text: 'plain' }, { text: 'sky' }]);
   });
 });
 

@@ -66,6 +66,7 @@ const hashes: Record<string, string> = {
   'JournalSubmitted.v1': '69228c12d285585ae39723f1d65cba2ff3c69b100c1cfca3b5fc1f87f2bded1b',
   'JournalRejected.v1': 'f9892848d0f011aa7b9c08a44d2cae78d4ef73de3fdee107a1058a18848c3f12',
   'JournalApproved.v1': '3aa993f24ca612324cf0874635e02c9417d8eb16add76533f25a3a2bb4eb72c0',
+  'FiscalYearDefined.v2': '80af13badd4a977c306d7bc8eb558c0d34469fbb008d502f95bfdc00d142f7e4',
   'JournalDiscarded.v1': '10f3a682ef4b16248d90f91fd5bee4583e4487d4feabddf90b6b9ba41b4837de',
 };
 
@@ -139,7 +140,8 @@ describe('golden events', () => {
       designated: { rounding: '0198c0de-0000-7000-8000-000000000100' },
       calendar: 'given',
       journals: [{ journalCode: 'SALES' }],
-      fiscalYears: [{ label: '2026', periods: [{ no: 1 }, { no: 2 }, { no: 3, kind: 'adjustment' }] }],
+      fiscalYears: [{ label: 'FY26', periods: [{ no: 1 }, { no: 2 }, { no: 3, kind: 'adjustment' }] }],
+      replaced: ['2026'],
     });
     expect(account).toMatchObject({
       code: '1600',

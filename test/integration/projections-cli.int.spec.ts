@@ -11,6 +11,7 @@ import { progressText } from '../../apps/cli/src/projections';
 import { type Ended, startCommand } from '../support/cli';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { openBookWith, run, transfer } from '../support/ledgers';
+import { controllerContext } from '../support/periods';
 import { openTestService, type TestService } from '../support/services';
 
 jest.setTimeout(120_000);
@@ -66,11 +67,17 @@ describe('projections', () => {
     const compared = await command('projections', 'compare', 'as-of');
     expect(compared).toMatchObject({ code: 0, stdout: expect.stringContaining('(version 1, retired)') });
 
+    // It is not folded any more, so it is behind nothing.
+    await run(opened.service.ledger, 'shop', { type: 'DefineJournal', journalCode: 'LATER', name: 'Later' });
+    expect((await command('projections', 'list')).stdout).toMatch(/^as-of +\d+ +1 +retired +\S+ \S+ +1 +- +~\d+ +[\d.]+ kB$/m);
     const sets = JSON.parse((await command('projections', 'list', '--json')).stdout) as {
+      eventsBehind?: number;
       projection: string;
       build: number;
       state: string;
     }[];
+    for (const { state, eventsBehind } of sets)
+      expect([state, typeof eventsBehind]).toEqual([state, state === 'retired' ? 'undefined' : 'number']);
     const retired = sets.find(({ state }) => state === 'retired')?.build;
     const live = sets.find(({ projection, state }) => projection === 'as-of' && state === 'live')?.build;
     const refused = await command('projections', 'drop', String(live));
@@ -98,10 +105,25 @@ describe('projections', () => {
   });
 
   it('what is misspelt is refused with what there is', async () => {
-    expect(await command('projections', 'rebuild', 'totals')).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('there are as-of, register, chart, dimensions'),
-    });
+    const unknown = (message: string) => ({ code: 3, stdout: '', stderr: expect.stringContaining(message) });
+    const sets = await command('projections', 'list');
+    for (const verb of ['rebuild', 'compare'])
+      expect(await command('projections', verb, 'totals')).toMatchObject(
+        unknown('projection_unknown: there is no projection totals; there are as-of, register, chart, dimensions'),
+      );
+    expect(await command('projections', 'drop', '999')).toMatchObject(
+      unknown('projection_unknown: there is no set 999; book-keeper projections list shows those that there are'),
+    );
+    expect(await command('projections', 'compare', 'as-of', '--set', '999')).toMatchObject(
+      unknown('projection_unknown: projection as-of has no set 999; it has '),
+    );
+    for (const verb of ['rebuild', 'compare'])
+      for (const book of ['nope', 'No Id'])
+        expect(await command('projections', verb, 'as-of', '--book', 'shop', '--book', book)).toMatchObject(
+          unknown(`book_unknown: there is no book ${book}`),
+        );
+    // Nothing was begun.
+    expect((await command('projections', 'list')).stdout).toBe(sets.stdout);
     expect(await command('projections', 'drop', 'x')).toMatchObject({ code: 2 });
   });
 
@@ -136,7 +158,7 @@ describe('replay', () => {
     const { code, stdout, stderr } = await june(rule(thirds));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.split('\n').map((line) => line.replace(/ +/g, ' ').trim())).toEqual([
-      expect.stringMatching(/^shop, 2026-06-01 … 2026-06-30, known at position \d+$/),
+      expect.stringMatching(/^shop, 2026-06-01 … 2026-06-30, known at position \d+, carry=fiscalYear, closing=include$/),
       '4 entries: 3 as they are, 1 changed, 0 left out',
       'ACCOUNT CURRENCY OPENING DEBITS CREDITS CLOSING',
       'Prepaid EUR as it is 0.00 0.00 0.00 0.00',
@@ -159,19 +181,24 @@ describe('replay', () => {
       'split.cjs',
     );
     const { code, stdout } = await june(file, '--format', 'csv', '--all');
+    const end = (at: number): string => `,fiscalYear,include,${at}`;
+    const { position } = await opened.service.store.head('shop');
     expect(code).toBe(0);
     expect(stdout.split('\n')).toEqual([
-      'account,name,currency,opening,debits,credits,closing,rule_opening,rule_debits,rule_credits,rule_closing,difference_opening,difference_debits,difference_credits,difference_closing',
-      'Cash,Cash,EUR,-10.00,0.00,125.50,-135.50,-10.00,0.00,130.00,-140.00,0.00,0.00,4.50,-4.50',
-      'Rent,Rent,EUR,10.00,125.50,0.00,135.50,10.00,130.00,0.00,140.00,0.00,4.50,0.00,4.50',
+      'row,account,name,currency,opening,debits,credits,closing,rule_opening,rule_debits,rule_credits,rule_closing,difference_opening,difference_debits,difference_credits,difference_closing,carry,closing_entries,position',
+      `account,Cash,Cash,EUR,-10.00,0.00,125.50,-135.50,-10.00,0.00,130.00,-140.00,0.00,0.00,4.50,-4.50${end(position)}`,
+      `account,Rent,Rent,EUR,10.00,125.50,0.00,135.50,10.00,130.00,0.00,140.00,0.00,4.50,0.00,4.50${end(position)}`,
       '',
     ]);
     // Before the third entry nothing of it is known.
     const { rows } = await admin.query<{ position: number }>(
-      "SELECT position FROM log.events WHERE event_type = 'JournalEntryPosted' ORDER BY position OFFSET 2 LIMIT 1",
+      "SELECT position FROM log.events WHERE book_id = 'shop' AND event_type = 'JournalEntryPosted' ORDER BY position OFFSET 2 LIMIT 1",
     );
-    const known = await june(file, '--format', 'csv', '--all', '--known-at', String((rows[0]?.position ?? 0) - 1));
-    expect(known.stdout.split('\n')[1]).toBe('Cash,Cash,EUR,-10.00,0.00,120.00,-130.00,-10.00,0.00,130.00,-140.00,0.00,0.00,10.00,-10.00');
+    const before = (rows[0]?.position ?? 0) - 1;
+    const known = await june(file, '--format', 'csv', '--all', '--known-at', String(before));
+    expect(known.stdout.split('\n')[1]).toBe(
+      `account,Cash,Cash,EUR,-10.00,0.00,120.00,-130.00,-10.00,0.00,130.00,-140.00,0.00,0.00,10.00,-10.00${end(before)}`,
+    );
   });
 
   it('that returns every entry as it is differs in nothing', async () => {
@@ -223,5 +250,177 @@ describe('replay', () => {
     const set = /set (\d+) of as-of/.exec(stderr)?.[1] ?? '';
     expect((await command('projections', 'list')).stdout).toMatch(new RegExp(`^as-of +${set} +1 +scratch `, 'm'));
     expect(await command('projections', 'drop', set)).toMatchObject({ code: 0 });
+  });
+
+  it('takes no account that is opened only after the position', async () => {
+    const { position } = await opened.service.store.head('shop');
+    await run(opened.service.ledger, 'shop', { type: 'OpenAccount', code: 'Later', name: 'Later', accountType: 'asset' });
+    await opened.service.projector.caughtUp('shop', position + 1);
+    const file = rule('export default (entry) => ({ ...entry, lines: [{ ...entry.lines[0], account: "Later" }, entry.lines[1]] });');
+    expect((await june(file, '--known-at', String(position))).stderr).toContain('line 1: there is no account "Later"');
+    expect((await june(file)).code).toBe(0);
+  });
+});
+
+describe('replay asks as reports do', () => {
+  /** Position of the close of June 2026, and of what was recorded last before it. */
+  let closed: number;
+  let before: string;
+
+  beforeAll(async () => {
+    const { ledger, store, projector } = opened.service;
+    await openBookWith(ledger, 'years', [
+      'Cash',
+      { code: 'Rent', accountType: 'expense' },
+      { code: 'Profits', accountType: 'equity', subtype: 'retained_earnings' },
+    ]);
+    const rent = async (date: string, amount: string): Promise<void> => {
+      await run(ledger, 'years', transfer('Rent', 'Cash', amount, { effectiveDate: date }));
+    };
+    await rent('2026-06-10', '120.00');
+    before = (await store.readAll('years', (await store.head('years')).position - 1, 1))[0]?.recordedAt ?? '';
+    const close = { type: 'ClosePeriod', fiscalYear: '2026', period: 6, level: 'soft', includeEarlier: true } as const;
+    const answer = await ledger.execute('years', close, controllerContext('close-june'));
+    expect(JSON.parse(answer.body)).toMatchObject({ position: expect.any(Number) });
+    closed = (await store.head('years')).position;
+    await ledger.execute('years', transfer('Rent', 'Cash', '5.00', { effectiveDate: '2026-06-30' }), controllerContext('late'));
+    await rent('2026-12-20', '10.00');
+    await run(ledger, 'years', transfer('Profits', 'Rent', '135.00', { effectiveDate: '2026-12-31', entryType: 'closing' }));
+    await rent('2027-01-15', '7.00');
+    await projector.caughtUp('years', (await store.head('years')).position);
+  });
+
+  const whole = (text: string): string => {
+    const file = join(directory, `whole-${Math.random()}.mjs`);
+    writeFileSync(file, text);
+    return file;
+  };
+  const asked = (file: string, from: string, to: string, ...more: string[]): Promise<Ended> =>
+    command('replay', 'years', '--rules', file, '--from', from, '--to', to, ...more);
+  const plain = ({ stdout }: Ended): string[] => stdout.split('\n').map((line) => line.replace(/ +/g, ' ').trim());
+  /** Half of what is 100 or more, without the closing entries. */
+  const halves = `export default (entry) => entry.entryType === 'closing' || Number(entry.lines[0].amount) < 100 ? entry
+    : { ...entry, lines: entry.lines.map((line) => ({ ...line, amount: '60.00' })) };`;
+
+  it('income and expense open at 0 in the fiscal year, what they had is brought forward, and both are said (I13)', async () => {
+    const { position } = await opened.service.store.head('years');
+    const file = whole(halves);
+    const january = await asked(file, '2027-01-01', '2027-01-31');
+    expect(january).toMatchObject({ code: 0, stderr: '' });
+    expect(plain(january)).toEqual([
+      `years, 2027-01-01 … 2027-01-31, known at position ${position}, carry=fiscalYear, closing=include`,
+      '5 entries: 4 as they are, 1 changed, 0 left out',
+      'ACCOUNT CURRENCY OPENING DEBITS CREDITS CLOSING',
+      'Cash EUR as it is -135.00 0.00 7.00 -142.00',
+      'Cash under the rule -75.00 0.00 7.00 -82.00',
+      'difference 60.00 0.00 0.00 60.00',
+      'retained earnings brought forward EUR as it is 0.00 0.00 0.00 0.00',
+      'under the rule -60.00 0.00 0.00 -60.00',
+      'difference -60.00 0.00 0.00 -60.00',
+      '',
+    ]);
+    const inception = await asked(file, '2027-01-01', '2027-01-31', '--carry', 'none');
+    expect(plain(inception)).toEqual([
+      `years, 2027-01-01 … 2027-01-31, known at position ${position}, carry=none, closing=include`,
+      ...plain(january).slice(1, 6),
+      'Rent EUR as it is 0.00 7.00 0.00 7.00',
+      'Rent under the rule -60.00 7.00 0.00 -53.00',
+      'difference -60.00 0.00 0.00 -60.00',
+      '',
+    ]);
+    const csv = await asked(file, '2027-01-01', '2027-01-31', '--format', 'csv');
+    expect(csv.stdout.split('\n')[2]).toBe(
+      `retainedEarnings,,retained earnings brought forward,EUR,0.00,0.00,0.00,0.00,-60.00,0.00,0.00,-60.00,-60.00,0.00,0.00,-60.00,fiscalYear,include,${position}`,
+    );
+  });
+
+  it('closing entries of the range are left out on both sides, also where the rule moves them', async () => {
+    // The closing entry is moved out of the range, or stays.
+    const moved = whole(`export default (entry) => entry.entryType === 'closing' ? { ...entry, effectiveDate: '2027-01-01' } : entry;`);
+    const rentOf = async (file: string, ...more: string[]): Promise<string | undefined> =>
+      (await asked(file, '2026-12-01', '2026-12-31', '--format', 'csv', '--all', ...more)).stdout
+        .split('\n')
+        .find((line) => line.startsWith('account,Rent,'))
+        ?.split(',')
+        .slice(4, 12)
+        .join(' ');
+    expect(await rentOf(moved)).toBe('125.00 10.00 135.00 0.00 125.00 10.00 0.00 135.00');
+    expect(await rentOf(moved, '--closing', 'exclude')).toBe('125.00 10.00 0.00 135.00 125.00 10.00 0.00 135.00');
+    const back = whole('export default (entry) => ({ ...entry });');
+    expect(await rentOf(back, '--closing', 'exclude')).toBe('125.00 10.00 0.00 135.00 125.00 10.00 0.00 135.00');
+  });
+
+  it('whatever the carry, the closing entries and the moment, it says what the trial balance says', async () => {
+    const file = whole('export default (entry) => ({ ...entry });');
+    for (const [from, to] of [
+      ['2026-06-01', '2026-06-30'],
+      ['2026-12-01', '2027-01-31'],
+      ['2027-01-01', '2027-12-31'],
+    ] as const) {
+      for (const [carry, closing, knownAt] of [
+        ['fiscalYear', 'include', String((await opened.service.store.head('years')).position)],
+        ['fiscalYear', 'exclude', 'close:2026-06'],
+        ['none', 'exclude', String((await opened.service.store.head('years')).position - 1)],
+      ] as const) {
+        const question = { from, to, carry, closing, knownAt, includeZero: true };
+        const report = JSON.parse((await opened.service.reports.answer('trial-balance', 'years', question, 'json')).body as string) as {
+          position: number;
+          rows: { account: string; figures: { opening: string; debit: string; credit: string; closing: string }[] }[];
+          retainedEarnings?: { figures: { opening: string }[] }[];
+        };
+        const { stdout } = await asked(
+          file,
+          from,
+          to,
+          ...['--carry', carry, '--closing', closing, '--known-at', knownAt, '--format', 'csv', '--all'],
+        );
+        const said = stdout
+          .trimEnd()
+          .split('\n')
+          .slice(1)
+          .map((line) => line.split(','));
+        const figures = said.map((cells) => [cells[1], ...cells.slice(4, 8)].join(' '));
+        const should = report.rows.map(({ account, figures: [of] }) =>
+          [account, of?.opening, of?.debit, of?.credit, of?.closing].join(' '),
+        );
+        const brought = (report.retainedEarnings ?? []).flatMap(({ figures: [of] }) =>
+          of?.opening === '0.00' ? [] : ` ${of?.opening} 0.00 0.00 ${of?.opening}`,
+        );
+        expect({ question, figures }).toEqual({ question, figures: [...should, ...brought] });
+        for (const cells of said) {
+          expect(cells.slice(8, 12)).toEqual(cells.slice(4, 8));
+          expect(cells.slice(16)).toEqual([carry, closing, String(report.position)]);
+        }
+      }
+    }
+  });
+
+  it('known at a close, an instant or a position; what is none of them is refused', async () => {
+    const file = whole(halves);
+    const head = async (when: string): Promise<string | undefined> =>
+      plain(await asked(file, '2026-06-01', '2026-06-30', '--known-at', when))[0];
+    const known = (position: number): string =>
+      `years, 2026-06-01 … 2026-06-30, known at position ${position}, carry=fiscalYear, closing=include`;
+    expect(await head('close:2026-06')).toBe(known(closed));
+    expect(await head(before)).toMatch(/ position \d+,/);
+    expect(await head(before)).toBe(await head(String(closed - 6)));
+    for (const [when, message] of [
+      ['june', 'knownAt "june" is neither a position nor an instant like'],
+      ['99999', 'knownAt 99999 has not come yet'],
+      ['2199-01-01T00:00:00Z', 'lies in the future'],
+      ['hard-close:2026-06', 'there was no such close; there are close:2026-1'],
+    ] as const) {
+      const refused = await asked(file, '2026-06-01', '2026-06-30', '--known-at', when);
+      expect({ when, code: refused.code, stdout: refused.stdout }).toEqual({ when, code: 2, stdout: '' });
+      expect(refused.stderr).toContain(message);
+    }
+    expect(await asked(file, '2026-06-30', '2026-06-01')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('to 2026-06-01 lies before from 2026-06-30'),
+    });
+    expect(await asked(file, '2026-06-01', '2026-06-30', '--carry', 'year')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Allowed choices are fiscalYear, none'),
+    });
   });
 });

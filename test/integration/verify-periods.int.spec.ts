@@ -4,7 +4,7 @@
  * other events, heads and receipts say is left to contradict it.
  */
 import type { Client } from 'pg';
-import { addDays } from '#domain';
+import { addDays, type FiscalYear } from '#domain';
 import { leafHashOf, type StoredEvent } from '#event-store';
 import { type Command, catalogue, type Service, type Verification } from '#ledger';
 import { connect } from '#postgres';
@@ -40,6 +40,10 @@ const controller = (command: Command, who = 1) => service.execute(bookId, comman
 /** Every new type of event and command, done, refused and with nothing to do. */
 async function history(): Promise<void> {
   await openTrackedBook(service, bookId);
+  const generated = (await service.queries.book(bookId)).fiscalYears[0] as FiscalYear;
+  const thirteenth = { no: 13, from: '2026-12-31', to: '2026-12-31', kind: 'adjustment' } as const;
+  const { label, from, to } = generated;
+  await carryOut(service, bookId, { type: 'DefineFiscalYear', label, from, to, periods: [...generated.periods, thirteenth] });
   await carryOut(service, bookId, { type: 'DefineJournal', journalCode: 'SALES', name: 'Sales' });
   await recordRate(service, bookId, ['USD', '2026-01-01', '0.9']);
   await recordRate(service, bookId, ['JPY', '2026-01-01', '0.006']);
@@ -121,6 +125,28 @@ it('finds nothing where two processes post base amounts in turn into a book that
   }
 });
 
+it('finds a period that was closed for ever over a request to reopen it', async () => {
+  const asked = 'asked';
+  await openBookWith(service.ledger, asked, ['cash', 'bank']);
+  const january = { fiscalYear: '2026', period: 1 } as const;
+  for (const [index, command] of (
+    [
+      { type: 'ClosePeriod', ...january, level: 'soft' },
+      { type: 'RequestReopening', ...january, reason: 'missing' },
+      { type: 'DeclineReopening', ...january },
+      { type: 'ClosePeriod', ...january, level: 'hard' },
+    ] satisfies Command[]
+  ).entries())
+    expect((await service.execute(asked, command, controllerContext(`asked-${index}`))).status).toBe(200);
+  expect(said(await service.verify({ books: [asked] }))).toEqual([]);
+  await asSuperuser(
+    `UPDATE log.events SET event_type = 'CurrencyEnabled', data = '{"code": "XYZ", "scale": 2}' WHERE book_id = $1 AND event_type = $2`,
+    [asked, 'PeriodReopeningDeclined'],
+  );
+  const messages = said(await service.verify({ books: [asked] })).join('\n');
+  expect(messages).toMatch(/closes period 2026\/1, which \S+ asks to be reopened/);
+});
+
 // --- As superuser ---
 
 type Json = string | number | boolean | null | Json[] | { [member: string]: Json };
@@ -192,6 +218,7 @@ const setData = 'UPDATE log.events SET data = $3, leaf_hash = $4 WHERE book_id =
 const onlyByHash = new Set(['ExchangeRateRecorded value', 'ExchangeRateRecorded source', 'ExchangeRateRecorded date']);
 
 describe.each([
+  'FiscalYearDefined',
   'PeriodClosed',
   'PeriodReopeningRequested',
   'PeriodReopeningDeclined',
@@ -273,6 +300,7 @@ describe('a head', () => {
 
 describe('a receipt', () => {
   it.each([
+    'DefineFiscalYear',
     'ClosePeriod',
     'RequestReopening',
     'ApproveReopening',

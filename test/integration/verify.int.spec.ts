@@ -493,6 +493,65 @@ describe(`as superuser (SEED=${seed})`, () => {
     expect(verification.notChecked).toContain(`book ${bookId}: projection register, which is live in a version of another release`);
   });
 
+  describe('heads of other releases', () => {
+    /** Those whose state this release keeps in another form than the first one did: the Book and the counters of years. */
+    const renewed = 'reducer_version = 2';
+    const change = (set: string, where: string) => async (): Promise<number> =>
+      (await admin.query(`UPDATE log.heads SET ${set} WHERE book_id = $1 AND ${where}`, [bookId])).rowCount ?? 0;
+    const notes = (verification: Verification): string[] => verification.notChecked.filter((note) => note.includes('folded anew'));
+
+    it('an earlier one’s are counted: decisions fold them anew', async () => {
+      let older = 0;
+      const verification = await tampered('log.heads', async () => {
+        older = await change('reducer_version = 1, state = \'{"form":"of then"}\'', renewed)();
+      });
+      expect(older).toBeGreaterThan(1);
+      expect(said(verification)).toEqual([]);
+      expect(verification.books[0]).toMatchObject({ olderHeads: older });
+      expect(notes(verification)).toEqual([
+        `book ${bookId}: the states of ${older} heads of an earlier release, folded anew when next needed`,
+      ]);
+      expect((await verify()).books[0]).toMatchObject({ olderHeads: 0 });
+    });
+
+    it('beside them a wrong state of this release’s is found, and a version that the stream does not have', async () => {
+      const account = await pick('log.heads', 'reducer_version = 1');
+      const older = await pick('log.heads', renewed);
+      const verification = await tampered('log.heads', async () => {
+        await change('reducer_version = 1', renewed)();
+        await change("state = '{}'", `stream_id = '${String(account.stream_id)}'`)();
+        await change('version = version + 1', `stream_id = '${String(older.stream_id)}'`)();
+      });
+      expect(said(verification).sort()).toEqual(
+        [
+          expect.stringMatching(`^log\\.heads ${String(account.stream_id)} \\(.*\\): state is {}, the events make it {`),
+          expect.stringMatching(`^log\\.heads ${String(older.stream_id)} \\(.*\\): version is ${Number(older.version) + 1}, the events`),
+        ].sort((a, b) => (String(a) < String(b) ? -1 : 1)),
+      );
+    });
+
+    it('a newer one’s are named, and their state is not doubted', async () => {
+      const account = await pick('log.heads', 'reducer_version = 1');
+      const verification = await tampered(
+        'log.heads',
+        change("reducer_version = 7, state = '{}'", `stream_id = '${String(account.stream_id)}'`),
+      );
+      expect(said(verification)).toEqual([
+        expect.stringMatching(
+          `^log\\.heads ${String(account.stream_id)} \\(.*\\): reducer_version is 7, this release knows 1 at most: a newer release wrote it; verify with that one`,
+        ),
+      ]);
+      expect(verification.clean).toBe(false);
+      expect(verification.books[0]).toMatchObject({ bookId, olderHeads: 0 });
+    });
+
+    it('one that no release can have written is found', async () => {
+      const account = await pick('log.heads', 'reducer_version = 1');
+      const verification = await tampered('log.heads', change('reducer_version = 0', `stream_id = '${String(account.stream_id)}'`));
+      expect(said(verification)).toEqual([expect.stringContaining('reducer_version is 0, the first one is 1')]);
+    });
+  });
+
   it('what two rows have exchanged is found at both', async () => {
     const exchange = (table: string, column: string, where: string) => async (): Promise<void> => {
       const { rows } = await admin.query(
@@ -651,6 +710,16 @@ describe('book-keeper verify', () => {
     expect(out).toContain(`${bookId}: `);
     expect(out).toContain('Nothing wrong in ');
     expect(out).toMatch(/Not checked:\n {2}log\.book_heads\.tail/);
+  });
+
+  it('counts heads of an earlier release, which are no damage and are gone with the next command', async () => {
+    const heads =
+      "UPDATE log.heads SET reducer_version = $2 WHERE book_id = $1 AND stream_id = (SELECT stream_id FROM log.heads WHERE book_id = $1 AND jsonb_exists(state::jsonb, 'fiscalYears'))";
+    expect((await admin.query(heads, [bookId, 1])).rowCount).toBe(1);
+    const { status, out } = await run(bookId);
+    await admin.query(heads, [bookId, 2]);
+    expect(status).toBe(0);
+    expect(out).toMatch(/ heads \(1 of an earlier release, folded anew when next needed\), /);
   });
 
   it('ends with 1 when something was found, and names it', async () => {

@@ -3,7 +3,7 @@
  * connections, logged in as the service is. Also the books and accounts that many specs start from.
  */
 import type { Client, Pool } from 'pg';
-import type { AccountState, EntryLine, OpenAccount, PostEntry } from '#domain';
+import type { AccountState, EntryLine, OpenAccount, OpenBook, PostEntry } from '#domain';
 import { accountReducer } from '#domain';
 import { EventStore, type RecordedEvent } from '#event-store';
 import { type Answer, type Command, type CommandContext, catalogue, Ledger, type LedgerOptions } from '#ledger';
@@ -61,7 +61,12 @@ export function run(ledger: Ledger, bookId: string, command: Command, key = `key
 }
 
 /** Opens a book of 2026 in EUR with asset accounts of these codes. */
-export async function openBookWith(ledger: Ledger, bookId: string, accounts: readonly (string | Partial<OpenAccount>)[]): Promise<void> {
+export async function openBookWith(
+  ledger: Ledger,
+  bookId: string,
+  accounts: readonly (string | Partial<OpenAccount>)[],
+  more: Partial<OpenBook> = {},
+): Promise<void> {
   const opened = [
     await run(ledger, bookId, {
       type: 'OpenBook',
@@ -70,6 +75,7 @@ export async function openBookWith(ledger: Ledger, bookId: string, accounts: rea
       baseCurrency: 'EUR',
       fiscalYearStart: '01-01',
       startsOn: '2026-01-01',
+      ...more,
     }),
   ];
   for (const account of accounts) {

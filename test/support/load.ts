@@ -10,7 +10,7 @@ import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger, ledgerErrorOf, openService, readConfig, type Service } from '#ledger';
-import { commandOf, isFinal } from './workload';
+import { actorOf, commandOf, isFinal, keyBefore } from './workload';
 
 export interface Load {
   /** Writer n works on book n modulo their number. */
@@ -34,7 +34,6 @@ export type LoadLine =
 
 type Span = readonly [from: number, upTo: number];
 
-const user = '01930000-0000-7000-8000-0000000000aa';
 const machineClock = Date.now;
 let offset = 0;
 Date.now = () => machineClock() + offset;
@@ -53,27 +52,36 @@ const say = (line: LoadLine): void => {
 };
 
 async function write({ ledger }: Service, bookId: string, writer: number, name: string, [from, upTo]: Span): Promise<void> {
-  for (let number = from; !resting || number <= upTo; number++) {
-    const key = `${name}-${number}`;
-    const command = commandOf(key);
+  const answers = new Map<string, string>();
+  /** @returns whether it was answered */
+  const send = async (key: string): Promise<boolean> => {
+    const command = commandOf(key, (other) => answers.get(other));
     for (;;) {
       try {
-        const answer = await ledger.execute(bookId, command, { key, userId: user, source: 'job' });
+        const answer = await ledger.execute(bookId, command, { key, ...actorOf(key, command), source: 'job' });
         if (isFinal(answer)) {
+          answers.set(key, answer.body);
           say(['answer', writer, key, answer.status, answer.body, answer.replayed]);
-          break;
+          return true;
         }
         say(['again', writer, 'partly']);
       } catch (error) {
         const { kind, code, message, cause } = ledgerErrorOf(error);
         if (kind !== 'unavailable' && kind !== 'limited') {
           say(['fault', writer, key, `${code}: ${message} ${cause instanceof Error ? cause.stack : ''}`]);
-          return;
+          return false;
         }
         say(['again', writer, code]);
       }
       await sleep(20 + Math.random() * 40);
     }
+  };
+  for (let number = from; !resting || number <= upTo; number++) {
+    const key = `${name}-${number}`;
+    const before = keyBefore(key);
+    // Whoever goes on for a killed process does not have the answers that it got.
+    if (before !== undefined && !answers.has(before) && !(await send(before))) return;
+    if (!(await send(key))) return;
   }
 }
 

@@ -7,7 +7,7 @@ import type { ChangeAccount } from '#domain';
 import type { Command } from '#ledger';
 
 type Side = 'debit' | 'credit';
-type Line = { account: string; side: Side; amount: string; currency: string };
+type Line = { account: string; side: Side; amount: string; currency: string; baseAmount?: string; rate?: { value: string } };
 type Content = {
   effectiveDate: string;
   journalCode?: string;
@@ -39,6 +39,8 @@ export interface ModelLine {
   readonly currency: string;
   readonly side: Side;
   readonly minor: bigint;
+  /** Of a tracked book: minor units of the base currency. */
+  readonly base?: bigint;
 }
 
 export interface ModelAccount {
@@ -73,13 +75,14 @@ export type Expected =
   | { readonly refused: string }
   | {
       readonly entries: readonly { position: number; number: number }[];
-      readonly first: number;
+      /** Undefined where there was nothing to write. */
+      readonly first: number | undefined;
       apply(ids: readonly string[], recordedAt: string): void;
     };
 
 /** Codes in the order of docs/reference/errors.md: of several the first is told. */
 const order =
-  'forbidden malformed amount_format date_invalid book_unknown entry_unknown period_unknown account_unknown journal_unknown account_exists journal_exists currency_exists parent_invalid currency_unknown currency_not_allowed scale_exceeded amount_range too_few_lines unbalanced fiscal_year_invalid no_fiscal_year before_book_start period_closed period_state period_order second_user_required account_not_postable account_frozen account_not_frozen account_closed account_not_empty limit_exceeded already_reversed reversal_of_reversal'.split(
+  'forbidden malformed amount_format date_invalid book_unknown entry_unknown period_unknown account_unknown journal_unknown account_exists journal_exists currency_exists rate_exists parent_invalid currency_unknown currency_not_allowed scale_exceeded amount_range base_amount_required account_not_designated role_invalid too_few_lines unbalanced fiscal_year_invalid no_fiscal_year before_book_start period_closed period_state period_order second_user_required rate_unknown account_not_postable account_frozen account_not_frozen account_closed account_not_empty limit_exceeded already_reversed reversal_of_reversal'.split(
     ' ',
   );
 const iso: Readonly<Record<string, number>> = { EUR: 2, USD: 2, JPY: 0, BHD: 3 };
@@ -87,6 +90,26 @@ const iso: Readonly<Record<string, number>> = { EUR: 2, USD: 2, JPY: 0, BHD: 3 }
 const dayAfter = (date: string): string => new Date(Date.parse(date) + 86_400_000).toISOString().slice(0, 10);
 const last = <T extends { from: number }>(list: readonly T[], position: number): T | undefined =>
   list.findLast(({ from }) => from <= position);
+/** What is held and owed in units of a currency: assets and liabilities; the simulation has no stocks or prepayments. */
+const isMonetary = (type: string): boolean => type === 'asset' || type === 'liability';
+const baseCurrency = 'EUR';
+
+/** Exactly, then rounded once, half to even. @param value a plain decimal */
+function converted(minor: bigint, scale: number, value: string, toScale: number): bigint {
+  const [whole = '', decimals = ''] = value.split('.');
+  const above = minor * BigInt(whole + decimals) * 10n ** BigInt(toScale);
+  const below = 10n ** BigInt(scale + decimals.length);
+  const [down, twice] = [above / below, 2n * (above % below)];
+  return twice > below || (twice === below && down % 2n === 1n) ? down + 1n : down;
+}
+
+/** Minor units as a text with the decimals of their currency. */
+export function decimal(minor: bigint, scale: number): string {
+  const text = String(minor < 0n ? -minor : minor).padStart(scale + 1, '0');
+  const shown = scale === 0 ? text : `${text.slice(0, -scale)}.${text.slice(-scale)}`;
+  return minor < 0n ? `-${shown}` : shown;
+}
+
 const min = (a: string, b: string): string => (a < b ? a : b);
 
 /** Minor units, or what is wrong. */
@@ -97,12 +120,32 @@ function minorOf(amount: string, scale: number): bigint | 'scale_exceeded' | 'am
   return decimals.length > scale ? 'scale_exceeded' : BigInt(`${match[1]}${match[2]}${decimals.padEnd(scale, '0')}`);
 }
 
+interface DraftLine {
+  readonly account: ModelAccount;
+  readonly side: Side;
+  readonly minor: bigint;
+  readonly currency: string;
+  readonly base?: bigint;
+}
+
 interface Draft {
   readonly content: Content;
-  readonly lines: { account: ModelAccount; side: Side; minor: bigint; currency: string }[];
+  readonly lines: DraftLine[];
   readonly type: string;
   readonly reverses?: ModelEntry;
 }
+
+/** Debits − credits. */
+function sumOf<T extends { readonly side: Side }>(lines: readonly T[], of: (line: T) => bigint): bigint {
+  return lines.reduce((sum, line) => sum + (line.side === 'debit' ? of(line) : -of(line)), 0n);
+}
+
+/** The lines of an entry with their sides exchanged. */
+const mirror = ({ lines }: ModelEntry): DraftLine[] =>
+  lines.map(({ account, side, minor, currency, base }) => ({
+    ...{ account, minor, currency, base },
+    side: side === 'debit' ? 'credit' : 'debit',
+  }));
 
 export class Model {
   position: number;
@@ -115,6 +158,8 @@ export class Model {
   readonly journals = new Set(['GENERAL']);
   private years: { label: string; from: string; to: string }[];
   private given = false;
+  /** Labels of years that no other takes the place of: given ones, and those of which a month was ever closed. */
+  private readonly held = new Set<string>();
   private readonly byCode = new Map<string, ModelAccount>();
   private readonly numbers = new Map<string, number>();
   /** Months that are not open, by `label/no`. */
@@ -122,12 +167,17 @@ export class Model {
   /** What a close is called in questions, and where it was the last time. */
   readonly closes = new Map<string, number>();
   private actor: ModelActor = { userId: '', isController: false };
+  /** The rate of a pair and type on a day that was recorded last, by `USD/spot` and day. */
+  private readonly rates = new Map<string, Map<string, { value: string; source: string }>>();
+  private readonly designated = new Map<string, ModelAccount>();
 
   /** An opened book. @param start first month of the fiscal year */
   constructor(
     private readonly startsOn: string,
     private readonly startMonth: string,
     recordedAt: string,
+    /** Whether every line has an amount in base currency too. */
+    private readonly tracked = false,
   ) {
     this.position = 3;
     this.written.push({ position: 3, recordedAt });
@@ -162,12 +212,7 @@ export class Model {
         if (original === undefined) return void wrong.push('entry_unknown');
         const date = command.effectiveDate ?? this.firstOpenDay(original.date > today ? original.date : today);
         const content = { effectiveDate: date, journalCode: original.journal, reference: original.reference, lines: [] };
-        const mirrored: Draft['lines'] = original.lines.map(({ account, side, minor, currency }) => ({
-          account,
-          side: side === 'debit' ? 'credit' : 'debit',
-          minor,
-          currency,
-        }));
+        const mirrored = mirror(original);
         for (const { account, currency } of mirrored) this.checkAccount(account, currency, wrong);
         if (original.reversed !== undefined) wrong.push('already_reversed');
         if (original.type === 'reversal') wrong.push('reversal_of_reversal');
@@ -226,15 +271,38 @@ export class Model {
         return this.change(() => this.scales.set(command.code, command.scale));
       case 'DefineFiscalYear': {
         const { label, from, to } = command;
+        const before = this.years.filter((year) => year.to < from);
+        const behind = this.years.filter((year) => year.from > to);
+        const overlaps = before.length + behind.length < this.years.length;
         const adjoins = dayAfter(this.years.at(-1)?.to ?? '') === from || dayAfter(to) === this.years[0]?.from;
+        const inLine = [
+          ...before.filter(() => dayAfter(before.at(-1)?.to ?? '') === from),
+          ...behind.filter(() => dayAfter(to) === behind[0]?.from),
+        ];
+        const stay = overlaps ? inLine : this.years;
+        const isHeld = (year: { label: string }): boolean =>
+          this.held.has(year.label) || this.entries.some((entry) => entry.year === year.label);
+        if (this.years.some((year) => !stay.includes(year) && isHeld(year))) wrong.push('fiscal_year_invalid');
         // Who could post before a closed month would change what it opened with.
-        if (dayAfter(to) === this.years[0]?.from && this.statusOn(from) !== 'open') wrong.push('fiscal_year_invalid');
-        if (to < from || !adjoins || this.years.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
+        if (dayAfter(to) === stay[0]?.from && this.stateOf({ label: stay[0].label, no: 1 }) !== undefined)
+          wrong.push('fiscal_year_invalid');
+        if (to < from || !(adjoins || overlaps) || stay.some((year) => year.label === label)) wrong.push('fiscal_year_invalid');
         return this.change(() => {
           this.given = true;
-          this.years = [...this.years, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
+          this.held.add(label);
+          this.years = [...stay, { label, from, to }].sort((a, b) => (a.from < b.from ? -1 : 1));
         });
       }
+      case 'DesignateAccount': {
+        const account = this.byCode.get(command.account);
+        if (account === undefined) return void wrong.push('account_unknown');
+        if (!account.postable || account.status === 'closed' || !['income', 'expense'].includes(account.type)) wrong.push('role_invalid');
+        return this.change(() => this.designated.set(command.role, account));
+      }
+      case 'RecordRates':
+        return this.recordRates(command.rates, wrong);
+      case 'Revalue':
+        return this.revalue(command, wrong);
       case 'ClosePeriod':
         return this.close(command, wrong);
       case 'RequestReopening':
@@ -244,6 +312,124 @@ export class Model {
       default:
         throw new Error(`the model does not know ${command.type}`);
     }
+  }
+
+  // --- Rates ---
+
+  private recordRates(rates: Extract<Command, { type: 'RecordRates' }>['rates'], wrong: string[]): Expected {
+    const fresh = new Map<string, { value: string; source: string }>();
+    for (const { from, to, rateType, date, value, source } of rates) {
+      if (!/^\d+(\.\d+)?$/.test(value) || /^[0.]+$/.test(value)) wrong.push('amount_format');
+      if (from === to) wrong.push('malformed');
+      if ([from, to].some((currency) => this.scaleOf(currency) === undefined)) wrong.push('currency_unknown');
+      const day = `${from}/${rateType} ${date}`;
+      const known = fresh.get(day) ?? this.rates.get(`${from}/${rateType}`)?.get(date);
+      if (known?.value === value && known.source === source) wrong.push('rate_exists');
+      fresh.set(day, { value, source });
+    }
+    return {
+      entries: [],
+      first: this.position + 1,
+      apply: (_ids, recordedAt) => {
+        for (const [day, rate] of fresh) {
+          const [pair = '', date = ''] = day.split(' ');
+          this.rates.set(pair, (this.rates.get(pair) ?? new Map()).set(date, rate));
+        }
+        this.wrote(rates.length, recordedAt);
+      },
+    };
+  }
+
+  /** The newest up to a day, at most 31 days old. */
+  private rateOn(currency: string, type: string, day: string): string | undefined {
+    const eldest = new Date(Date.parse(day) - 31 * 86_400_000).toISOString().slice(0, 10);
+    const dates = [...(this.rates.get(`${currency}/${type}`) ?? [])].filter(([date]) => eldest <= date && date <= day).sort();
+    return dates.at(-1)?.[1].value;
+  }
+
+  /** In base currency a line is what it says, its own amount, or its amount at its rate or that of the day; @returns how it was found too */
+  private baseOf(
+    { currency, baseAmount, rate }: Line,
+    minor: bigint,
+    day: string,
+    wrong: string[],
+  ): { readonly base?: bigint; readonly isComputed: boolean } {
+    const baseScale = this.scaleOf(baseCurrency) as number;
+    if (baseAmount !== undefined) {
+      const base = minorOf(baseAmount, baseScale);
+      if (currency === baseCurrency && minor !== 0n && minor !== base) wrong.push('malformed');
+      if (typeof base === 'bigint') return { base, isComputed: false };
+      wrong.push(base);
+      return { isComputed: false };
+    }
+    if (currency === baseCurrency) return { base: minor, isComputed: false };
+    const value = rate?.value ?? this.rateOn(currency, 'spot', day);
+    const scale = this.scaleOf(currency);
+    if (value !== undefined && scale !== undefined) return { base: converted(minor, scale, value, baseScale), isComputed: true };
+    wrong.push('base_amount_required');
+    return { isComputed: false };
+  }
+
+  /** What conversions leave over, at most a minor unit for each, goes to the account for rounding. */
+  private addRounding(lines: DraftLine[], computed: number, wrong: string[]): void {
+    const left = sumOf(lines, ({ base = 0n }) => base);
+    const size = left < 0n ? -left : left;
+    if (size === 0n || size > BigInt(computed) || lines.some(({ base }) => base === undefined)) return;
+    const account = this.designated.get('rounding');
+    if (account === undefined) return void wrong.push('account_not_designated');
+    this.checkAccount(account, baseCurrency, wrong);
+    lines.push({ account, side: left > 0n ? 'credit' : 'debit', minor: 0n, currency: baseCurrency, base: size });
+  }
+
+  /** Monetary accounts are brought to their value at the rates of the day, and back on the next open one. */
+  private revalue({ date, rateType = 'closing' }: Extract<Command, { type: 'Revalue' }>, wrong: string[]): Expected | undefined {
+    const baseScale = this.scaleOf(baseCurrency) as number;
+    const lines: Line[] = [];
+    const moved = { fx_gain_unrealised: 0n, fx_loss_unrealised: 0n };
+    const add = (account: ModelAccount, currency: string, change: bigint): void => {
+      const side = change > 0n ? 'debit' : 'credit';
+      const baseAmount = decimal(change < 0n ? -change : change, baseScale);
+      lines.push({ account: this.codeAt(account, this.position) as string, side, amount: '0', currency, baseAmount });
+    };
+    const code = (account: ModelAccount): string => this.codeAt(account, this.position) as string;
+    for (const account of this.accounts.filter(({ type }) => isMonetary(type)).sort((a, b) => (code(a) < code(b) ? -1 : 1))) {
+      const own = this.lines.filter((line) => line.account === account && line.date <= date && line.currency !== baseCurrency);
+      for (const currency of [...new Set(own.map((line) => line.currency))].sort()) {
+        const held = own.filter((line) => line.currency === currency);
+        const [quantity, carried] = [sumOf(held, ({ minor }) => minor), sumOf(held, ({ base = 0n }) => base)];
+        if (quantity === 0n && carried === 0n) continue;
+        const rate = this.rateOn(currency, rateType, date);
+        if (rate === undefined) return void wrong.push('rate_unknown');
+        const size = converted(quantity < 0n ? -quantity : quantity, this.scaleOf(currency) as number, rate, baseScale);
+        const change = (quantity < 0n ? -size : size) - carried;
+        if (change === 0n) continue;
+        add(account, currency, change);
+        moved[change > 0n ? 'fx_gain_unrealised' : 'fx_loss_unrealised'] -= change;
+      }
+    }
+    for (const [role, change] of Object.entries(moved))
+      if (change !== 0n) add(this.designated.get(role) as ModelAccount, baseCurrency, change);
+    if (lines.length === 0) return { entries: [], first: undefined, apply: () => {} };
+    const draft = this.draft({ effectiveDate: date, entryType: 'revaluation', lines }, wrong);
+    if (wrong.length > 0) return undefined;
+    const back = (model: Model, id: string): Expected => {
+      const original = model.entries.find((entry) => entry.id === id) as ModelEntry;
+      const effectiveDate = model.firstOpenDay(dayAfter(date));
+      model.checkDate(effectiveDate, wrong);
+      return model.post([{ content: { effectiveDate, lines: [] }, lines: mirror(original), type: 'reversal', reverses: original }], wrong);
+    };
+    const copy = this.copy();
+    const there = copy.post([draft], wrong) as Exclude<Expected, { refused: string }>;
+    there.apply(['?'], '');
+    const { entries } = back(copy, '?') as Exclude<Expected, { refused: string }>;
+    return {
+      entries: [...there.entries, ...entries],
+      first: this.position + 1,
+      apply: ([posted = '', reversal = ''], recordedAt) => {
+        (this.post([draft], []) as typeof there).apply([posted], recordedAt);
+        (back(this, posted) as typeof there).apply([reversal], recordedAt);
+      },
+    };
   }
 
   // --- Months ---
@@ -308,11 +494,14 @@ export class Model {
     });
     if (earlier.length > 0 && !includeEarlier) wrong.push('period_order');
     const closing = [...earlier, wanted];
+    const isAsked = (month: Month): boolean => this.stateOf(month)?.requestedBy !== undefined;
+    if (isAsked(wanted) || (includeEarlier && closing.some(isAsked))) wrong.push('period_state');
     return {
       entries: [],
       first: this.position + 1,
       apply: (_ids, recordedAt) => {
         for (const [index, { label, no }] of closing.entries()) {
+          this.held.add(label);
           this.closed.set(`${label}/${no}`, { status: level === 'soft' ? 'soft_closed' : 'hard_closed' });
           this.closes.set(`${level === 'soft' ? '' : 'hard-'}close:${label}-${no}`, this.position + 1 + index);
         }
@@ -396,8 +585,10 @@ export class Model {
     const { effectiveDate: asked, onClosedPeriod } = given;
     const moves = onClosedPeriod === 'first_open_day' && asked >= this.startsOn && this.isClosedOn(asked);
     const content = moves ? { ...given, effectiveDate: this.firstOpenDay(asked) } : given;
-    const lines: Draft['lines'] = [];
-    for (const { account: code, side, amount, currency } of content.lines) {
+    const lines: DraftLine[] = [];
+    let computed = 0;
+    for (const line of content.lines) {
+      const { account: code, side, amount, currency } = line;
       const account = this.byCode.get(code);
       if (account === undefined) wrong.push('account_unknown');
       else this.checkAccount(account, currency, wrong);
@@ -406,19 +597,25 @@ export class Model {
       const minor = amount.startsWith('-') ? 'amount_format' : minorOf(amount, scale ?? 18);
       if (typeof minor === 'string') {
         if (minor === 'amount_format' || scale !== undefined) wrong.push(minor);
-      } else if (minor === 0n || (scale !== undefined && minor >= 10n ** 30n)) wrong.push('amount_range');
-      if (account !== undefined && typeof minor !== 'string') lines.push({ account, side, minor, currency });
+      } else if ((minor === 0n && line.baseAmount === undefined) || (scale !== undefined && minor >= 10n ** 30n))
+        wrong.push('amount_range');
+      if (account === undefined || typeof minor === 'string') continue;
+      // At the rate of the day that was asked for, also where the entry moves.
+      const { base, isComputed } = this.tracked && scale !== undefined ? this.baseOf(line, minor, asked, wrong) : { isComputed: false };
+      if (isComputed) computed++;
+      lines.push({ account, side, minor, currency, base });
     }
+    if (computed > 0 && lines.length === content.lines.length) this.addRounding(lines, computed, wrong);
     if (!this.journals.has(content.journalCode ?? 'GENERAL')) wrong.push('journal_unknown');
     this.checkDate(content.effectiveDate, wrong);
-    if (content.lines.length < 2) wrong.push('too_few_lines');
-    const sums = new Map<string, bigint>();
-    for (const { currency, side, minor } of lines) sums.set(currency, (sums.get(currency) ?? 0n) + (side === 'debit' ? minor : -minor));
-    if ([...sums.values()].some((sum) => sum !== 0n)) wrong.push('unbalanced');
+    if (lines.length < 2) wrong.push('too_few_lines');
+    const currencies = new Set(lines.map(({ currency }) => currency));
+    const off = [...currencies].some((currency) => sumOf(lines, (line) => (line.currency === currency ? line.minor : 0n)) !== 0n);
+    if (off || sumOf(lines, ({ base = 0n }) => base) !== 0n) wrong.push('unbalanced');
     return { content, lines, type: content.entryType ?? 'normal' };
   }
 
-  private scaleOf = (currency: string): number | undefined => this.scales.get(currency) ?? iso[currency];
+  scaleOf = (currency: string): number | undefined => this.scales.get(currency) ?? iso[currency];
 
   private checkAccount({ postable, status, currencies }: ModelAccount, currency: string, wrong: string[]): void {
     if (!postable) wrong.push('account_not_postable');
@@ -462,9 +659,12 @@ export class Model {
     }
     const date = drafts[0]?.content.effectiveDate ?? '';
     const years = this.given ? [] : this.missing(date, this.years);
-    const fresh = new Set(touched.map(({ currency }) => currency).filter((currency) => !this.scales.has(currency)));
+    // Base amounts are a use of the base currency.
+    const used = (lines: readonly DraftLine[]): string[] =>
+      lines.flatMap(({ currency, base }) => (base === undefined ? [currency] : [currency, baseCurrency]));
+    const fresh = new Set(used(touched).filter((currency) => !this.scales.has(currency)));
     // A replacement's own currencies are enabled with it, behind the reversal.
-    const early = new Set((drafts[0]?.lines ?? []).map(({ currency }) => currency).filter((currency) => fresh.has(currency)));
+    const early = new Set(used(drafts[0]?.lines ?? []).filter((currency) => fresh.has(currency)));
     let position = this.position + years.length + early.size;
     const counted = new Map<string, number>();
     const label = [...this.years, ...years].find(({ from, to }) => from <= date && date <= to)?.label ?? '';
@@ -545,6 +745,13 @@ export class Model {
   }
 
   // --- Questions ---
+
+  /** Debits and credits of an account in base currency, as totals. */
+  baseTotals(account: ModelAccount, asOf: string, knownAt: number): { readonly debit: bigint; readonly credit: bigint } {
+    const own = this.lines.filter((line) => line.account === account && line.date <= asOf && line.position <= knownAt);
+    const on = (side: Side): bigint => own.reduce((sum, line) => (line.side === side ? sum + (line.base ?? 0n) : sum), 0n);
+    return { debit: on('debit'), credit: on('credit') };
+  }
 
   account(code: string): ModelAccount | undefined {
     return this.byCode.get(code);

@@ -74,6 +74,7 @@ export function checkPeriods(events: readonly LoggedEvent[]): CheckedClose[] {
       case 'PeriodClosed': {
         const legal = data.level === 'soft' ? period.status === 'open' : period.status === 'soft';
         if (!legal) throw wrong(`${key} is ${period.status} and was closed (${data.level})`);
+        if (period.requestedBy !== undefined) throw wrong(`${key} was closed (${data.level}) while ${period.requestedBy} asked for it`);
         const said = { position: data.position, entries: data.entries, totals: data.totals, numbers: data.numbers, base: data.baseTotal };
         const found = {
           position: position - 1,
@@ -94,7 +95,6 @@ export function checkPeriods(events: readonly LoggedEvent[]): CheckedClose[] {
         if (JSON.stringify(plain, inOrder) !== JSON.stringify(found, inOrder))
           throw wrong(`the close of ${key} says ${JSON.stringify(plain)}, the events before it ${JSON.stringify(found)}`);
         period.status = data.level;
-        period.requestedBy = undefined;
         closes.push({ position, key, level: data.level, entries: data.entries });
         break;
       }

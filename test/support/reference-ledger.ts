@@ -462,9 +462,10 @@ export class ReferenceLedger {
         const { name, baseCurrency, fiscalYearStart, timeZone, fx, rounding } = decision.book();
         return created({ id: decision.bookId, name, baseCurrency, fiscalYearStart, timeZone, fx, rounding });
       }
-      case 'DefineFiscalYear':
-        defineFiscalYear(decision, command);
-        return created(decision.book().fiscalYears.find(({ label }) => label === command.label) ?? {});
+      case 'DefineFiscalYear': {
+        const { given: _given, ...year } = defineFiscalYear(decision, command);
+        return created(year);
+      }
       case 'DefineJournal':
         defineJournal(decision, command);
         return created(decision.book().journals.find(({ journalCode }) => journalCode === command.journalCode) ?? {});

@@ -8,13 +8,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client, Pool } from 'pg';
-import { LedgerError } from '#domain';
+import { type EntryLine, LedgerError } from '#domain';
 import { EventStore } from '#event-store';
-import { type Answer, type Command, catalogue, Ledger, Projector, Queries, Reports, type TrialBalance, verifyBooks } from '#ledger';
+import {
+  type Answer,
+  type Command,
+  catalogue,
+  Ledger,
+  PeriodEnd,
+  Projector,
+  Queries,
+  Reports,
+  type TrialBalance,
+  verifyBooks,
+} from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type Random, random } from './histories';
 import { checkBook, contextOf } from './ledgers';
-import { type Expected, Model, type ModelAccount, type ModelActor } from './model';
+import { decimal, type Expected, Model, type ModelAccount, type ModelActor } from './model';
 import { controllerContext } from './periods';
 import { askStatement } from './statements';
 import { type TcpProxy, tcpProxy } from './tcp-proxy';
@@ -36,6 +47,7 @@ class Process {
     readonly projector: Projector,
     readonly queries: Queries,
     readonly reports: Reports,
+    readonly periodEnd: PeriodEnd,
   ) {
     this.died = new Promise((_, reject) => {
       this.die = reject;
@@ -66,13 +78,19 @@ class Process {
     });
     projector.start();
     const queries = new Queries(store, pool, { readWaitMs: 15_000 });
-    self = new Process(proxy, pool, ledger, projector, queries, new Reports(store, queries));
+    const periodEnd = new PeriodEnd(store, queries, ledger);
+    self = new Process(proxy, pool, ledger, projector, queries, new Reports(store, queries), periodEnd);
     return self;
   }
 
   /** @throws LedgerError, or Error when the process dies first */
   execute(bookId: string, { command, key, actor }: Sent): Promise<Answer> {
-    return Promise.race([this.ledger.execute(bookId, command, contextOf(key, actor)), this.died]);
+    const context = contextOf(key, actor);
+    const computes = command.type === 'Revalue';
+    return Promise.race([
+      computes ? this.periodEnd.execute(bookId, command, context) : this.ledger.execute(bookId, command, context),
+      this.died,
+    ]);
   }
 
   ask<T>(question: (queries: Queries, reports: Reports) => Promise<T>): Promise<T> {
@@ -128,6 +146,8 @@ export interface SimulationFigures {
   events: number;
   /** Periods closed and opened again, entries refused because of a close, and moved by one. */
   periods: { closed: number; reopened: number; refused: number; moved: number };
+  /** Of a tracked book: rates recorded, entries with a line for rounding, revaluations that moved something. */
+  rates: { recorded: number; rounded: number; revalued: number };
 }
 
 const codes = ['A1', 'A2', 'A3', 'L1', 'I1', 'E1', 'H1', 'LIM', 'EURONLY'];
@@ -139,6 +159,8 @@ export class Simulation {
   /** For looking on, behind no proxy. */
   private readonly pool: Pool;
   private readonly bookId: string;
+  /** Every other seed has a book that tracks exchange rates. */
+  private readonly tracked: boolean;
   private processes: Process[] = [];
   private model!: Model;
   private serial = 0;
@@ -162,7 +184,9 @@ export class Simulation {
       faults: {},
       events: 0,
       periods: { closed: 0, reopened: 0, refused: 0, moved: 0 },
+      rates: { recorded: 0, rounded: 0, revalued: 0 },
     };
+    this.tracked = seed % 2 === 0;
     this.pool = openPool(url, { max: 2 });
     this.chance = random(seed);
     this.bookId = `sim-${seed}-${Date.now().toString(36)}`;
@@ -207,10 +231,11 @@ export class Simulation {
       baseCurrency: 'EUR',
       fiscalYearStart: `${startMonth}-01`,
       startsOn,
+      fx: this.tracked ? 'tracked' : 'untracked',
     };
     const { body, refused } = (await this.send({ command: opening, key: `open-${this.bookId}`, actor: clerk }))[0] as Outcome;
     if (refused !== undefined) throw new Error(`the book could not be opened: ${refused}`);
-    this.model = new Model(startsOn, startMonth, body.recordedAt);
+    this.model = new Model(startsOn, startMonth, body.recordedAt, this.tracked);
     const accounts = codes.map((code): Command => {
       const accountType = types[code.charAt(0) as keyof typeof types] ?? 'asset';
       const more =
@@ -223,16 +248,62 @@ export class Simulation {
     });
     const more: Command[] = [{ type: 'DefineJournal', journalCode: 'CASH', name: 'Cash book' }];
     if (chance.below(2) === 0) more.push({ type: 'EnableCurrency', code: 'PTS', scale: 4 });
-    await this.burst([...accounts, ...more].map((command) => ({ command, key: this.newKey(), actor: clerk })));
+    const send = (commands: readonly Command[]): Promise<void> =>
+      this.burst(commands.map((command) => ({ command, key: this.newKey(), actor: clerk })));
+    await send([...accounts, ...more]);
+    if (!this.tracked) return;
+    const expense = (code: string, accountType: 'expense' | 'income' = 'expense'): Command => ({
+      type: 'OpenAccount',
+      code,
+      name: code,
+      accountType,
+    });
+    await send([expense('ROUND'), expense('GAIN', 'income'), expense('LOSS'), this.openingRates()]);
+    this.codes.push('ROUND');
+    await send([
+      { type: 'DesignateAccount', role: 'fx_gain_unrealised', account: 'GAIN' },
+      { type: 'DesignateAccount', role: 'fx_loss_unrealised', account: 'LOSS' },
+      ...(chance.below(4) === 0 ? [] : [{ type: 'DesignateAccount', role: 'rounding', account: 'ROUND' } as const]),
+    ]);
+  }
+
+  /** Spot rates of most months, closing rates of most month ends; some are missing. */
+  private openingRates(): Command {
+    const { chance } = this;
+    const rates = months.flatMap(({ first, last }) =>
+      (['USD', 'BHD', 'JPY'] as const).flatMap((from) =>
+        (['spot', 'closing'] as const)
+          .filter(() => chance.below(6) > 0)
+          .map((rateType) => ({
+            from,
+            to: 'EUR',
+            rateType,
+            date: rateType === 'spot' ? first : last,
+            value: this.rate(from),
+            source: 'ECB',
+          })),
+      ),
+    );
+    return { type: 'RecordRates', rates };
+  }
+
+  private rate(currency: string): string {
+    const { chance } = this;
+    if (chance.below(60) === 0) return chance.pick(['0', '-1', '1e3', '0.000']);
+    const digits = 1 + chance.below(9_998);
+    const usual: Readonly<Record<string, string>> = { USD: '0.9', BHD: '2.4', JPY: '0.006' };
+    return `${usual[currency] ?? '1.5'}${String(digits).padStart(4, '0')}`.replace(/0+$/, '');
   }
 
   private newKey = (): string => `key-${++this.serial}`;
 
   private async step(): Promise<void> {
     const { chance } = this;
-    const size = chance.pick([1, 1, 2, 4, 8, 16]);
+    // A revaluation is computed from balances and rates before it is decided: what it says hangs on nothing that is sent beside it.
+    const revalues = this.tracked && chance.below(8) === 0;
+    const size = revalues ? 1 : chance.pick([1, 1, 2, 4, 8, 16]);
     const sent = Array.from({ length: size }, (): Sent => {
-      const command = this.command();
+      const command = revalues ? this.revaluation() : this.command();
       return { command, key: this.newKey(), actor: this.actorOf(command) };
     });
     const fault = chance.below(10) < 4 ? chance.pick(faultNames) : undefined;
@@ -369,8 +440,55 @@ export class Simulation {
       ...(chance.below(4) === 0 ? { reference: `R${chance.below(3)}` } : {}),
       ...(chance.below(6) === 0 ? { entryType: 'adjusting' as const } : {}),
       ...(chance.below(3) === 0 ? { onClosedPeriod: chance.pick(['first_open_day', 'first_open_day', 'refuse'] as const) } : {}),
-      lines,
+      lines: this.tracked ? this.valued(lines) : lines,
     };
+  }
+
+  private revaluation(): Command {
+    const { chance } = this;
+    const rateType = chance.below(3) === 0 ? { rateType: 'spot' as const } : {};
+    return { type: 'Revalue', date: chance.pick(months).last, ...rateType, reason: 'simulated' };
+  }
+
+  /** One rate or a few, also of days that have one, now and then the very same once more. */
+  private newRates(): Command {
+    const { chance } = this;
+    const rates = Array.from({ length: 1 + chance.below(3) }, () => {
+      const from = chance.pick(['USD', 'USD', 'BHD', 'JPY', 'PTS', ...(chance.below(10) === 0 ? ['XYZ', 'EUR'] : [])]);
+      const { first, last } = chance.pick(months);
+      const [rateType, date] = chance.pick([['spot', first] as const, ['spot', this.date()] as const, ['closing', last] as const]);
+      return { from, to: 'EUR', rateType, date, value: this.rate(from), source: chance.pick(['ECB', 'Bank']) };
+    });
+    if (chance.below(6) === 0) rates.push({ ...(rates[0] as (typeof rates)[number]) });
+    return { type: 'RecordRates', rates };
+  }
+
+  /** Lines of an entry of a tracked book: some state their amount in base currency, some a rate, some leave it to the book. */
+  private valued(lines: readonly EntryLine[]): EntryLine[] {
+    const { chance } = this;
+    const { currency } = lines[0] as EntryLine;
+    const isBase = currency === 'EUR';
+    const kind = chance.below(isBase ? 40 : 10);
+    if (kind === 0) {
+      // Only the value in base currency changes.
+      const baseAmount = chance.pick(['0.05', '5', '1.005']);
+      return lines.map((line) => ({ ...line, amount: '0', baseAmount }));
+    }
+    if (kind === 1) return lines.map((line) => ({ ...line, baseAmount: line.amount }));
+    if (isBase) return [...lines];
+    if (kind < 4) {
+      const baseAmount = `${1 + chance.below(900)}.${10 + chance.below(90)}`;
+      return lines.map((line) => ({ ...line, baseAmount: chance.below(15) === 0 ? '1' : baseAmount }));
+    }
+    const value = this.rate(currency).replace(/^(-.*|.*e.*|[0.]+)$/, '0.7');
+    const given = { rate: { value, date: '2026-01-01', source: 'contract' } };
+    // One debit becomes two, so that what is converted need not add up.
+    const [debit, ...others] = lines as [EntryLine, ...EntryLine[]];
+    const parts =
+      chance.below(2) === 0 && /^[1-9]\d*(\.\d\d?)?$/.test(debit.amount)
+        ? [...halves(debit.amount).map((amount) => ({ ...debit, amount })), ...others]
+        : lines;
+    return parts.map((line) => (kind < 7 ? { ...line, ...given } : line));
   }
 
   private entryId(): string {
@@ -388,6 +506,7 @@ export class Simulation {
       return { type: 'ClosePeriod', ...this.period(), level, includeEarlier: chance.below(3) > 0, reason };
     }
     if (kind < 9) return this.reopening(reason);
+    if (this.tracked && kind < 14) return this.newRates();
     if (kind < 55) return { type: 'PostEntry', ...this.content() };
     if (kind < 63)
       return {
@@ -430,10 +549,13 @@ export class Simulation {
         ...limits,
       };
     }
+    if (this.tracked && kind < 97) return { type: 'DesignateAccount', role: 'rounding', account: chance.pick(['ROUND', 'E1', account]) };
     if (kind < 97) return { type: 'DefineJournal', journalCode: chance.pick(['CASH', 'BANK', 'GENERAL']), name: 'Day book' };
     if (kind < 99) return { type: 'EnableCurrency', code: chance.pick(['PTS', 'BHD', 'EUR']), scale: 4 };
-    const year = chance.pick([2019, 2028, 2030]);
-    return { type: 'DefineFiscalYear', label: String(year), from: `${year}-01-01`, to: `${year}-12-31` };
+    const year = chance.pick([2019, 2027, 2028, 2030]);
+    // Whole months, and not always twelve: what it overlaps gives way where nothing is in it.
+    const to = chance.pick([`${year}-12-31`, `${year}-12-31`, `${year + 1}-02-28`]);
+    return { type: 'DefineFiscalYear', label: String(year), from: `${year}-01-01`, to };
   }
 
   // --- A burst, and what the model says of it ---
@@ -670,6 +792,38 @@ export class Simulation {
     // A parent shows the currencies of what is below it, with nothing of its own.
     const told = ours.filter((row) => !/( -?0(\.0+)?){4}$/.test(row) || expected.includes(row));
     compare(what, told.sort(), expected.sort());
+    if (this.tracked) await this.inBase({ from, to, eve, knownAt, position });
+  }
+
+  /** The same range by the amounts in base currency that the lines carry. */
+  private async inBase({
+    from,
+    to,
+    eve,
+    knownAt,
+    position,
+  }: Record<'from' | 'to' | 'eve', string> & ReturnType<Simulation['knownAt']>): Promise<void> {
+    const { model } = this;
+    const question = { from, to, knownAt, carry: 'none', in: 'EUR', includeZero: true } as const;
+    const report = await this.ask(async (_queries, reports) => {
+      const { body } = await reports.answer('trial-balance', this.bookId, question, 'json');
+      return JSON.parse(body as string) as TrialBalance;
+    });
+    const ours = new Map(report.rows.map(({ account, figures, own = figures }) => [account, own[0]]));
+    const scale = model.scaleOf('EUR') ?? 0;
+    for (const account of model.accounts) {
+      const code = model.codeAt(account, position);
+      if (code === undefined || model.totals(account, to, position).length === 0) continue;
+      const [before, upTo] = [model.baseTotals(account, eve, position), model.baseTotals(account, to, position)];
+      const amounts = [before.debit - before.credit, upTo.debit - before.debit, upTo.credit - before.credit, upTo.debit - upTo.credit];
+      const { opening, debit, credit, closing } = ours.get(code) ?? {};
+      compare(
+        `${code} in base currency, ${from} … ${to} knownAt ${knownAt}`,
+        [opening, debit, credit, closing],
+        amounts.map((amount) => decimal(amount, scale)),
+      );
+    }
+    compare(`balance in base currency, ${from} … ${to} knownAt ${knownAt}`, report.balanced, true);
   }
 
   private async statement(): Promise<void> {
@@ -768,7 +922,13 @@ export class Simulation {
         effectiveDate,
         entryType,
         reversedBy,
-        ...lines.map(({ account, side, amount, currency }) => [account, side, digits(amount), currency]),
+        ...lines.map(({ account, side, amount, currency, baseAmount }) => [
+          account,
+          side,
+          digits(amount),
+          currency,
+          baseAmount && digits(baseAmount),
+        ]),
       ],
       [
         entry.position,
@@ -778,7 +938,7 @@ export class Simulation {
         entry.date,
         entry.type,
         entry.reversed !== undefined && entry.reversed.at <= position ? entry.reversed.by : undefined,
-        ...entry.lines.map(({ account, side, minor, currency }) => [model.codeAt(account, position), side, minor, currency]),
+        ...entry.lines.map(({ account, side, minor, currency, base }) => [model.codeAt(account, position), side, minor, currency, base]),
       ],
     );
   }
@@ -806,6 +966,9 @@ export class Simulation {
     this.figures.events = events.length;
     const count = (type: string): number => events.filter(({ eventType }) => eventType === type).length;
     const moved = events.filter(({ data }) => 'requestedDate' in data).length;
+    const revalued = events.filter(({ eventType, data }) => eventType === 'JournalEntryPosted' && data.entryType === 'revaluation').length;
+    const rounded = events.filter(({ data }) => JSON.stringify(data.lines ?? '').includes('book-keeper:rounding')).length;
+    Object.assign(this.figures.rates, { recorded: count('ExchangeRateRecorded'), rounded, revalued });
     Object.assign(this.figures.periods, { closed: count('PeriodClosed'), reopened: count('PeriodReopened'), moved });
     for (const account of this.model.accounts) {
       const code = this.model.codeAt(account, this.model.position);
@@ -820,6 +983,19 @@ export class Simulation {
     compare('what verify finds', findings, []);
     await this.askAll(4);
   }
+}
+
+/** Of the years that entries are dated in. */
+const months = Array.from({ length: 36 }, (_, month) => {
+  const day = (of: number, date: number): string => new Date(Date.UTC(2025, of, date)).toISOString().slice(0, 10);
+  return { first: day(month, 1), last: day(month + 1, 0) };
+});
+
+/** An amount in two parts, the first one a third. */
+function halves(amount: string): [string, string] {
+  const [whole = '', decimals = ''] = amount.split('.');
+  const minor = BigInt(whole + decimals);
+  return [decimal(minor / 3n, decimals.length), decimal(minor - minor / 3n, decimals.length)];
 }
 
 const questionKinds = ['balance', 'balance', 'trial', 'trialBalance', 'statement', 'search', 'entry', 'chart'] as const;
@@ -868,9 +1044,9 @@ function goesOnFrom(before: string, now: string): boolean {
   return earlier.every((result, index) => result.problem?.code === 'database_unavailable' || isDeepStrictEqual(result, later[index]));
 }
 
-const firstOf = (body: Body): number => body.reversal?.position ?? body.results?.[0]?.position ?? body.position;
+const firstOf = (body: Body): number => body.reversal?.position ?? (body.results ?? body.entries)?.[0]?.position ?? body.position;
 const recordedAtOf = (body: Body): string => body.recordedAt ?? body.results?.[0]?.recordedAt;
-const entriesOf = (body: Body): Body[] => body.results ?? (body.reversal === undefined ? [body] : [body.reversal, body]);
+const entriesOf = (body: Body): Body[] => body.results ?? body.entries ?? (body.reversal === undefined ? [body] : [body.reversal, body]);
 const idsOf = (body: Body): string[] => entriesOf(body).map(({ id }) => id);
 const told = (body: Body, expected: Expected): unknown =>
   'entries' in expected && expected.entries.length > 0
@@ -885,12 +1061,6 @@ const wanted = (expected: Expected): unknown =>
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as unknown;
 const digits = (amount: string): bigint => BigInt(amount.replace('.', ''));
-
-function decimal(minor: bigint, scale: number): string {
-  const text = String(minor < 0n ? -minor : minor).padStart(scale + 1, '0');
-  const shown = scale === 0 ? text : `${text.slice(0, -scale)}.${text.slice(-scale)}`;
-  return minor < 0n ? `-${shown}` : shown;
-}
 
 function compare(what: string, is: unknown, should: unknown): void {
   if (isDeepStrictEqual(is, should)) return;

@@ -4,8 +4,8 @@ import { EventStore } from '#event-store';
 import { catalogue, Projector } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from './database';
-import { run, startLedger, type TestLedger } from './ledgers';
-import { audit, checkProjections, commandOf, openWorkload, Witness } from './workload';
+import { contextOf, startLedger, type TestLedger } from './ledgers';
+import { actorOf, audit, checkProjections, openWorkload, Witness } from './workload';
 
 let database: TestDatabase;
 let admin: Client;
@@ -21,35 +21,92 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** A book after sixty commands, with what their callers were told. */
+/** Carries out what a key stands for, and tells it. */
+async function send(witness: Witness, key: string): Promise<{ readonly type: string; readonly status: number }> {
+  const command = witness.commandOf(key);
+  const answer = await ledger.ledger.execute(witness.bookId, command, contextOf(key, actorOf(key, command)));
+  witness.tell(key, answer);
+  return { type: command.type, status: answer.status };
+}
+
+/** A book after some commands of one caller, with what it was told. */
 async function worked(bookId: string): Promise<Witness> {
   await openWorkload(database.appUrl, [bookId]);
   const witness = new Witness(bookId);
-  for (let number = 0; number < 60; number++) {
-    const key = `w-${number}`;
-    witness.tell(key, await run(ledger.ledger, bookId, commandOf(key), key));
-  }
+  for (let number = 0; number < 60; number++) await send(witness, `w-${number}`);
   return witness;
 }
 
 const postedKey = (witness: Witness): string =>
-  [...witness.answers].find(([key, { status }]) => status === 201 && commandOf(key).type === 'PostEntry')?.[0] ?? '';
+  [...witness.answers].find(([key, { status }]) => status === 201 && witness.commandOf(key).type === 'PostEntry')?.[0] ?? '';
 
 test('a book to which nothing happened is well, and holds single entries, batches and refusals', async () => {
   const witness = await worked('well');
   const judged = await audit(admin, witness);
   expect(judged).toMatchObject({ acknowledged: 60, lost: [], doubled: [], contradictions: [] });
   expect(judged.refused).toBeGreaterThan(5);
-  expect([...witness.answers.keys()].some((key) => commandOf(key).type === 'PostEntries')).toBe(true);
+  expect([...witness.answers.keys()].some((key) => witness.commandOf(key).type === 'PostEntries')).toBe(true);
+});
+
+test('sooner or later everything is done, and refused: closes and reopenings, drafts, rates, late entries', async () => {
+  await openWorkload(database.appUrl, ['long']);
+  const witness = new Witness('long');
+  const both = ['PostEntry', 'RecordRates', 'ClosePeriod', 'RequestReopening', 'ApproveReopening', 'DeclineReopening', 'ApproveDraft'];
+  const missing = new Set(both.flatMap((type) => [`${type} done`, `${type} refused`]));
+  for (const type of ['CreateDraft', 'SubmitDraft', 'RejectDraft', 'DiscardDraft', 'PostEntries']) missing.add(`${type} done`);
+  for (let number = 0; missing.size > 0 && number < 20_000; number++) {
+    const { type, status } = await send(witness, `l-${number}`);
+    missing.delete(`${type} ${status < 400 ? 'done' : 'refused'}`);
+  }
+  expect([...missing]).toEqual([]);
+  expect(await audit(admin, witness)).toMatchObject({ lost: [], doubled: [], contradictions: [] });
+  const { rows } = await admin.query<{ moved: number; late: number; foreign: number }>(
+    `SELECT count(*) FILTER (WHERE data ? 'requestedDate')::int AS moved, count(*) FILTER (WHERE data ->> 'effectiveDate' < '2026-03-01')::int AS late,
+            count(*) FILTER (WHERE data -> 'lines' -> 0 ->> 'currency' = 'USD')::int AS foreign
+       FROM log.events WHERE book_id = 'long' AND event_type = 'JournalEntryPosted'`,
+  );
+  expect(Object.values(rows[0] ?? {}).map((count) => count > 0)).toEqual([true, true, true]);
+});
+
+test.each([
+  ['PeriodClosed', 'ClosePeriod'],
+  ['ExchangeRateRecorded', 'RecordRates'],
+  ['JournalSubmitted', 'SubmitDraft'],
+])('%s that is not there, of an acknowledged command, is lost, and one that nobody was told of doubled', async (event, type) => {
+  const bookId = `of-${type.toLowerCase()}`;
+  await openWorkload(database.appUrl, [bookId]);
+  const witness = new Witness(bookId);
+  let key = '';
+  for (let number = 0; key === '' && number < 20_000; number++) {
+    const sent = await send(witness, `s-${number}`);
+    if (sent.type === type && sent.status < 400) key = `s-${number}`;
+  }
+  const answer = witness.answers.get(key) ?? { status: 0, body: '' };
+  witness.answers.delete(key);
+  expect((await audit(admin, witness)).doubled).toEqual([expect.stringMatching(`^${key}: nobody was told of ${event}`)]);
+  witness.answers.set(key, answer);
+  await admin.query('ALTER TABLE log.events DISABLE TRIGGER events_append_only');
+  try {
+    // As if it had been written by somebody else.
+    await admin.query('UPDATE log.events SET metadata = metadata || \'{"commandKey":"other"}\' WHERE book_id = $1 AND event_type = $2', [
+      bookId,
+      event,
+    ]);
+  } finally {
+    await admin.query('ALTER TABLE log.events ENABLE TRIGGER events_append_only');
+  }
+  const { lost, doubled } = await audit(admin, witness);
+  expect(lost).toContainEqual(expect.stringMatching(`^${key}: acknowledged were ${event}.*, there are none$`));
+  expect(doubled).toEqual([expect.stringMatching(`^other: nobody was told of ${event}`)]);
 });
 
 test('an acknowledged command that is not there is lost', async () => {
   const witness = await worked('loses');
   // Acknowledged, and never sent.
-  const never = Array.from({ length: 100 }, (_, n) => `never-${n}`).find((key) => commandOf(key).type === 'PostEntry') ?? '';
+  const never = Array.from({ length: 100 }, (_, n) => `never-${n}`).find((key) => witness.commandOf(key).type === 'PostEntry') ?? '';
   witness.tell(never, { status: 201, body: '{}', replayed: false });
   const { lost, doubled } = await audit(admin, witness);
-  expect(lost).toEqual([`${never}: 201 without a receipt`, `${never}: 1 entries were acknowledged, 0 are there`]);
+  expect(lost).toEqual([`${never}: 201 without a receipt`, `${never}: acknowledged were JournalEntryPosted, there are none`]);
   expect(doubled).toEqual([]);
 });
 
@@ -66,7 +123,7 @@ test('an entry that nobody was told of is doubled', async () => {
   const witness = await worked('doubles');
   const key = postedKey(witness);
   witness.answers.delete(key);
-  expect((await audit(admin, witness)).doubled).toEqual([`${key}: 1 entries that nobody was told of`]);
+  expect((await audit(admin, witness)).doubled).toEqual([`${key}: nobody was told of JournalEntryPosted`]);
 });
 
 test('a gap in the log is an error', async () => {

@@ -1,18 +1,19 @@
 /**
- * The work of the fault suites, and the judge of it. A command follows from its key alone, so whoever repeats a key after a
- * crash sends the same command, and what was acknowledged tells every balance. `audit` compares what callers were told with
- * what the database holds: an acknowledged command that is not there is lost, an effect that nobody was told of under its
- * key, or more than one, is doubled.
+ * The work of the fault suites, and the judge of it. A command follows from its key alone (what is done with a draft, also from the
+ * answer that the key of its creation got), so whoever repeats a key after a crash sends the same command, and what was acknowledged
+ * tells every balance. `audit` compares what callers were told with what the database holds: an acknowledged command that is not
+ * there is lost, an event that nobody was told of under its key, or more than one, is doubled.
  */
 import { createHash } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import type { EntryLine, PostEntry } from '#domain';
+import type { EntryLine, PostEntry, PostedLine } from '#domain';
 import { EventStore } from '#event-store';
-import { type Answer, type Command, catalogue, Projector, projections, verifyBooks } from '#ledger';
+import { type Answer, type Command, type CommandContext, catalogue, Projector, projections, verifyBooks } from '#ledger';
 import { openPool } from '#postgres';
-import { balanceIn, checkBook, openBookWith, run, startLedger } from './ledgers';
+import { balanceIn, checkBook, contextOf, openBookWith, run, startLedger } from './ledgers';
+import { controllerContext } from './periods';
 
 /** Whether the long forms run (`npm run test:soak`). */
 export const soak = process.env.SOAK === '1';
@@ -26,23 +27,53 @@ export const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** Accounts that may not go below zero, and that most commands touch. */
 const hot = ['cash:0', 'cash:1', 'cash:2', 'cash:3'];
 
-/** Opens the book that commands of {@link commandOf} are for. */
+/** Accounts of a currency that the book has rates of. */
+const foreign = ['usd:0', 'usd:1'];
+/** All rates are of this day, and most entries too: whatever was recorded last holds. */
+const day = '2026-03-01';
+/** In the month that is closed and opened again. */
+const lateDay = '2026-02-10';
+
+/** Opens the book that commands of {@link commandOf} are for: it tracks exchange rates. */
 export async function openWorkload(url: string, bookIds: readonly string[]): Promise<void> {
   const { ledger, close } = startLedger(url);
   for (const bookId of bookIds) {
     const limited = hot.map((code) => ({ code, limits: [{ currency: 'EUR', min: '0' }] }));
-    await openBookWith(ledger, bookId, ['bank', 'frozen', ...limited]);
+    await openBookWith(ledger, bookId, ['bank', 'frozen', ...foreign, ...limited], { fx: 'tracked' });
     await run(ledger, bookId, { type: 'FreezeAccount', account: 'frozen' });
+    await run(ledger, bookId, { type: 'RecordRates', rates: [rateOf('0.9')] });
   }
   await close();
 }
 
+/** What the key of an earlier command was answered. */
+export type Told = (key: string) => string | undefined;
+
+/** Of how many commands of a writer three belong to one draft: it is written, submitted, and approved, rejected or discarded. */
+const draftEvery = 24;
+
+/** The place of a key in the life of a draft, and the key that the draft was written with. */
+function draftPlace(key: string): { readonly place: 'written' | 'submitted' | 'ended'; readonly written: string } | undefined {
+  const [, name, number = ''] = /^(.*-)(\d+)$/.exec(key) ?? [];
+  const place = (['written', 'submitted', 'ended'] as const)[(Number(number) % draftEvery) - draftEvery + 4];
+  if (name === undefined || place === undefined) return undefined;
+  return { place, written: `${name}${Math.floor(Number(number) / draftEvery) * draftEvery + draftEvery - 4}` };
+}
+
+/** The key whose answer a command hangs on: whoever does not have it any more asks for it again. */
+export function keyBefore(key: string): string | undefined {
+  const draft = draftPlace(key);
+  return draft === undefined || draft.place === 'written' ? undefined : draft.written;
+}
+
 /**
  * The command that a key stands for: transfers between a bank and four accounts that may not go below zero, single and in
- * batches. About a fifth is refused whatever the books say (an unknown account, a frozen one, an amount that nobody has).
+ * batches, some of them late, into a month that is closed and opened again by three people, some in a foreign currency at rates that
+ * are recorded meanwhile; and drafts. About a fifth is refused whatever the books say (an unknown account, a frozen one, an amount
+ * that nobody has).
  */
-export function commandOf(key: string): Command {
-  const bytes = createHash('sha256').update(`${seed}/${key}`).digest();
+export function commandOf(key: string, told: Told): Command {
+  const bytes = bytesOf(key);
   const entry = (n: number): PostEntry => {
     const [kind = 0, which = 0, cents = 0, other = 0] = bytes.subarray(1 + 4 * n);
     const account = hot[which % hot.length] as string;
@@ -55,16 +86,55 @@ export function commandOf(key: string): Command {
     if (kind < 220) return transfer('bank', account, positive);
     return transfer(hot[other % hot.length] === account ? 'bank' : (hot[other % hot.length] as string), account, positive);
   };
-  const shape = bytes[0] ?? 0;
-  if (shape >= 20) return entry(0);
-  const entries = [0, 1, 2].map((n) => withoutType(entry(n)));
-  return { type: 'PostEntries', atomic: shape < 10, entries };
+  const [shape = 0, kind = 0, which = 0, cents = 0] = bytes;
+  const draft = draftPlace(key);
+  // Not in the month that is closed: one that stays undone would stand in the way of every close.
+  if (draft?.place === 'written') return { ...entry(0), type: 'CreateDraft' };
+  const entryId = draft === undefined ? undefined : idIn(told(draft.written));
+  if (draft !== undefined && entryId !== undefined) {
+    if (draft.place === 'submitted') return { type: 'SubmitDraft', entryId };
+    if (kind < 180) return { type: 'ApproveDraft', entryId };
+    return kind < 220 ? { type: 'RejectDraft', entryId, reason: 'not so' } : { type: 'DiscardDraft', entryId };
+  }
+  if (shape < 20) return { type: 'PostEntries', atomic: shape < 10, entries: [0, 1, 2].map((n) => withoutType(entry(n))) };
+  // The last of these is known already now and then.
+  if (shape < 26) return { type: 'RecordRates', rates: [rateOf(`0.9${kind % 8}`), rateOf(`0.9${which % 8}`)] };
+  if (shape < 36) return transfer('usd:0', 'usd:1', `${1 + which}.${10 + (cents % 90)}`, { currency: 'USD' });
+  const period = { fiscalYear: '2026', period: 2, reason: 'for the auditor' } as const;
+  if (shape < 40) return { type: 'ClosePeriod', ...period, level: 'soft', includeEarlier: true };
+  if (shape < 44) return { type: 'RequestReopening', ...period };
+  if (shape < 48) return { type: kind < 170 ? 'ApproveReopening' : 'DeclineReopening', ...period };
+  return shape < 64 ? { ...entry(0), ...late(which) } : entry(0);
 }
 
-function transfer(debit: string, credit: string, amount: string): PostEntry {
-  const line = (account: string, side: EntryLine['side']): EntryLine => ({ account, side, amount, currency: 'EUR' });
+type Actor = Pick<CommandContext, 'userId'> & { readonly isController: boolean };
+
+/** A clerk, and three people who may close periods. */
+export const actors: readonly Actor[] = [contextOf(''), ...[1, 2, 3].map((who) => controllerContext('', who))].map(
+  ({ userId, isController = false }) => ({ userId, isController }),
+);
+
+/** Who sends it: closing and approving is done by several people, who post something now and then, also late entries. */
+export function actorOf(key: string, { type }: Pick<Command, 'type'>): Actor {
+  const [, , , , who = 0] = bytesOf(key);
+  const isForPeople = type === 'ClosePeriod' || type.endsWith('Reopening') || type === 'ApproveDraft' || (type === 'PostEntry' && who < 20);
+  return actors[isForPeople ? 1 + (who % 3) : 0] as Actor;
+}
+
+const bytesOf = (key: string): Buffer => createHash('sha256').update(`${seed}/${key}`).digest();
+const idIn = (body: string | undefined): string | undefined => (JSON.parse(body ?? '{}') as { id?: string }).id;
+const late = (which: number): Pick<PostEntry, 'effectiveDate' | 'onClosedPeriod'> => ({
+  effectiveDate: lateDay,
+  ...(which % 2 === 0 ? { onClosedPeriod: 'first_open_day' as const } : {}),
+});
+const rateOf = (value: string): Extract<Command, { type: 'RecordRates' }>['rates'][number] => ({
+  ...{ from: 'USD', to: 'EUR', rateType: 'spot', date: day, value, source: 'ECB' },
+});
+
+function transfer(debit: string, credit: string, amount: string, { currency = 'EUR' } = {}): PostEntry {
+  const line = (account: string, side: EntryLine['side']): EntryLine => ({ account, side, amount, currency });
   const lines = [line(debit, 'debit'), line(credit, 'credit')];
-  return { type: 'PostEntry', effectiveDate: '2026-03-01', description: 'transfer', lines };
+  return { type: 'PostEntry', effectiveDate: day, description: 'transfer', lines };
 }
 
 const withoutType = ({ type: _type, ...entry }: PostEntry): Omit<PostEntry, 'type'> => entry;
@@ -81,6 +151,11 @@ export class Witness {
   replayed = 0;
 
   constructor(readonly bookId: string) {}
+
+  /** The command that a key stood for, by what its caller knew. */
+  commandOf(key: string): Command {
+    return commandOf(key, (other) => this.answers.get(other)?.body);
+  }
 
   tell(key: string, { status, body, replayed }: Answer): void {
     const before = this.answers.get(key);
@@ -116,13 +191,21 @@ export async function audit(admin: Client, witness: Witness): Promise<Audit> {
   for (const { position, at, before } of batches)
     if (before !== null && at <= before) throw new Error(`I10: the batch that ends at ${position} was recorded at ${at}, after ${before}`);
   const limited = new Set([...accounts].filter(([, { code }]) => hot.includes(code)).map(([id]) => id));
-  const posted = new Map<string, number>();
+  const recorded = new Map<string, string[]>();
+  let rate = '';
   for (const { eventType, streamId, position, metadata, data } of events) {
     const { totalDebit, totalCredit } = data as Record<string, string>;
     if (limited.has(streamId) && totalDebit !== undefined && Number(totalDebit) < Number(totalCredit))
       throw new Error(`overdraft at position ${position}: ${totalDebit} in, ${totalCredit} out`);
+    // The first one the book was opened with.
+    const isOpening = eventType === 'ExchangeRateRecorded' && rate === '';
+    if (eventType === 'ExchangeRateRecorded') rate = String(data.value);
+    for (const line of eventType === 'JournalEntryPosted' ? (data.lines as PostedLine[]) : [])
+      if (line.currency === 'USD' && line.rate?.value !== rate)
+        throw new Error(`position ${position} is converted at ${line.rate?.value}, the rate recorded last is ${rate}`);
     const { commandKey } = metadata as { commandKey?: string };
-    if (eventType === 'JournalEntryPosted' && commandKey !== undefined) posted.set(commandKey, (posted.get(commandKey) ?? 0) + 1);
+    if (commandKey === undefined || isOpening || !commandEvents.test(eventType)) continue;
+    recorded.set(commandKey, [...(recorded.get(commandKey) ?? []), eventType]);
   }
 
   const { rows: receipts } = await admin.query<{ key: string; item: number; status: number; answer: string }>(
@@ -139,13 +222,17 @@ export async function audit(admin: Client, witness: Witness): Promise<Audit> {
   const lost: string[] = [];
   const doubled: string[] = [];
   const sums = new Map<string, bigint>();
+  /** In the order of keys: a draft is written before anything else is done with it. */
+  const drafts = new Map<string, Omit<PostEntry, 'type'>>();
   let refused = 0;
   for (const [key, { status, body }] of answers) {
-    const command = commandOf(key);
-    const told = entriesIn(command, status, body);
+    const command = witness.commandOf(key);
+    const entries = entriesIn(command, status, body, (id) => drafts.get(id));
+    const told = eventsIn(command, status, body, entries.length);
     if (told.length === 0) refused++;
-    for (const { lines } of told) {
-      for (const { account, side, amount } of lines) {
+    if (command.type === 'CreateDraft' && status < 400) drafts.set(idIn(body) ?? '', command);
+    for (const { lines } of entries) {
+      for (const { account, side, amount } of lines.filter(({ currency }) => currency === 'EUR')) {
         const cents = BigInt(amount.replace('.', ''));
         sums.set(account, (sums.get(account) ?? 0n) + (side === 'debit' ? cents : -cents));
       }
@@ -154,12 +241,13 @@ export async function audit(admin: Client, witness: Witness): Promise<Audit> {
     if (receipt === undefined) lost.push(`${key}: ${status} without a receipt`);
     else if (receipt.status !== status || receipt.body !== body)
       lost.push(`${key}: was told ${status} ${body}, the receipt says ${receipt.status} ${receipt.body}`);
-    const found = posted.get(key) ?? 0;
-    if (found < told.length) lost.push(`${key}: ${told.length} entries were acknowledged, ${found} are there`);
-    if (found > told.length) doubled.push(`${key}: ${told.length} entries were acknowledged, ${found} are there`);
-    posted.delete(key);
+    const found = recorded.get(key) ?? [];
+    const both = `${key}: acknowledged were ${told.join(', ') || 'no events'}, there are ${found.join(', ') || 'none'}`;
+    if (surplus(told, found).length > 0) lost.push(both);
+    if (surplus(found, told).length > 0) doubled.push(both);
+    recorded.delete(key);
   }
-  for (const [key, found] of posted) doubled.push(`${key}: ${found} entries that nobody was told of`);
+  for (const [key, found] of recorded) doubled.push(`${key}: nobody was told of ${found.join(', ')}`);
   // Nobody's update is lost: what was acknowledged adds up to the balance. Not where an effect is missing or double anyway.
   if (lost.length === 0 && doubled.length === 0) {
     for (const account of ['bank', ...hot]) {
@@ -171,13 +259,62 @@ export async function audit(admin: Client, witness: Witness): Promise<Audit> {
   return { acknowledged: answers.size, refused, events: events.length, lost, doubled, contradictions: witness.contradictions };
 }
 
-/** The entries of a command that an answer says are posted. */
-function entriesIn(command: Command, status: number, body: string): readonly Omit<PostEntry, 'type'>[] {
+/** What a command does to the books; not what it needs besides, such as a fiscal year or a currency, nor lines of accounts. */
+const commandEvents = /^(Journal(?!Defined)|Period|ExchangeRate)/;
+
+/** What is in the first list, and not in the second or not as often. */
+function surplus(some: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return some.filter((one) => {
+    const place = left.indexOf(one);
+    if (place >= 0) left.splice(place, 1);
+    return place < 0;
+  });
+}
+
+/** Types of the events that an answer tells of. @param entries how many it says are posted */
+function eventsIn(command: Command, status: number, body: string, entries: number): string[] {
+  const posted = Array.from({ length: entries }, () => 'JournalEntryPosted');
+  if (status >= 400) return [];
+  switch (command.type) {
+    case 'RecordRates':
+      return command.rates.map(() => 'ExchangeRateRecorded');
+    case 'ClosePeriod':
+      return (JSON.parse(body) as { closed: object[] }).closed.map(() => 'PeriodClosed');
+    case 'ApproveDraft':
+      return ['JournalApproved', ...posted];
+    default:
+      return [...(eventOf[command.type] ?? []), ...posted];
+  }
+}
+
+const eventOf: Readonly<Record<string, readonly string[]>> = {
+  CreateDraft: ['JournalCreated'],
+  SubmitDraft: ['JournalSubmitted'],
+  RejectDraft: ['JournalRejected'],
+  DiscardDraft: ['JournalDiscarded'],
+  RequestReopening: ['PeriodReopeningRequested'],
+  ApproveReopening: ['PeriodReopened'],
+  DeclineReopening: ['PeriodReopeningDeclined'],
+};
+
+/** The entries of a command that an answer says are posted. @param draft by its id */
+function entriesIn(
+  command: Command,
+  status: number,
+  body: string,
+  draft: (id: string) => Omit<PostEntry, 'type'> | undefined,
+): readonly Omit<PostEntry, 'type'>[] {
   if (status >= 400) return [];
   if (command.type === 'PostEntry') return [command];
+  if (command.type === 'ApproveDraft') return [draft(command.entryId) ?? unknownDraft(command.entryId)];
   if (command.type !== 'PostEntries') return [];
   const { results } = JSON.parse(body) as { results: { problem?: object }[] };
   return command.entries.filter((_, index) => results[index]?.problem === undefined);
+}
+
+function unknownDraft(id: string): never {
+  throw new Error(`draft ${id} was approved, and nobody was told that it was written`);
 }
 
 /** The answer that the receipts of a key hold. */

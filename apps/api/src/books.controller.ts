@@ -116,7 +116,8 @@ export class BooksController {
   @Post(':book/fiscal-years')
   @CommandOperation({
     summary: 'Define a fiscal year by hand',
-    description: 'It adjoins those defined before. From then on the calendar is extended by hand only.',
+    description:
+      'It adjoins those defined before. Generated years that it overlaps, and those behind them that would no longer adjoin, give way to it as long as they are empty: no entry posted, no draft dated in them, no period ever closed. From then on the calendar is extended by hand only.',
     body: DefineFiscalYearBody,
     answer: FiscalYearDefined,
     creates: true,

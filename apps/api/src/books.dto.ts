@@ -236,4 +236,13 @@ export class FiscalYearShown {
   periods!: readonly Period[];
 }
 
-export class FiscalYearDefined extends IntersectionType(FiscalYearShown, Recorded) {}
+export class FiscalYearDefined extends IntersectionType(FiscalYearShown, Recorded) {
+  @ApiProperty({
+    required: false,
+    type: [String],
+    example: ['2026'],
+    description:
+      'Generated years without entries, drafts and closes that it has taken the place of: they are no part of the calendar any more.',
+  })
+  replaces?: readonly string[];
+}

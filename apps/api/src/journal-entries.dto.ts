@@ -296,6 +296,14 @@ export class ReverseBody {
   })
   effectiveDate?: string;
 
+  @OneOf(onClosedPeriods, {
+    optional,
+    description:
+      'first_open_day: where `effectiveDate` lies in a closed period, the reversal is posted on the first open day, and its `requestedDate` keeps the date.',
+    default: 'refuse',
+  })
+  onClosedPeriod?: OnClosedPeriod;
+
   @Prose(500, { description: 'Why it is reversed.', example: 'Entered twice' })
   reason!: string;
 
@@ -309,6 +317,14 @@ export class CorrectBody extends EntryMembers {
     description: 'Date of reversal and replacement; else the later of the original date and today, moved to the first open day.',
   })
   effectiveDate?: string;
+
+  @OneOf(onClosedPeriods, {
+    optional,
+    description:
+      'first_open_day: where `effectiveDate` lies in a closed period, reversal and replacement are posted on the first open day, and their `requestedDate` keeps the date.',
+    default: 'refuse',
+  })
+  onClosedPeriod?: OnClosedPeriod;
 
   @Prose(1000, { optional, description: 'Text of the replacement; else that of the original.' })
   description?: string;

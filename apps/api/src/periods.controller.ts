@@ -36,7 +36,7 @@ export class PeriodsController {
   @CommandOperation({
     summary: 'Close a period',
     description:
-      'Needs the scope controller. Periods close in order, and not over drafts that are neither posted nor discarded. The event keeps the position, the count of entries, the debits and credits per currency and the last number of each day book; ' +
+      'Needs the scope controller. Periods close in order, and not over drafts that are neither posted nor discarded; a period that somebody asks to be reopened is not closed for ever until that is declined. The event keeps the position, the count of entries, the debits and credits per currency and the last number of each day book; ' +
       '`knownAt=close:2026-06` names this moment in every question.',
     body: ClosePeriodBody,
     answer: PeriodsClosed,

@@ -67,7 +67,13 @@ async function list({ json }: { readonly json?: true }): Promise<void> {
 }
 
 function cells({ projection, build, version, state, begunAt, books, booksBehind, eventsBehind, rows, bytes }: SetDescription): string[] {
-  const behind = booksBehind === 0 ? '0' : `${count(eventsBehind)} in ${counted(booksBehind, 'book')}`;
+  // A set that is not folded any more is behind nothing.
+  const behind =
+    booksBehind === undefined || eventsBehind === undefined
+      ? '-'
+      : booksBehind === 0
+        ? '0'
+        : `${count(eventsBehind)} in ${counted(booksBehind, 'book')}`;
   return [
     projection,
     String(build),

@@ -59,9 +59,10 @@ function progressText({ bookId, phase, done, total, seconds }: VerifyProgress): 
 function textOf({ books, installation, notChecked, events, found, seconds }: Verification): string {
   const lines = [...installation.map(lineOf)];
   for (const book of books) {
-    const { bookId, rows, heads, findings } = book;
+    const { bookId, rows, heads, olderHeads, findings } = book;
+    const older = olderHeads === 0 ? '' : ` (${count(olderHeads)} of an earlier release, folded anew when next needed)`;
     const outcome = book.found === 0 ? 'nothing wrong' : `${count(book.found)} findings`;
-    lines.push(`${bookId}: ${count(book.events)} events, ${count(heads)} heads, ${count(rows)} rows of projections: ${outcome}`);
+    lines.push(`${bookId}: ${count(book.events)} events, ${count(heads)} heads${older}, ${count(rows)} rows of projections: ${outcome}`);
     if (book.first !== undefined) lines.push(`  first bad ${book.first.row === undefined ? 'event' : 'row'}: ${clean(book.first.message)}`);
     for (const finding of findings) lines.push(`  ${lineOf(finding)}`);
     if (book.found > findings.length) lines.push(`  … and ${count(book.found - findings.length)} more of the same kinds`);

@@ -18,7 +18,16 @@ import {
 } from '../../../test/support/given-when-then';
 import { type BookState, bookReducer, currencyForm, type OpenBook, scaleOf, todayIn } from './book';
 import { addDays, isMonthDay } from './calendar-date';
-import { type DefineFiscalYear, type FiscalYear, firstOpenDay, missingYears, type Period, periodOf } from './fiscal-calendar';
+import {
+  type DefineFiscalYear,
+  type FiscalYear,
+  type FiscalYearDefined,
+  firstOpenDay,
+  missingYears,
+  type Period,
+  periodOf,
+} from './fiscal-calendar';
+import type { PostEntry } from './journal';
 
 const open = (more: Partial<OpenBook> = {}): OpenBook => ({
   type: 'OpenBook',
@@ -275,8 +284,6 @@ describe('fiscal years defined by hand', () => {
     ['that ends before it begins', { from: '2027-02-01', to: '2027-01-31' }],
     ['whose label is taken', { label: '2026' }],
     ['that leaves a gap', { from: '2027-01-02' }],
-    ['that overlaps the calendar', { from: '2026-12-31' }],
-    ['that lies inside the calendar', { from: '2026-03-01', to: '2026-03-31' }],
     ['that ends on a day that does not exist', { to: '2027-02-30' }],
     ['without a period', { periods: [] }],
     ['without a normal period', { periods: [period(1, '2027-01-01', '2027-12-31', 'adjustment')] }],
@@ -295,6 +302,168 @@ describe('fiscal years defined by hand', () => {
 
   it('is refused in a book that does not exist', () => {
     given().when(defineYear()).thenRefused('book_unknown', { book: 'acme' });
+  });
+});
+
+describe('a fiscal year given for days of generated ones', () => {
+  const used = [...aBook(), account('CASH'), account('BANK')];
+  const on = (effectiveDate: string, more: object = {}) => post([debit('CASH', '1'), credit('BANK', '1')], { effectiveDate, ...more });
+  const at = (effectiveDate: string) => [on(effectiveDate), { id: `on-${effectiveDate}` }] as const;
+  const draftOn = (effectiveDate: string) => ({ ...on(effectiveDate), type: 'CreateDraft' }) as const;
+  const labels = (...events: readonly GivenEvent[]) => state(events).fiscalYears.map(({ label }) => label);
+  const weekly = (more: Partial<DefineFiscalYear> = {}) => defineYear({ label: 'FY26', from: '2025-12-29', to: '2027-01-03', ...more });
+
+  it('takes their place while nothing is in them: a book may begin with 53 weeks, with a short year, with a 13th period', () => {
+    const { periods } = calendarYear(2026).data as FiscalYear;
+    const begun: readonly [Partial<DefineFiscalYear>, string, number][] = [
+      [{ label: '2026' }, '2027-01-03', 13],
+      [{ label: 'short', from: '2026-04-01', to: '2026-12-31' }, '2026-12-31', 9],
+      [
+        {
+          ...{ label: '2026', from: '2026-01-01', to: '2026-12-31' },
+          periods: [...periods, period(13, '2026-12-31', '2026-12-31', 'adjustment')],
+        },
+        '2026-12-31',
+        13,
+      ],
+    ];
+    for (const [more, to, count] of begun) {
+      const [event, ...others] = given(aBook()).when(weekly(more)).thenAccepted();
+      expect(others).toEqual([]);
+      expect(event).toMatchObject({ type: 'FiscalYearDefined', data: { given: true, replaces: ['2026'] } });
+      const book = state(history(aBook(), weekly(more)));
+      expect(book.fiscalYears).toMatchObject([{ label: more.label, to }]);
+      expect(book.fiscalYears[0]?.periods).toHaveLength(count);
+      expect(book.calendar).toBe('given');
+    }
+  });
+
+  it('says nothing of a replacement where it adjoins them', () => {
+    const [event] = given(aBook()).when(defineYear()).thenAccepted();
+    expect((event?.data as FiscalYearDefined | undefined)?.replaces).toBeUndefined();
+  });
+
+  it('is asked of a state: entries of the days between lie in it, and the years before and after are given by hand too', () => {
+    const book = history(used, weekly());
+    expect(history(book, on('2027-01-03')).find(({ type }) => type === 'JournalEntryPosted')?.data).toMatchObject({
+      ...{ fiscalYear: 'FY26', period: 13, number: 1 },
+    });
+    given(book).when(on('2027-01-04')).thenRefused('no_fiscal_year');
+    expect(labels(...history(book, defineYear({ label: 'FY25', from: '2025-01-01', to: '2025-12-28' })))).toEqual(['FY25', 'FY26']);
+  });
+
+  it('takes those along that would no longer adjoin, and leaves those that do', () => {
+    const years = history(used, draftOn('2029-05-05'), { type: 'DiscardDraft', entryId: 'new' });
+    expect(labels(...years)).toEqual(['2026', '2027', '2028', '2029']);
+    const replacing = (year: DefineFiscalYear) => {
+      const [event] = given(years).when(year).thenAccepted();
+      return [(event?.data as FiscalYearDefined | undefined)?.replaces, labels(...history(years, year))];
+    };
+    expect(replacing(defineYear({ label: 'FY27', from: '2027-01-01', to: '2028-01-02' }))).toEqual([
+      ['2027', '2028', '2029'],
+      ['2026', 'FY27'],
+    ]);
+    expect(replacing(defineYear({ label: '2027', from: '2027-01-01', to: '2027-12-31' }))).toEqual([
+      ['2027'],
+      ['2026', '2027', '2028', '2029'],
+    ]);
+    expect(replacing(defineYear({ label: 'FY27', from: '2027-01-04', to: '2027-12-31' }))).toEqual([
+      ['2026', '2027'],
+      ['FY27', '2028', '2029'],
+    ]);
+    expect(replacing(defineYear({ label: 'FY28', from: '2028-01-03', to: '2028-12-30' }))).toEqual([
+      ['2026', '2027', '2028', '2029'],
+      ['FY28'],
+    ]);
+  });
+
+  it('may have the label of one that was replaced, also later and for other days', () => {
+    const book = history(
+      aBook(),
+      defineYear({ label: '2027', from: '2026-06-29', to: '2027-06-27' }),
+      defineYear({ label: '2026', from: '2025-06-30', to: '2026-06-28' }),
+    );
+    expect(labels(...book)).toEqual(['2026', '2027']);
+    expect(state(book).replaced).toEqual([]);
+  });
+
+  it('is refused where entries were posted, and told which days are free', () => {
+    const { message } = given(history(used, on('2026-03-01')))
+      .when(weekly())
+      .thenRefused('fiscal_year_invalid');
+    expect(message).toBe(
+      'fiscal year FY26 (2025-12-29 … 2027-01-03) cannot take the place of fiscal year 2026 (2026-01-01 … 2026-12-31): entries are posted in it; define a year that adjoins it, which begins on 2027-01-01 or ends on 2025-12-31',
+    );
+    // Also of years that are not overlapped, and could not stay.
+    const next = history(used, on('2026-03-01'), [on('2027-03-01'), { id: 'next' }]);
+    const [entry] = given(history(used, [on('2027-03-01'), { id: 'next' }]))
+      .when(defineYear({ label: 'short', from: '2026-03-02', to: '2026-12-31' }))
+      .thenAccepted();
+    expect(entry?.data).toMatchObject({ replaces: ['2026'] });
+    given(next).when(weekly()).thenRefused('fiscal_year_invalid');
+    given(history(used, [on('2027-03-01'), { id: 'next' }]))
+      .when(weekly({ to: '2026-12-30' }))
+      .thenRefused('fiscal_year_invalid');
+  });
+
+  it('is refused where drafts are dated, and taken once they are discarded', () => {
+    const drafted = history(used, [draftOn('2026-03-01'), { id: 'late' }]);
+    expect(given(drafted).when(weekly()).thenRefused('fiscal_year_invalid').message).toContain(
+      'drafts are dated in it; post, redate or discard late first (…/journal-drafts)',
+    );
+    given(history(drafted, { type: 'DiscardDraft', entryId: 'late' }))
+      .when(weekly())
+      .thenAccepted();
+  });
+
+  it('is refused where a period is closed, or has been: what a close put on record names the year', () => {
+    const closes = closed('2026', 1, 'soft');
+    const reopened = onBook('PeriodReopened', { fiscalYear: '2026', period: 1, requestedBy: 'a' });
+    for (const events of [[closes], [closes, reopened]])
+      expect(
+        given(...aBook(), ...events)
+          .when(weekly())
+          .thenRefused('fiscal_year_invalid').message,
+      ).toContain('or a period of it has been closed; define a year that adjoins it');
+  });
+
+  it('is refused where one was given, or where it overlaps nothing and would leave a gap', () => {
+    given(history(aBook(), weekly()))
+      .when(weekly({ label: 'FY26b' }))
+      .thenRefused('fiscal_year_invalid');
+    given(history(aBook(), weekly())).when(weekly()).thenRefused('fiscal_year_invalid');
+    // A mistyped year does not do away with the calendar.
+    expect(
+      given(aBook())
+        .when(defineYear({ label: '2062', from: '2062-01-01', to: '2062-12-31' }))
+        .thenRefused('fiscal_year_invalid').message,
+    ).toContain('define those in between first');
+  });
+
+  it('leaves years that adjoin, and every year that something was posted into, whatever it is', () => {
+    const aDay = fc.integer({ min: 0, max: 1_800 }).map((days) => addDays('2024-06-01', days));
+    fc.assert(
+      fc.property(fc.uniqueArray(aDay, { maxLength: 3 }), aDay, fc.integer({ min: 10, max: 800 }), (days, from, length) => {
+        const before = history(used, ...days.map((day): [PostEntry, object] => [...at(day)]));
+        const year = defineYear({ label: 'given', from, to: addDays(from, length) });
+        const book = new NaiveBook(before);
+        try {
+          book.execute(year);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'fiscal_year_invalid' });
+        }
+        const { fiscalYears } = book.book() as BookState;
+        fiscalYears.forEach((known, index) => {
+          if (index > 0) expect(known.from).toBe(addDays(fiscalYears[index - 1]?.to as string, 1));
+        });
+        for (const { type, data } of book.events) {
+          if (type !== 'JournalEntryPosted') continue;
+          const { effectiveDate, fiscalYear } = data as { effectiveDate: string; fiscalYear: string };
+          const own = fiscalYears.find(({ label }) => label === fiscalYear);
+          expect(own !== undefined && own.from <= effectiveDate && effectiveDate <= own.to).toBe(true);
+        }
+      }),
+    );
   });
 });
 

@@ -7,7 +7,7 @@ import type { AccountState } from './account';
 import { type CalendarDate, dateInZone, isMonthDay } from './calendar-date';
 import type { Decision } from './decision';
 import { LedgerError } from './errors';
-import { type FiscalYear, generatedYearOf, type PeriodState, periodKey } from './fiscal-calendar';
+import { type FiscalYear, type FiscalYearDefined, generatedYearOf, type PeriodState, periodKey } from './fiscal-calendar';
 import { isoScale } from './iso-4217';
 import { type Rounding, scaleMax } from './money';
 import type { PeriodClosed } from './period-close';
@@ -51,7 +51,7 @@ export type AccountRole = keyof typeof accountRoles;
 /** The events of the Book stream. */
 export type BookEvent =
   | { readonly type: 'BookOpened'; readonly data: BookOpened }
-  | { readonly type: 'FiscalYearDefined'; readonly data: FiscalYear & { readonly given?: true } }
+  | { readonly type: 'FiscalYearDefined'; readonly data: FiscalYearDefined }
   | { readonly type: 'JournalDefined'; readonly data: { readonly journalCode: string; readonly name: string; readonly type: JournalType } }
   | { readonly type: 'CurrencyEnabled'; readonly data: { readonly code: string; readonly scale: number } }
   | { readonly type: 'PeriodClosed'; readonly data: PeriodClosed }
@@ -72,6 +72,10 @@ export interface BookState extends BookOpened {
   readonly fiscalYears: readonly FiscalYear[];
   /** A calendar that a person has defined is extended by a person only. */
   readonly calendar: 'generated' | 'given';
+  /** Labels of generated years of which no period was ever closed: one given by hand may take their place while they are empty. */
+  readonly replaceable: readonly string[];
+  /** Labels of years that were replaced, unless they were given to another year since: their counters and drafts go on there. */
+  readonly replaced: readonly string[];
   /** By `fiscalYear/period`, of every period that is not open or that is asked to be reopened. */
   readonly periods: Readonly<Record<string, PeriodState>>;
   /** Account ids by what they are designated for. */
@@ -90,9 +94,12 @@ const closeOfVersion1 = (data: Readonly<Record<string, unknown>>): Readonly<Reco
   numbers: [],
 });
 
+/** Version 2 may name the years that it replaces; a release that knows version 1 only would keep both, so it has to stop there. */
+const yearOfVersion1 = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => data;
+
 export const bookEvents = {
   BookOpened: { aggregateType: 'Book', version: 1 },
-  FiscalYearDefined: { aggregateType: 'Book', version: 1 },
+  FiscalYearDefined: { aggregateType: 'Book', version: 2, upcasters: [yearOfVersion1] },
   JournalDefined: { aggregateType: 'Book', version: 1 },
   CurrencyEnabled: { aggregateType: 'Book', version: 1 },
   PeriodClosed: { aggregateType: 'Book', version: 2, upcasters: [closeOfVersion1] },
@@ -104,21 +111,29 @@ export const bookEvents = {
 
 function evolve(state: BookState | undefined, event: BookEvent): BookState {
   if (event.type === 'BookOpened') {
-    return { ...event.data, version: 1, fiscalYears: [], calendar: 'generated', periods: {}, journals: [], currencies: {}, designated: {} };
+    const calendar = { fiscalYears: [], calendar: 'generated', replaceable: [], replaced: [], periods: {} } as const;
+    return { ...event.data, version: 1, ...calendar, journals: [], currencies: {}, designated: {} };
   }
   if (state === undefined) throw new Error(`${event.type} before BookOpened`);
   const version = state.version + 1;
   switch (event.type) {
     case 'FiscalYearDefined': {
-      const { given, ...year } = event.data;
-      const fiscalYears = [...state.fiscalYears, year].sort((a, b) => (a.from < b.from ? -1 : 1));
-      return { ...state, version, fiscalYears, calendar: given ? 'given' : state.calendar };
+      const { given, replaces = [], ...year } = event.data;
+      const isKept = (label: string): boolean => !replaces.includes(label);
+      const kept = state.fiscalYears.filter(({ label }) => isKept(label));
+      const fiscalYears = [...kept, year].sort((a, b) => (a.from < b.from ? -1 : 1));
+      const replaceable = [...state.replaceable.filter(isKept), ...(given ? [] : [year.label])];
+      const replaced = [...state.replaced, ...replaces].filter((label) => label !== year.label);
+      return { ...state, version, fiscalYears, calendar: given ? 'given' : state.calendar, replaceable, replaced };
     }
     case 'JournalDefined':
       return { ...state, version, journals: [...state.journals, event.data] };
     case 'CurrencyEnabled':
       return { ...state, version, currencies: { ...state.currencies, [event.data.code]: event.data.scale } };
-    case 'PeriodClosed':
+    case 'PeriodClosed': {
+      const replaceable = state.replaceable.filter((label) => label !== event.data.fiscalYear);
+      return { ...state, version, replaceable, periods: periodsAfter(state.periods, event) };
+    }
     case 'PeriodReopeningRequested':
     case 'PeriodReopeningDeclined':
     case 'PeriodReopened':
@@ -148,7 +163,7 @@ function periodsAfter(periods: BookState['periods'], event: PeriodEvent): BookSt
 /** Folds a Book stream. Raise `version` when the folded state changes its meaning: older snapshots are then ignored. */
 export const bookReducer = {
   aggregateType: 'Book',
-  version: 2,
+  version: 3,
   evolve,
   toSnapshot: (state: BookState): unknown => state,
   fromSnapshot: (snapshot: unknown): BookState => snapshot as BookState,

@@ -314,6 +314,7 @@ function complete(
         return;
       }
     }
+    checkPostable(account, currency, lines.length + 1, refusals);
     lines.push(ownLine(book, lines.length + 1, account, { side, minor, currency, scale, baseMinor, origin: ownOrigins.conversion }));
   }
 }
@@ -327,6 +328,7 @@ function addRounding(decision: Decision, book: BookState, lines: ResolvedLine[],
   if (difference === 0n || difference > BigInt(computed) || lines.some(({ baseMinor }) => baseMinor === undefined)) return;
   const account = designated(decision, book, 'rounding', refusals);
   if (account === undefined) return;
+  checkPostable(account, currency, lines.length + 1, refusals);
   const side = debit > credit ? 'credit' : 'debit';
   lines.push(
     ownLine(book, lines.length + 1, account, { side, minor: 0n, currency, scale, baseMinor: difference, origin: ownOrigins.rounding }),

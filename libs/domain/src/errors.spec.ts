@@ -636,6 +636,7 @@ describe('the table of codes', () => {
     'route_unknown',
     'format_unknown',
     'stream_unknown',
+    'projection_unknown',
     'fx_untracked',
     'rate_unknown',
     'report_currency_needed',

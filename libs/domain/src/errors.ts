@@ -72,6 +72,7 @@ export const errorTable = declare({
   period_unknown: { kind: 'not_found', meaning: 'No such period in the calendar of this book.', members: ['fiscalYear', 'period'] },
   format_unknown: { kind: 'not_found', meaning: 'There are no exports in this format.', members: ['format'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
+  projection_unknown: { kind: 'not_found', meaning: 'No such projection, or no such set of its tables (command line).' },
   draft_state: {
     kind: 'rejected',
     meaning:
@@ -154,7 +155,7 @@ export const errorTable = declare({
   adjustment_period_unknown: {
     kind: 'rejected',
     meaning: 'The fiscal year of the date has no adjustment period of that number, or the date lies outside it.',
-    members: ['effectiveDate', 'period'],
+    members: ['effectiveDate', 'period', 'member'],
   },
   before_book_start: { kind: 'rejected', meaning: 'The date lies before the book starts.', members: ['effectiveDate', 'startsOn'] },
   period_closed: {
@@ -164,7 +165,8 @@ export const errorTable = declare({
   },
   period_state: {
     kind: 'rejected',
-    meaning: 'The period is not in the state that this needs: open to be closed softly, softly closed to be closed for ever or reopened.',
+    meaning:
+      'The period is not in the state that this needs: open to be closed softly, softly closed to be reopened, or to be closed for ever when nobody asks for it to be reopened.',
     members: ['fiscalYear', 'period', 'periodStatus'],
   },
   period_order: {

@@ -10,6 +10,7 @@ import {
   given,
   history,
   NaiveBook,
+  onAccount,
   onBook,
   post,
 } from '../../../test/support/given-when-then';
@@ -215,6 +216,22 @@ describe('an entry of a book that tracks exchange rates', () => {
       'credit BANK-EUR 0.99 USD = 0.91',
       'debit ROUNDING 0.00 EUR = 0.01 (book-keeper:rounding)',
     ]);
+  });
+
+  it.each([
+    ['frozen', 'AccountFrozen', 'account_frozen'],
+    ['closed', 'AccountClosed', 'account_closed'],
+  ] as const)('is refused where its line for rounding or conversion falls on an account that is %s (I9)', (_, type, code) => {
+    const parts = post([...['0.33', '0.33', '0.33'].map((amount) => debit('BANK-USD', amount, 'USD')), credit('BANK-EUR', '0.99', 'USD')]);
+    given(tracked, designated, recorded(), onAccount('rounding', type, {}))
+      .when(parts)
+      .thenRefused(code, { account: 'ROUNDING', line: 5 });
+    const across = post([debit('BANK-USD', '108', 'USD', { baseAmount: '100' }), credit('BANK-EUR', '100')], {
+      onImbalance: 'currency_conversion',
+    });
+    given(tracked, designated, onAccount('conversion', type, {}))
+      .when(across)
+      .thenRefused(code, { account: 'CONVERSION', line: 3 });
   });
 
   it('that is out of balance by more than rounding is refused, and so is any difference that the caller has computed', () => {

@@ -22,6 +22,13 @@ export interface FiscalYear {
   readonly periods: readonly Period[];
 }
 
+/** A year as it is defined: `given` by hand, else generated. */
+export interface FiscalYearDefined extends FiscalYear {
+  readonly given?: true;
+  /** Labels of generated years, empty so far, that are no part of the calendar any more, in the order of their days. */
+  readonly replaces?: readonly string[];
+}
+
 export type PeriodStatus = 'open' | 'soft_closed' | 'hard_closed';
 
 /** What becomes of a period. */
@@ -191,38 +198,77 @@ export interface DefineFiscalYear {
 }
 
 /**
- * Defines a fiscal year by hand; from then on the calendar is extended by hand only.
- * A generated year that nothing was posted into is no obstacle to opening a book with a calendar of one's own: define the
- * years that adjoin it.
+ * Defines a fiscal year by hand; from then on the calendar is extended by hand only. It takes the place of generated years that it
+ * overlaps, and of those behind them that would no longer adjoin, as long as nothing has come into them.
+ * @returns the year, with what it replaces
  * @throws LedgerError fiscal_year_invalid
  */
-export function defineFiscalYear(decision: Decision, command: DefineFiscalYear): void {
+export function defineFiscalYear(decision: Decision, command: DefineFiscalYear): FiscalYearDefined {
   const book = decision.book();
+  const { label, from, to, periods = monthsOf(from, to) } = command;
   const invalid = (message: string): LedgerError => new LedgerError('fiscal_year_invalid', message);
-  if (command.to < command.from) throw invalid(`fiscal year ${command.label} ends on ${command.to}, before it begins on ${command.from}`);
-  if (book.fiscalYears.some(({ label }) => label === command.label)) throw invalid(`fiscal year ${command.label} is defined already`);
-  const first = book.fiscalYears[0];
-  const last = book.fiscalYears.at(-1);
-  const adjoins =
-    first === undefined || last === undefined || addDays(last.to, 1) === command.from || addDays(command.to, 1) === first.from;
-  if (!adjoins) {
+  if (to < from) throw invalid(`fiscal year ${label} ends on ${to}, before it begins on ${from}`);
+  const { kept, replaced } = placeInCalendar(book.fiscalYears, command);
+  const taken = replaced.map((year) => whatIsIn(decision, year)).find((what) => what !== undefined);
+  if (taken !== undefined) throw invalid(`fiscal year ${spanOf(command)} cannot take the place of ${taken}`);
+  if (kept.some((year) => year.label === label)) throw invalid(`fiscal year ${label} is defined already`);
+  const [first] = kept;
+  const last = kept.at(-1);
+  if (first !== undefined && last !== undefined && replaced.length === 0 && addDays(last.to, 1) !== from && addDays(to, 1) !== first.from) {
     throw invalid(
-      `fiscal year ${command.label} (${command.from} … ${command.to}) adjoins neither end of the calendar ${first?.from} … ${last?.to}; fiscal years leave no gap and do not overlap`,
+      `fiscal year ${spanOf(command)} adjoins neither end of the calendar ${first.from} … ${last.to}; fiscal years leave no gap: define those in between first`,
     );
   }
   const [period] = first?.periods ?? [];
-  if (first !== undefined && period !== undefined && command.to < first.from && statusOfPeriod(book, first.label, period.no) !== 'open')
+  if (first !== undefined && period !== undefined && to < first.from && statusOfPeriod(book, first.label, period.no) !== 'open')
     throw invalid(
-      `fiscal year ${command.label} lies before period ${periodKey({ fiscalYear: first.label, period: period.no })}, which is closed; reopen that first`,
+      `fiscal year ${label} lies before period ${periodKey({ fiscalYear: first.label, period: period.no })}, which is closed; reopen that first`,
     );
-  const periods = command.periods ?? monthsOf(command.from, command.to);
-  const problem = periodsProblem(periods, command.from, command.to);
-  if (problem !== undefined) throw invalid(`fiscal year ${command.label}: ${problem}`);
-  decision.recordBook({
-    type: 'FiscalYearDefined',
-    data: { label: command.label, from: command.from, to: command.to, periods, given: true },
-  });
+  const problem = periodsProblem(periods, from, to);
+  if (problem !== undefined) throw invalid(`fiscal year ${label}: ${problem}`);
+  const labels = replaced.map((year) => year.label);
+  const year: FiscalYearDefined = { label, from, to, periods, given: true, replaces: labels.length === 0 ? undefined : labels };
+  decision.recordBook({ type: 'FiscalYearDefined', data: year });
+  return year;
 }
+
+const spanOf = ({ label, from, to }: Pick<FiscalYear, 'label' | 'from' | 'to'>): string => `${label} (${from} … ${to})`;
+
+/** Which years give way to one: those that it overlaps, and those on either side that it would leave a gap to. */
+function placeInCalendar(
+  years: readonly FiscalYear[],
+  { from, to }: Pick<FiscalYear, 'from' | 'to'>,
+): { readonly kept: readonly FiscalYear[]; readonly replaced: readonly FiscalYear[] } {
+  const earlier = years.filter((year) => year.to < from);
+  const later = years.filter((year) => year.from > to);
+  // One that overlaps nothing is put at an end of the calendar, or refused: a mistyped date is no reason to drop the calendar.
+  if (earlier.length + later.length === years.length) return { kept: years, replaced: [] };
+  const before = earlier.at(-1);
+  const [behind] = later;
+  const kept = [
+    ...(before !== undefined && addDays(before.to, 1) === from ? earlier : []),
+    ...(behind !== undefined && addDays(to, 1) === behind.from ? later : []),
+  ];
+  return { kept, replaced: years.filter((year) => !kept.includes(year)) };
+}
+
+/** Why a year stays in the calendar, and what to do about it; undefined when nothing has come into it. */
+function whatIsIn(decision: Decision, year: FiscalYear): string | undefined {
+  const { label } = year;
+  const name = `fiscal year ${spanOf(year)}`;
+  if (decision.lastNumbers(label).size > 0)
+    return `${name}: entries are posted in it; define a year that adjoins it, which begins on ${addDays(year.to, 1)} or ends on ${addDays(year.from, -1)}`;
+  const drafts = [...decision.drafts(label).keys()];
+  if (drafts.length > 0) {
+    const more = drafts.length > namedMax ? ` and ${drafts.length - namedMax} more` : '';
+    return `${name}: drafts are dated in it; post, redate or discard ${drafts.slice(0, namedMax).join(', ')}${more} first (…/journal-drafts)`;
+  }
+  if (decision.book().replaceable.includes(label)) return undefined;
+  return `${name}: it was defined by hand, or a period of it has been closed; define a year that adjoins it`;
+}
+
+/** Drafts that a message names. */
+const namedMax = 20;
 
 /** Enough for a year of days. A book's state holds every period of every year, so there must be some limit. */
 const periodsMax = 400;
@@ -290,7 +336,7 @@ export function checkDate(book: BookState, { date, adjustmentPeriod }: PostingDa
       'adjustment_period_unknown',
       () =>
         `the fiscal year of ${date} has no adjustment period ${adjustmentPeriod} that the day lies in; leave adjustmentPeriod out to post into the normal period`,
-      { effectiveDate: date, period: adjustmentPeriod },
+      { effectiveDate: date, period: adjustmentPeriod, member: 'adjustmentPeriod' },
     );
   }
   const period = adjustment ?? periodInTheWay(book, date);

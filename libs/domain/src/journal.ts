@@ -151,8 +151,22 @@ export interface JournalState {
   readonly reversedBy?: string;
 }
 
+/**
+ * In a book with fx: tracked every line has its amount in base currency. Before rates were recorded a line that was in base currency did
+ * not repeat it; whoever folds base amounts must not count it as nothing.
+ */
+function statedInBase({ fx, baseCurrency }: Readonly<Record<string, unknown>>) {
+  if (fx !== 'tracked') return undefined;
+  const isSilent = ({ currency, baseAmount }: PostedLine): boolean => baseAmount === undefined && currency === baseCurrency;
+  return (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+    const lines = data.lines as readonly PostedLine[];
+    if (!lines.some(isSilent)) return data;
+    return { ...data, lines: lines.map((line) => (isSilent(line) ? { ...line, baseAmount: line.amount } : line)) };
+  };
+}
+
 export const journalEvents = {
-  JournalEntryPosted: { aggregateType: 'Journal', version: 1 },
+  JournalEntryPosted: { aggregateType: 'Journal', version: 1, completion: statedInBase },
   JournalEntryReversed: { aggregateType: 'Journal', version: 1 },
   JournalCreated: { aggregateType: 'Journal', version: 1 },
   JournalRevised: { aggregateType: 'Journal', version: 1 },
@@ -246,6 +260,8 @@ export interface ReverseEntry {
   readonly type: 'ReverseEntry';
   readonly entryId: string;
   readonly effectiveDate?: CalendarDate;
+  /** What becomes of it where its date lies in a period that is closed to its caller; refused when absent. */
+  readonly onClosedPeriod?: OnClosedPeriod;
   readonly reason: string;
   readonly description?: string;
 }
@@ -370,18 +386,18 @@ function checkClaims(entry: Partial<EntryContent>, refusals: Refusals): void {
 }
 
 /**
- * Reverses an entry: the mirrored lines under the same day book, with a number of their own, on `effectiveDate` or else on
- * the later of the original date and today, moved to the first open day.
+ * Reverses an entry: the mirrored lines under the same day book, with a number of their own, on `effectiveDate` (moved where that is
+ * closed and it may move) or else on the later of the original date and today, moved to the first open day.
  * @param today the date in the book's time zone
  * @throws LedgerError entry_unknown | already_reversed | reversal_of_reversal | as postEntry
  */
 export function reverseEntry(decision: Decision, command: ReverseEntry, today: CalendarDate, id: string): PostedEntry {
-  const date = reversalDate(decision, command, today);
+  const day = reversalDay(decision, command, today);
   const refusals = new Refusals();
-  const mirrored = mirror(decision, command.entryId, date, refusals);
+  const mirrored = mirror(decision, command.entryId, day.date, refusals);
   const totals = addLines(mirrored.lines, refusals);
   refusals.throwFirst();
-  return recordReversal(decision, command.entryId, date, mirrored, totals, id, command.description);
+  return recordReversal(decision, command.entryId, day, mirrored, totals, id, command.description);
 }
 
 /**
@@ -397,20 +413,20 @@ export function correctEntry(
   ids: { readonly reversal: string; readonly replacement: string },
 ): { readonly reversal: PostedEntry; readonly replacement: PostedEntry } {
   const { entryId } = command;
-  const date = reversalDate(decision, command, today);
+  const { date, asked, requestedDate } = reversalDay(decision, command, today);
   const original = knownEntry(decision, entryId).posted;
   const refusals = new Refusals();
   const mirrored = mirror(decision, entryId, date, refusals);
   const book = decision.book();
   const journalCode = command.journalCode ?? original.journalCode;
   checkClaims(command, refusals);
-  const lines = resolveLines(decision, book, command, date, refusals);
-  const day = postingDay(decision, command, date);
+  const lines = resolveLines(decision, book, command, asked, refusals);
+  const day: PostingDay = { date, adjustmentPeriod: command.adjustmentPeriod };
   const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines([...mirrored.lines, ...lines], refusals);
   refusals.throwFirst();
   const reversed = mirrored.lines.length;
-  const reversal = recordReversal(decision, entryId, date, mirrored, totals.slice(0, reversed), ids.reversal);
+  const reversal = recordReversal(decision, entryId, { date, requestedDate }, mirrored, totals.slice(0, reversed), ids.reversal);
   const header: EntryHeader = {
     ...command,
     entryType: command.entryType ?? original.entryType,
@@ -419,9 +435,9 @@ export function correctEntry(
     reference: command.reference ?? original.reference,
     document: command.document ?? original.document,
     source: command.source ?? original.source,
-    requestedDate: command.requestedDate ?? original.requestedDate,
+    requestedDate: requestedDate ?? command.requestedDate ?? original.requestedDate,
     metadata: command.metadata ?? original.metadata,
-    effectiveDate: day.date,
+    effectiveDate: date,
     links: [...(command.links ?? original.links?.filter(({ rel }) => !ownRelations.has(rel)) ?? []), { rel: 'corrects', entryId }],
   };
   return { reversal, replacement: record(decision, header, day, journalCode, lines, totals.slice(reversed), tally, ids.replacement) };
@@ -438,17 +454,28 @@ function knownEntry(decision: Decision, id: string): PostedState {
   throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${decision.bookId}${draft}`, { entry: id });
 }
 
-function reversalDate(
+/** Where a reversal, and the replacement that goes with it, are posted. */
+interface ReversalDay {
+  readonly date: CalendarDate;
+  /** The day that was asked for, where they moved from it. */
+  readonly requestedDate?: CalendarDate;
+}
+
+/** @returns also the day that was asked for, or the default where none was */
+function reversalDay(
   decision: Decision,
-  command: { readonly entryId: string; readonly effectiveDate?: CalendarDate },
+  command: Pick<ReverseEntry, 'entryId' | 'effectiveDate' | 'onClosedPeriod'>,
   today: CalendarDate,
-): CalendarDate {
-  if (command.effectiveDate !== undefined) {
-    if (!isDate(command.effectiveDate)) throw invalidDate(command.effectiveDate);
-    return command.effectiveDate;
+): ReversalDay & { readonly asked: CalendarDate } {
+  const { effectiveDate: asked } = command;
+  if (asked === undefined) {
+    const { effectiveDate } = knownEntry(decision, command.entryId).posted;
+    const date = firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
+    return { date, asked: date };
   }
-  const { effectiveDate } = knownEntry(decision, command.entryId).posted;
-  return firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
+  if (!isDate(asked)) throw invalidDate(asked);
+  const { date } = postingDay(decision, command, asked);
+  return { date, asked, requestedDate: date === asked ? undefined : asked };
 }
 
 interface Mirrored {
@@ -487,7 +514,7 @@ function mirror(decision: Decision, entryId: string, date: CalendarDate, refusal
 function recordReversal(
   decision: Decision,
   entryId: string,
-  effectiveDate: CalendarDate,
+  { date, requestedDate }: ReversalDay,
   { journalCode, lines, tally }: Mirrored,
   totals: readonly CurrencyTotal[],
   id: string,
@@ -495,7 +522,8 @@ function recordReversal(
 ): PostedEntry {
   const { posted } = knownEntry(decision, entryId);
   const header: EntryHeader = {
-    effectiveDate,
+    effectiveDate: date,
+    requestedDate,
     description: description ?? `Reversal of ${posted.journalCode}/${posted.fiscalYear}/${posted.number}: ${posted.description}`,
     entryType: 'reversal',
     entryMethod: 'manual',
@@ -503,7 +531,7 @@ function recordReversal(
     document: posted.document,
     links: [{ rel: 'reverses', entryId }],
   };
-  const reversal = record(decision, header, { date: effectiveDate }, journalCode, lines, totals, tally, id);
+  const reversal = record(decision, header, { date }, journalCode, lines, totals, tally, id);
   decision.recordEntry(entryId, { type: 'JournalEntryReversed', data: { by: id } });
   return reversal;
 }

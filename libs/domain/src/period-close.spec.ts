@@ -16,6 +16,7 @@ import {
   somebody,
 } from '../../../test/support/given-when-then';
 import type { FiscalYear } from './fiscal-calendar';
+import type { CorrectEntry, JournalEntryPosted, ReverseEntry } from './journal';
 import { addToTally, type ClosePeriod, emptyTally, type PeriodClosed, type ReopenPeriod } from './period-close';
 
 const close = (period: number, level: 'soft' | 'hard' = 'soft', more: Partial<ClosePeriod> = {}): ClosePeriod => ({
@@ -228,6 +229,53 @@ describe('posting into a closed period', () => {
       .thenRefused('malformed', { member: 'requestedDate' });
   });
 
+  type PostedDay = Pick<JournalEntryPosted, 'effectiveDate' | 'requestedDate'>;
+  it.each(['CorrectEntry', 'ReverseEntry'] as const)(
+    'may move where %s puts it there: all that it posts, to the first open day',
+    (type) => {
+      const posted = history(book, [on('2026-01-15'), { id: 'e1' }]);
+      const softly = [...posted, closed('2026', 1, 'soft')];
+      const lines = [debit('CASH', '2'), credit('BANK', '2')];
+      const change = (more: object): ReverseEntry | CorrectEntry =>
+        ({ type, entryId: 'e1', reason: 'typo', ...(type === 'CorrectEntry' ? { lines } : {}), ...more }) as ReverseEntry | CorrectEntry;
+      const days = (outcome: ReturnType<ReturnType<typeof given>['when']>) =>
+        outcome
+          .thenAccepted()
+          .filter((event) => event.type === 'JournalEntryPosted')
+          .map(({ data }) => [(data as PostedDay).effectiveDate, (data as PostedDay).requestedDate]);
+      const twice = (day: string, requested?: string) => Array.from({ length: type === 'CorrectEntry' ? 2 : 1 }, () => [day, requested]);
+      const asked = { effectiveDate: '2026-01-20', onClosedPeriod: 'first_open_day' };
+      const { message } = given(softly)
+        .when(change({ effectiveDate: '2026-01-20' }))
+        .thenRefused('period_closed');
+      expect(message).toContain('onClosedPeriod: first_open_day moves an entry there');
+      expect(days(given(softly).when(change(asked)))).toEqual(twice('2026-02-01', '2026-01-20'));
+      // Not where it may stand, nor where no day was asked for, which is an open one already.
+      expect(days(given(softly).when(change(asked), ann))).toEqual(twice('2026-01-20'));
+      expect(days(given(posted).when(change(asked)))).toEqual(twice('2026-01-20'));
+      expect(days(given(softly).when(change({ onClosedPeriod: 'first_open_day' }), { today: '2026-01-25' }))).toEqual(twice('2026-02-01'));
+    },
+  );
+
+  it('that is moved by a correction cannot state itself what moving it would state', () => {
+    const softly = [...history(book, [on('2026-01-15'), { id: 'e1' }]), closed('2026', 1, 'soft')];
+    const lines = [debit('CASH', '2'), credit('BANK', '2')];
+    const correct = {
+      type: 'CorrectEntry',
+      entryId: 'e1',
+      reason: 'typo',
+      lines,
+      effectiveDate: '2026-01-20',
+      onClosedPeriod: 'first_open_day',
+    } as const;
+    given(softly)
+      .when({ ...correct, requestedDate: '2026-01-01' })
+      .thenRefused('malformed', { member: 'requestedDate' });
+    given(softly)
+      .when({ ...correct, adjustmentPeriod: 13 })
+      .thenRefused('malformed', { member: 'onClosedPeriod' });
+  });
+
   it('moves no date before the start of the book, which nobody can have meant', () => {
     const [opened, ...others] = book;
     const started = { ...opened, data: { ...opened?.data, startsOn: '2026-01-01' } } as (typeof book)[number];
@@ -251,10 +299,10 @@ describe('posting into a closed period', () => {
       .thenRefused('period_closed', { effectiveDate: '2026-12-31', fiscalYear: '2026', period: 13, periodStatus: 'hard_closed' });
     given(withAdjustments())
       .when(on('2026-12-30', '1', { adjustmentPeriod: 13 }))
-      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-30', period: 13 });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-30', period: 13, member: 'adjustmentPeriod' });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 12 }))
-      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-31', period: 12 });
+      .thenRefused('adjustment_period_unknown', { effectiveDate: '2026-12-31', period: 12, member: 'adjustmentPeriod' });
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 13, onClosedPeriod: 'first_open_day' }))
       .thenRefused('malformed', { member: 'onClosedPeriod' });
@@ -275,6 +323,24 @@ describe('reopening a period', () => {
     const again = history([...softly, requested(2)], [reopen('ApproveReopening', 2), bob]);
     given(again).when(on('2026-02-15')).thenAccepted();
     given(again).when(close(2), ann).thenAccepted();
+  });
+
+  it('is settled before the period is closed for ever, which would drop the request without a word', () => {
+    const { message } = given(softly, requested(2))
+      .when(close(2, 'hard', { includeEarlier: true }), bob)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 2, periodStatus: 'soft_closed' });
+    expect(message).toBe(
+      'period 2026/2 (2026-02-01 … 2026-02-28) is asked to be reopened, by ann; decline that (POST …/reopening/decline), or agree to it and close it anew',
+    );
+    // Also where it is one of the earlier ones, and whoever asks for the close.
+    const first = [...book, closed('2026', 1, 'soft'), requested(1), closed('2026', 2, 'soft')];
+    for (const who of [ann, bob])
+      given(first)
+        .when(close(2, 'hard', { includeEarlier: true }), who)
+        .thenRefused('period_state', { fiscalYear: '2026', period: 1, periodStatus: 'soft_closed' });
+    given(history([...softly, requested(2)], [reopen('DeclineReopening', 2), bob]))
+      .when(close(2, 'hard', { includeEarlier: true }), bob)
+      .thenAccepted();
   });
 
   it('may be declined, by anyone who could agree and by who has asked', () => {

@@ -84,7 +84,7 @@ export type ReopenPeriod =
 
 /**
  * Closes a period. Softly: from now on only a controller may post into it. Hard: nobody ever again; it has to be softly closed
- * before. Normal periods close in their order, across fiscal years; an adjustment period closes apart, once the normal ones of
+ * before, and nobody may ask for it to be reopened. Normal periods close in their order, across fiscal years; an adjustment period closes apart, once the normal ones of
  * its year are closed.
  * @returns the keys of the periods that were closed, `2026/6`
  * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order | period_has_drafts
@@ -109,6 +109,7 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
     );
   }
   const closed = [...earlier, wanted];
+  for (const period of closed) checkNobodyAsks(book, period);
   checkDrafts(decision, closed);
   for (const period of closed) recordClose(decision, period, level);
   return closed.map(periodKey);
@@ -215,6 +216,20 @@ function checkLast(book: BookState, period: PlacedPeriod): void {
       fiscalYear: later.fiscalYear,
       period: later.period,
     },
+  );
+}
+
+/**
+ * A softly closed period that is closed for ever while somebody asks for it would drop the request without a word.
+ * @throws LedgerError period_state
+ */
+function checkNobodyAsks(book: BookState, period: PlacedPeriod): void {
+  const asked = book.periods[periodKey(period)]?.reopening;
+  if (asked === undefined) return;
+  throw wrongState(
+    period,
+    `is asked to be reopened, by ${asked.requestedBy}; decline that (POST …/reopening/decline), or agree to it and close it anew`,
+    statusOf(book, period),
   );
 }
 

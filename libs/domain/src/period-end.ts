@@ -10,7 +10,7 @@ import { addDays } from './calendar-date';
 import type { Decision } from './decision';
 import { LedgerError } from './errors';
 import type { RateType } from './exchange-rates';
-import { firstOpenDay, periodKey } from './fiscal-calendar';
+import { periodKey, postingDate } from './fiscal-calendar';
 import { type EntryLine, type PostedEntry, postEntry, reverseEntry } from './journal';
 
 /** What was computed for a command, and from what. No part of what the command's key stands for. */
@@ -66,8 +66,8 @@ export function closeFiscalYear(decision: Decision, command: CloseFiscalYear, id
 }
 
 /**
- * Posts what monetary accounts gained or lost in base currency up to a day, and reverses it on the next day, or the first open one
- * after that.
+ * Posts what monetary accounts gained or lost in base currency up to a day, and reverses it on the next day, or where that is closed
+ * to this caller on the first open one after it.
  * @returns both entries; none when every account is at its value
  * @throws LedgerError books_moving | as postEntry
  */
@@ -81,7 +81,7 @@ export function revalue(
   if (lines.length === 0) return [];
   const content = { effectiveDate: date, description, journalCode, lines, source: { system: 'book-keeper', id: name } };
   const posted = postEntry(decision, { ...content, entryType: 'revaluation', entryMethod: 'system' }, ids[0]);
-  const effectiveDate = firstOpenDay(decision.book(), addDays(date, 1));
+  const effectiveDate = postingDate(decision.book(), { date: addDays(date, 1), moves: true }, decision.actor);
   const reason = command.reason ?? 'a revaluation holds for its day only';
   return [posted, reverseEntry(decision, { type: 'ReverseEntry', entryId: posted.id, effectiveDate, reason }, today, ids[1])];
 }

@@ -33,7 +33,15 @@ export interface EventDefinition {
   readonly canonicalText?: (data: never) => string;
   /** upcasters[n - 1] turns data of version n into data of version n + 1; pure. */
   readonly upcasters?: readonly ((data: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>)[];
+  /**
+   * What older releases did not write into events of this type because the first event of the book implies it.
+   * @param opening data of that first event
+   * @returns what completes data in the newest version; undefined where nothing is left to say. Both pure, and nothing happens to complete data.
+   */
+  readonly completion?: (opening: Readonly<Record<string, unknown>>) => Completion | undefined;
 }
+
+export type Completion = (data: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 
 /** Every event type that a log may hold. */
 export type EventCatalogue = Readonly<Record<string, EventDefinition>>;

@@ -7,7 +7,16 @@
 import type { Client, Pool } from 'pg';
 import { byteaArray, byteaHexArray, int2Array, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from '#postgres';
 import { canonicalJson } from './canonical-json';
-import { definitionOf, type EventCatalogue, instantMicros, instantText, LeafHasher, type StoredEvent, upcast } from './envelope';
+import {
+  type Completion,
+  definitionOf,
+  type EventCatalogue,
+  instantMicros,
+  instantText,
+  LeafHasher,
+  type StoredEvent,
+  upcast,
+} from './envelope';
 
 /** One state of a book's log and no other: `tail` is random and new with every append. */
 export interface Head {
@@ -95,7 +104,7 @@ export type AppendOutcome =
  */
 export class VersionConflict extends Error {}
 
-/** An event with its data in the newest version of its type. */
+/** An event with its data in the newest version of its type, and complete. */
 export interface RecordedEvent extends StoredEvent {
   /** The type's newest data; `stored` data stays in `data`. */
   readonly current: Readonly<Record<string, unknown>>;
@@ -141,7 +150,14 @@ interface AppendRow {
   readonly receipts: readonly Receipt[] | null;
 }
 
+/** By event type. */
+type Completions = ReadonlyMap<string, Completion>;
+const noCompletions: Completions = new Map();
+
 export class EventStore {
+  /** By book, of those that have a first event: that never changes. */
+  private readonly completions = new Map<string, Completions>();
+
   constructor(
     private readonly pool: Pool,
     readonly catalogue: EventCatalogue,
@@ -300,7 +316,7 @@ export class EventStore {
       text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4`,
       values: [bookId, streamId, after, limit],
     });
-    return answer.rows.map((event) => this.current(event));
+    return this.current(bookId, answer.rows);
   }
 
   /**
@@ -313,7 +329,7 @@ export class EventStore {
       text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 ORDER BY position LIMIT $3`,
       values: [bookId, after, limit],
     });
-    return answer.rows.map((event) => this.current(event));
+    return this.current(bookId, answer.rows);
   }
 
   /**
@@ -328,9 +344,10 @@ export class EventStore {
               WHERE book_id = $1 AND position > $2 AND position <= $3 AND event_type <> ALL ($4::text[]) ORDER BY position`,
       values: [bookId, after, upTo, textArray(without)],
     });
+    const completions = await this.completionsOf(bookId);
     return answer.rows.map(({ eventVersion, data, ...fact }) => ({
       ...fact,
-      current: upcast(this.catalogue, { bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }),
+      current: this.newest({ bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }, completions),
     }));
   }
 
@@ -342,7 +359,7 @@ export class EventStore {
              LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id ORDER BY t.version OFFSET 0) AS e ORDER BY n, version`,
       values: [bookId, uuidArray(streamIds)],
     });
-    return answer.rows.map((event) => this.current(event));
+    return this.current(bookId, answer.rows);
   }
 
   /** Where the commit batches after a position end, at most `limit` of them: positions between which a fold may stop (I7). */
@@ -365,8 +382,34 @@ export class EventStore {
     return answer.rows[0]?.last_position ?? 0;
   }
 
-  private current(event: StoredEvent): RecordedEvent {
-    return Object.assign(event, { current: upcast(this.catalogue, event) });
+  private async current(bookId: string, events: readonly StoredEvent[]): Promise<RecordedEvent[]> {
+    const completions = await this.completionsOf(bookId);
+    return events.map((event) => Object.assign(event, { current: this.newest(event, completions) }));
+  }
+
+  private newest(event: Parameters<typeof upcast>[1], completions: Completions): RecordedEvent['current'] {
+    const data = upcast(this.catalogue, event);
+    return completions.size === 0 ? data : (completions.get(event.eventType)?.(data) ?? data);
+  }
+
+  private async completionsOf(bookId: string): Promise<Completions> {
+    const known = this.completions.get(bookId);
+    if (known !== undefined) return known;
+    const answer = await this.pool.query<Parameters<typeof upcast>[1]>({
+      name: 'opening-event',
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position = 1`,
+      values: [bookId],
+    });
+    const [opening] = answer.rows;
+    if (opening === undefined) return noCompletions;
+    const data = upcast(this.catalogue, opening);
+    const found = new Map<string, Completion>();
+    for (const [eventType, { completion }] of Object.entries(this.catalogue)) {
+      const completed = completion?.(data);
+      if (completed !== undefined) found.set(eventType, completed);
+    }
+    this.completions.set(bookId, found.size === 0 ? noCompletions : found);
+    return found;
   }
 
   /** Heads of streams whose reducer version matches; the others are left out and must be folded (see load). */

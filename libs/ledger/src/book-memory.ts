@@ -261,8 +261,14 @@ export class BookMemory implements BookView {
     if (this.taken) return;
     this.head = await this.store.head(this.bookId);
     this.bookState = (await this.store.load(this.bookId, this.bookStreamId, bookReducer as never))?.state as BookState | undefined;
-    await this.loadNumbers(this.bookState?.fiscalYears.map(({ label }) => label) ?? []);
+    await this.loadNumbers(this.labels());
     this.taken = true;
+  }
+
+  /** Of all years that have heads: those that were replaced keep theirs, and a year defined anew under the same label goes on there. */
+  private labels(): string[] {
+    const { fiscalYears = [], replaced = [] } = this.bookState ?? {};
+    return [...fiscalYears.map(({ label }) => label), ...replaced];
   }
 
   private async loadNumbers(fiscalYears: readonly string[]): Promise<void> {
@@ -285,8 +291,7 @@ export class BookMemory implements BookView {
   }
 
   private yearsWithoutDrafts(): string[] {
-    const years = this.bookState?.fiscalYears.map(({ label }) => label) ?? [];
-    return years.filter((label) => !this.draftsByYear.has(label));
+    return this.labels().filter((label) => !this.draftsByYear.has(label));
   }
 
   private async loadDrafts(): Promise<void> {

@@ -112,6 +112,9 @@ function shortestLimit(limit: AccountLimit): AccountLimit {
   return { ...limit, min: shortest(limit.min), max: shortest(limit.max) };
 }
 
+/** Wishes that leave no trace in the event. */
+export const wishes = ['adjustmentPeriod', 'onClosedPeriod', 'onImbalance'] as const;
+
 /**
  * Whether the event of a posted entry tells all that its command said. Not so where a wish leaves no trace in it, or where it cannot be
  * told whether an amount in base currency was stated or computed.
@@ -129,7 +132,8 @@ const listedMax = 1_000;
 
 /**
  * A short fingerprint per member, to name what differs when a key is used again and no event tells what the command said.
- * Entries of a batch and lines of an entry have one each (`entries.3`, `lines.0`); members have the names that callers use.
+ * Entries of a batch and lines of an entry have one each (`entries.3`, `lines.0`); members have the names that callers use. Entries of an
+ * atomic batch, which have no receipts of their own, have one for each wish too (`entries.3.onImbalance`).
  */
 export function memberFingerprints(command: Command): Record<string, string> {
   const fingerprints: Record<string, string> = {};
@@ -140,6 +144,9 @@ export function memberFingerprints(command: Command): Record<string, string> {
       for (const [index, element] of value.entries()) fingerprints[`${member}.${index}`] = shortHash(element);
     else fingerprints[namedByCallers[member] ?? member] = shortHash(value);
   }
+  if (command.type === 'PostEntries' && command.atomic && command.entries.length <= listedMax)
+    for (const [index, entry] of command.entries.entries())
+      for (const wish of wishes) if (entry[wish] !== undefined) fingerprints[`entries.${index}.${wish}`] = shortHash(entry[wish]);
   return fingerprints;
 }
 

@@ -641,9 +641,10 @@ export class Inspector {
     return id;
   }
 
+  /** Also of years that were replaced: their heads are there. */
   private async fiscalYears(bookId: string): Promise<string[]> {
     const book = await this.store.load(bookId, bookStreamId(bookId), bookReducer);
-    return (book?.state.fiscalYears ?? []).map(({ label }) => label);
+    return [...(book?.state.fiscalYears ?? []).map(({ label }) => label), ...(book?.state.replaced ?? [])];
   }
 
   private async versions(bookId: string, streamId: string): Promise<number> {

@@ -44,7 +44,16 @@ import { type Answer, problemOf } from './answer';
 import { type Needs, needsOfLines } from './book-memory';
 import { metadataText, postEntryText } from './canonical-text';
 import { accountCodes, bookStreamId } from './catalogue';
-import { type Command, type CommandContext, checkKey, isToldByEvent, memberFingerprints, normalise, type PostEntries } from './commands';
+import {
+  type Command,
+  type CommandContext,
+  checkKey,
+  isToldByEvent,
+  memberFingerprints,
+  normalise,
+  type PostEntries,
+  wishes,
+} from './commands';
 import type { Config } from './config';
 import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
 
@@ -327,8 +336,11 @@ export class Ledger {
           items.map((item) => ({ key: receipt.key, item })),
         );
     const receipts = new Map(own.map((receipt) => [receipt.item, receipt]));
+    const isOfEntry = (name: string): boolean => name.startsWith('entries.') && Number.isNaN(indexOf(name));
     const named: string[] = [];
     for (const name of names) {
+      // Told with its entry.
+      if (isOfEntry(name)) continue;
       const index = indexOf(name);
       const isShared = items.includes(index + 1) && receipt.members?.[name] !== undefined;
       const entry = isShared ? command.entries[index] : undefined;
@@ -342,6 +354,7 @@ export class Ledger {
         );
       else if (entry !== undefined && ofEntry !== undefined)
         within = await this.differing(bookId, { ...entry, type: 'PostEntry' }, ofEntry);
+      if (within !== undefined && command.atomic) within.push(...wishes.filter((wish) => names.includes(`${name}.${wish}`)));
       named.push(...(within !== undefined && within.length > 0 ? within.map((member) => `${name}.${member}`) : [name]));
     }
     return named;
@@ -501,6 +514,7 @@ function needsOf(command: Command): Needs {
     case 'DiscardDraft':
       return { codes: [], entries: [command.entryId], drafts: true };
     case 'ClosePeriod':
+    case 'DefineFiscalYear':
       return { codes: [], entries: [], drafts: true };
     case 'DesignateAccount':
       return { codes: [command.account], entries: [] };
@@ -567,9 +581,10 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
       const { name, baseCurrency, fiscalYearStart, timeZone, fx, rounding } = decision.book();
       return created({ id: decision.bookId, name, baseCurrency, fiscalYearStart, timeZone, fx, rounding }, first, at);
     }
-    case 'DefineFiscalYear':
-      defineFiscalYear(decision, command);
-      return created(decision.book().fiscalYears.find(({ label }) => label === command.label) ?? {}, first, at);
+    case 'DefineFiscalYear': {
+      const { given: _given, ...year } = defineFiscalYear(decision, command);
+      return created(year, first, at);
+    }
     case 'DefineJournal':
       defineJournal(decision, command);
       return created(decision.book().journals.find(({ journalCode }) => journalCode === command.journalCode) ?? {}, first, at);
@@ -647,10 +662,11 @@ function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[]
       return postedBody(postEntry(decision, entry, uuidV7()), at);
     } catch (error) {
       if (!(error instanceof LedgerError)) throw error;
+      const { member } = error.details;
       throw new LedgerError(
         error.code,
         `entries.${index}: ${error.message}; nothing of this batch was posted`,
-        { ...error.details, member: `entries.${index}` },
+        { ...error.details, member: member === undefined ? `entries.${index}` : `entries.${index}.${member}` },
         error.kind,
       );
     }
@@ -685,9 +701,6 @@ const entryMembers = [
   'links',
   'metadata',
 ] as const;
-
-/** Wishes that leave no trace in the event. */
-const wishes = ['adjustmentPeriod', 'onClosedPeriod', 'onImbalance'] as const;
 
 function differingMembers(
   command: PostEntry,

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient, QueryConfig } from 'pg';
+import { LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
 import { type FoldedSet, foldedSet, foldInto, readChunk, Stuck } from './fold';
 import { createIndexes, createTable, cursorIn, type Database, type Projection, type SetNumber, tableIn } from './projection';
@@ -125,7 +126,7 @@ export async function beginBuild(
 /**
  * Removes a set that is not live: its tables, its cursors and its row.
  * @returns what was removed
- * @throws Error when it is live, or there is none with this number
+ * @throws LedgerError projection_unknown when there is none with this number; Error when it is live
  */
 export async function dropSet(pool: Pool, build: number): Promise<ProjectionSet> {
   return retrying(() =>
@@ -133,7 +134,8 @@ export async function dropSet(pool: Pool, build: number): Promise<ProjectionSet>
       pool,
       async (client) => {
         const set = (await projectionSets(client)).find((known) => known.build === build);
-        if (set === undefined) throw new Error(`there is no set ${build}; book-keeper projections list shows those that there are`);
+        if (set === undefined)
+          throw new LedgerError('projection_unknown', `there is no set ${build}; book-keeper projections list shows those that there are`);
         if (set.state === 'live')
           throw new Error(`set ${build} of projection ${set.projection} is the live one: it answers queries and cannot be dropped`);
         for (const table of set.tables) await client.query(`DROP TABLE projections.${tableIn(table, build)}`);

@@ -5,6 +5,7 @@
  * anywhere goes on where it was: what is folded, and how far, stands in one SQL transaction.
  */
 import type { Pool, PoolClient } from 'pg';
+import { bookIdForm, LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
 import { copyIn, textArray } from '#postgres';
 import {
@@ -34,15 +35,14 @@ import {
   type SetComparison,
   swapSets,
 } from './projection-sets';
-import { type RuleReplay, type RuleReplayOptions, replayUnderRule } from './rule-replay';
 
 /** A set with what it holds. */
 export interface SetDescription extends ProjectionSet {
   /** Books that it has begun to fold. */
   readonly books: number;
-  /** Books with events that it has not folded, and how many of these there are in all. */
-  readonly booksBehind: number;
-  readonly eventsBehind: number;
+  /** Books with events that it has not folded, and how many of these there are in all; absent of a set that is not folded any more. */
+  readonly booksBehind?: number;
+  readonly eventsBehind?: number;
   /** Estimated by the database's statistics. */
   readonly rows: number;
   /** With indexes. */
@@ -115,7 +115,7 @@ export class Projections {
     const described: SetDescription[] = [];
     for (const set of await projectionSets(this.pool)) {
       const tables = set.tables.map((table) => tableIn(table, numberOf(set)));
-      const { rows } = await this.pool.query<Omit<SetDescription, keyof ProjectionSet>>({
+      const { rows } = await this.pool.query<Required<Omit<SetDescription, keyof ProjectionSet>>>({
         name: 'describe-set',
         text: `SELECT count(c.position) AS books, count(*) FILTER (WHERE h.position > coalesce(c.position, 0)) AS "booksBehind",
                       coalesce(sum(greatest(h.position - coalesce(c.position, 0), 0)), 0)::int8 AS "eventsBehind",
@@ -125,7 +125,9 @@ export class Projections {
                 WHERE h.position > 0 AND strpos(h.book_id, '~') = 0`,
         values: [cursorIn(set.projection, numberOf(set)), textArray(tables)],
       });
-      described.push({ ...set, ...(rows[0] as Omit<SetDescription, keyof ProjectionSet>) });
+      const { booksBehind, eventsBehind, ...held } = rows[0] as (typeof rows)[number];
+      const isFolded = set.state === 'live' || set.state === 'building';
+      described.push({ ...set, ...held, ...(isFolded ? { booksBehind, eventsBehind } : {}) });
     }
     return described;
   }
@@ -134,18 +136,22 @@ export class Projections {
    * Compares a set with another one of its projection.
    * @param build the set; when absent the one that is being built, or else the one that was replaced last
    * @param against the live one when absent
-   * @throws Error when there is no such set
+   * @throws LedgerError projection_unknown | book_unknown; Error when there is nothing to compare
    */
   async compare(
     name: string,
     { build, against, ...options }: { readonly build?: number; readonly against?: number } & Omit<CompareOptions, 'left' | 'right'> = {},
   ): Promise<{ readonly left: ProjectionSet; readonly right: ProjectionSet; readonly comparison: SetComparison }> {
     const projection = this.named(name);
+    await this.checkBooks(options.books);
     const own = (await projectionSets(this.pool)).filter((set) => set.projection === name);
     const numbered = (number: number): ProjectionSet => {
       const found = own.find((set) => set.build === number);
       if (found === undefined)
-        throw new Error(`projection ${name} has no set ${number}; it has ${own.map((set) => `${set.build} (${set.state})`).join(', ')}`);
+        throw new LedgerError(
+          'projection_unknown',
+          `projection ${name} has no set ${number}; it has ${own.map((set) => `${set.build} (${set.state})`).join(', ')}`,
+        );
       return found;
     };
     const left = against === undefined ? own.find(({ state }) => state === 'live') : numbered(against);
@@ -165,25 +171,21 @@ export class Projections {
 
   /**
    * Drops a set that is not live.
-   * @throws Error when it is live, or there is none
+   * @throws LedgerError projection_unknown when there is none; Error when it is live
    */
   drop(build: number): Promise<ProjectionSet> {
     return dropSet(this.pool, build);
-  }
-
-  /** What a book would look like under another rule; see rule-replay.ts. */
-  replay(options: RuleReplayOptions): Promise<RuleReplay> {
-    return replayUnderRule(this.pool, this.store, options);
   }
 
   /**
    * Folds a projection from the first event on into tables of its own, beside the live ones, and puts these in the place of the
    * live ones when their rows are equal. Whoever asks or posts meanwhile is kept waiting for the milliseconds of the exchange only.
    * With `books`, only these are folded, and where they differ and that is accepted their rows are replaced in the live tables.
-   * @throws Error when the projection is unknown, of another version than the live set, or an event cannot be folded
+   * @throws LedgerError projection_unknown | book_unknown; Error when it is of another version than the live set, or an event cannot be folded
    */
   async rebuild(name: string, options: RebuildOptions = {}): Promise<RebuildOutcome> {
     const projection = this.named(name);
+    await this.checkBooks(options.books);
     const { live, set, resumed } = await this.beginOrResume(projection);
     const work = new Work(this.pool, this.store, projection, set, options);
     await work.fold(nearEnough);
@@ -224,10 +226,21 @@ export class Projections {
     return { live, set, resumed: known !== undefined };
   }
 
+  /** Before anything is begun: a book that there is not has no rows that differ, and would seem to be rebuilt. */
+  private async checkBooks(books: readonly string[] = []): Promise<void> {
+    for (const book of books) {
+      const head = bookIdForm.test(book) ? await this.store.head(book) : undefined;
+      if (head === undefined || head.position === 0) throw new LedgerError('book_unknown', `there is no book ${book}`, { book });
+    }
+  }
+
   private named(name: string): Projection {
     const found = this.all.find((projection) => projection.name === name);
     if (found === undefined)
-      throw new Error(`there is no projection ${name}; there are ${this.all.map((projection) => projection.name).join(', ')}`);
+      throw new LedgerError(
+        'projection_unknown',
+        `there is no projection ${name}; there are ${this.all.map((projection) => projection.name).join(', ')}`,
+      );
     return found;
   }
 }

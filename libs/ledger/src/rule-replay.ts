@@ -1,31 +1,32 @@
 /**
  * What June would look like under another rule: the posted entries of a book, up to a position, are led through a rule, folded into a
- * scratch set of as-of totals, and held against the live totals, per account and currency. Hides the scratch set and the reading.
- * Guarantees that neither the log nor a live set is touched, that what the rule returns is checked as the book would check it (accounts,
+ * scratch set of as-of totals, and held against the live totals, per account and currency, asked for and computed as in a trial
+ * balance (carry, closing entries, moment of knowledge). Hides the scratch set and the reading. Guarantees that neither the log nor a live set is touched, that what the rule returns is checked as the book would check it (accounts,
  * dates, amounts, balance), and that the entry is named whose outcome is wrong.
  */
 import type { Pool } from 'pg';
 import {
-  addDays,
   amountCeiling,
   type BookState,
-  bookReducer,
   type CalendarDate,
   fromMinor,
   isDate,
   isPlainDecimal,
   type JournalEntryPosted,
-  LedgerError,
   type PostedLine,
   toMinor,
 } from '#domain';
 import type { EventStore, RecordedFact } from '#event-store';
-import { accountCodes, bookStreamId } from './catalogue';
+import { accountCodes } from './catalogue';
 import { beginCursors, foldedSet, foldInto, readBatches, Stuck } from './fold';
-import { type Database, databaseOf, foldedUpTo } from './projection';
+import { type Database, databaseOf } from './projection';
 import { changingSets, dropSet, makeSet, type ProjectionSet } from './projection-sets';
-import { addLine, asOf, rowsEndBefore, sorted, type Totals, totalsInRanges } from './projections/as-of';
-import { accountsFrom, afterCode, chart } from './projections/chart';
+import { asOf, totalsInRanges } from './projections/as-of';
+import type { KnownAt, Queries } from './queries';
+import { type Carry, type Closing, type Column, isNominal, type ReportInput, type Shown, show, total } from './reports/figures';
+import { boundariesIn, Inputs, LineTotals, partsOf } from './reports/inputs';
+import { askedOf, columnsOf, eveOf } from './reports/question';
+import { broughtForward, movementOf } from './reports/trial-balance';
 
 /** A posted entry as a rule sees it: what its event says, frozen; `account` is the account's code when it was posted. */
 export interface RuleEntry extends Omit<JournalEntryPosted, 'lines'> {
@@ -56,8 +57,12 @@ export interface RuleReplayOptions {
   /** First and last date of the report. */
   readonly from: CalendarDate;
   readonly to: CalendarDate;
-  /** Entries up to this position count; the head when absent. */
-  readonly knownAt?: number | undefined;
+  /** Entries recorded up to then count; the head when absent. */
+  readonly knownAt?: KnownAt;
+  /** fiscalYear when absent (I13). */
+  readonly carry?: Carry;
+  /** Whether closing entries of the range count, and what the rule makes of them; include when absent. */
+  readonly closing?: Closing;
   /** The scratch set is kept, and named in the outcome. */
   readonly keep?: boolean;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly seconds: number }) => void;
@@ -72,9 +77,7 @@ export interface RuleReplayAmounts {
   readonly closing: string;
 }
 
-export interface RuleReplayRow {
-  readonly account: string;
-  readonly name: string;
+export interface RuleReplayFigures {
   readonly currency: string;
   readonly asItIs: RuleReplayAmounts;
   readonly underTheRule: RuleReplayAmounts;
@@ -83,11 +86,19 @@ export interface RuleReplayRow {
   readonly differs: boolean;
 }
 
+export interface RuleReplayRow extends RuleReplayFigures {
+  readonly account: string;
+  readonly name: string;
+}
+
 export interface RuleReplay {
   readonly bookId: string;
   readonly position: number;
   readonly from: CalendarDate;
   readonly to: CalendarDate;
+  /** What was asked for, or went without saying. */
+  readonly carry: Carry;
+  readonly closing: Closing;
   /** Posted entries that the rule saw, and what became of them. */
   readonly entries: number;
   readonly unchanged: number;
@@ -95,6 +106,8 @@ export interface RuleReplay {
   readonly leftOut: number;
   /** By account code, then currency: every account with a line on either side. */
   readonly rows: readonly RuleReplayRow[];
+  /** Of income and expense in the fiscal years before that of the first date, by currency; empty with carry=none. */
+  readonly retainedEarnings: readonly RuleReplayFigures[];
   /** Number of the scratch set, when it was kept. */
   readonly kept?: number;
 }
@@ -105,42 +118,34 @@ class RuleError extends Error {
 }
 
 const eventsPerFold = 6_000;
-const accountsPerRead = 1_000;
 
 /**
- * @throws RuleError; LedgerError book_unknown, date_invalid for a position that has not come; Error when the live totals are not folded
+ * @throws RuleError; LedgerError as a trial balance has it (book_unknown, malformed, date_invalid, no_fiscal_year, projection_behind)
  */
-export async function replayUnderRule(pool: Pool, store: EventStore, options: RuleReplayOptions): Promise<RuleReplay> {
-  const { bookId, from, to } = options;
-  const book = (await store.load(bookId, bookStreamId(bookId), bookReducer))?.state;
-  if (book === undefined) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
-  if (!isDate(from) || !isDate(to) || from > to)
-    throw new LedgerError('date_invalid', `from ${from} to ${to} is no range of dates YYYY-MM-DD`, { member: 'from' });
-  const head = (await store.head(bookId)).position;
-  const position = options.knownAt ?? head;
-  if (position > head)
-    throw new LedgerError('date_invalid', `position ${position} has not come yet: the book's last position is ${head}`, {
-      member: 'knownAt',
-    });
-  const folded = await foldedUpTo(pool, bookId, [asOf, chart]);
-  if (folded < position)
-    throw new LedgerError(
-      'projection_behind',
-      `the projections of book ${bookId} are ${position - folded} events behind position ${position}; repeat when they are folded`,
-      {
-        lag: position - folded,
-        retryAfter: 1,
-      },
-    );
-  const accounts = await accountsByCode(pool, bookId);
-  const ruled = new Ruling(book, accounts, options.rule);
+export async function replayUnderRule(pool: Pool, store: EventStore, queries: Queries, options: RuleReplayOptions): Promise<RuleReplay> {
+  const { bookId, from, to, rule } = options;
+  const asked = askedOf(options, 'include');
+  const inputs = new Inputs(store, queries);
+  const place = await inputs.placeAt(bookId, await queries.pin(bookId, options.knownAt));
+  const { position } = place;
+  const columns = columnsOf(place.book, { from, to }, 'range', asked.carry);
+  const asItIs = await inputs.collect(place, columns, asked);
+  const ruled = new Ruling(
+    ...([place.book, await accountsByCode(pool, asItIs), rule, columns[0] as Column] as const),
+    asked.closing === 'exclude' ? await inputs.closingEntries(bookId, position) : new Set(),
+  );
   const scratch = await changingSets(pool, (client) => makeSet(client, asOf, { state: 'scratch', madeBy: 'command', indexed: true }));
   try {
     await foldUnderRule(pool, store, scratch, ruled, position, options);
-    const rows = await reportRows(pool, store, scratch, options, position);
+    const underTheRule = { ...asItIs, parts: await partsUnderRule(databaseOf(pool, asOf, scratch.build), asItIs, ruled.left) };
     const { entries, unchanged, changed, leftOut } = ruled;
-    const kept = options.keep === true ? { kept: scratch.build } : {};
-    return { bookId, position, from, to, entries, unchanged, changed, leftOut, rows, ...kept };
+    const { carry, closing } = asked;
+    return {
+      ...{ bookId, position, from, to, carry, closing, entries, unchanged, changed, leftOut },
+      rows: rowsOf(asItIs, underTheRule),
+      retainedEarnings: carry === 'fiscalYear' ? retainedEarningsOf(asItIs, underTheRule) : [],
+      ...(options.keep === true && { kept: scratch.build }),
+    };
   } finally {
     if (options.keep !== true) await dropSet(pool, scratch.build);
   }
@@ -175,14 +180,15 @@ async function foldUnderRule(
   }
 }
 
-/** Every code that an account of the book ever had. */
-async function accountsByCode(pool: Pool, bookId: string): Promise<Map<string, string>> {
+/** Every code that an account of the chart ever had. */
+async function accountsByCode(pool: Pool, { bookId, chart }: ReportInput): Promise<Map<string, string>> {
+  const ids = new Set(chart.map(({ id }) => id));
   const { rows } = await pool.query<{ name: string; stream_id: string }>({
     name: 'account-codes',
     text: 'SELECT name, stream_id FROM log.stream_names WHERE book_id = $1 AND category = $2',
     values: [bookId, accountCodes],
   });
-  return new Map(rows.map(({ name, stream_id }) => [name, stream_id]));
+  return new Map(rows.flatMap(({ name, stream_id }) => (ids.has(stream_id) ? [[name, stream_id]] : [])));
 }
 
 // --- The rule, and what it may return ---
@@ -192,16 +198,29 @@ class Ruling {
   unchanged = 0;
   changed = 0;
   leftOut = 0;
+  /** What the outcomes of closing entries move in the column, which the report leaves out. */
+  readonly left: LineTotals;
 
+  /** @param closing ids of closing entries and of their reversals that are left out of the column */
   constructor(
     private readonly book: BookState,
     private readonly accounts: ReadonlyMap<string, string>,
     private readonly rule: Rule,
-  ) {}
+    { from, to }: Column,
+    private readonly closing: ReadonlySet<string>,
+  ) {
+    this.left = new LineTotals([eveOf(from), to], book, () => true);
+  }
 
   /** The entries that an event would have been under the rule; other events are none. */
   under(event: RecordedFact): RecordedFact[] {
     if (event.eventType !== 'JournalEntryPosted') return [];
+    const outcomes = this.outcomesOf(event);
+    if (this.closing.has(event.streamId)) for (const { current } of outcomes) this.left.addEntry(current as unknown as JournalEntryPosted);
+    return outcomes;
+  }
+
+  private outcomesOf(event: RecordedFact): RecordedFact[] {
     this.entries++;
     const posted = event.current as unknown as JournalEntryPosted;
     const entry = frozen<RuleEntry>({
@@ -307,88 +326,67 @@ function frozen<T extends object>(value: T): T {
 
 // --- The report ---
 
-async function reportRows(
-  pool: Pool,
-  store: EventStore,
-  scratch: ProjectionSet,
-  { bookId, from, to }: RuleReplayOptions,
-  position: number,
-): Promise<RuleReplayRow[]> {
-  const boundaries = [addDays(from, -1), to];
-  const base = rowsEndBefore(position, await store.batchEndBefore(bookId, position));
-  const late = await linesBetween(store, bookId, base, position);
-  const other: Database = databaseOf(pool, asOf, scratch.build);
-  const rows: RuleReplayRow[] = [];
-  for (let code = ''; ; ) {
-    const accounts = await accountsFrom(pool, bookId, position, code, accountsPerRead);
-    const ids = accounts.map(({ id }) => id);
-    const live = await totalsInRanges(pool, bookId, ids, base, boundaries);
-    const ruled = await totalsInRanges(other, bookId, ids, position, boundaries);
-    for (const { id, code: account, name } of accounts) {
-      const asItIs = boundaries.map((end, range) =>
-        withLines(
-          live.get(id)?.[range] ?? [],
-          (late.get(id) ?? []).filter(({ date }) => date <= end && (range === 0 || date >= from)),
-        ),
-      );
-      const underTheRule = ruled.get(id) ?? boundaries.map(() => []);
-      const currencies = new Map([...asItIs, ...underTheRule].flat().map(({ currency, scale }) => [currency, scale]));
-      for (const [currency, scale] of [...currencies].sort(([a], [b]) => (a < b ? -1 : 1))) {
-        const one = amountsOf(asItIs, currency);
-        const two = amountsOf(underTheRule, currency);
-        const difference = { opening: two.opening - one.opening, debits: two.debits - one.debits, credits: two.credits - one.credits };
-        rows.push({
-          ...{ account, name, currency, asItIs: shown(one, scale), underTheRule: shown(two, scale), difference: shown(difference, scale) },
-          differs: difference.opening !== 0n || difference.debits !== 0n || difference.credits !== 0n,
-        });
-      }
-    }
-    if (accounts.length < accountsPerRead) return rows;
-    code = afterCode(accounts.at(-1)?.code ?? '');
-  }
+/** What the chart shows under the rule. @param left what closing entries move in the column, where they do not count */
+async function partsUnderRule(
+  scratch: Database,
+  { bookId, position, book, chart, columns }: ReportInput,
+  left: LineTotals,
+): Promise<ReportInput['parts']> {
+  const boundaries = boundariesIn(columns);
+  const totals = new LineTotals(boundaries, book, () => true);
+  const ids = chart.map(({ id }) => id);
+  for (const [id, ranges] of await totalsInRanges(scratch, bookId, ids, position, boundaries))
+    for (const [range, each] of ranges.entries()) totals.add(id, range, each);
+  return partsOf(chart, totals, columns, { left: [left] });
 }
 
-interface DatedLine {
-  readonly date: CalendarDate;
-  readonly line: PostedLine;
+/** Every account and currency with a line on either side. */
+function rowsOf(asItIs: ReportInput, underTheRule: ReportInput): RuleReplayRow[] {
+  const each = { kind: 'each' } as const;
+  return asItIs.chart.flatMap(({ id, code: account, name, type }) =>
+    compared(show(asItIs.parts.get(id), each, movementOf(type)), show(underTheRule.parts.get(id), each, movementOf(type))).map((row) => ({
+      account,
+      name,
+      ...row,
+    })),
+  );
 }
 
-/** Lines of the entries in (from, to], by account: what the live rows at `from` do not count yet. */
-async function linesBetween(store: EventStore, bookId: string, from: number, to: number): Promise<Map<string, DatedLine[]>> {
-  const found = new Map<string, DatedLine[]>();
-  for (const { eventType, current } of from === to ? [] : await store.readFacts(bookId, from, to)) {
-    if (eventType !== 'JournalEntryPosted') continue;
-    const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
-    for (const line of lines) {
-      const known = found.get(line.accountId);
-      if (known === undefined) found.set(line.accountId, [{ date: effectiveDate, line }]);
-      else known.push({ date: effectiveDate, line });
-    }
-  }
-  return found;
+function retainedEarningsOf(asItIs: ReportInput, underTheRule: ReportInput): RuleReplayFigures[] {
+  const each = { kind: 'each' } as const;
+  const brought = ({ chart, parts }: ReportInput): Shown[] => [
+    ...total(
+      chart.filter(({ type }) => isNominal(type)).flatMap(({ id }) => show(parts.get(id), each, broughtForward)),
+      each,
+    ).values(),
+  ];
+  return compared(brought(asItIs), brought(underTheRule)).filter(
+    ({ differs, asItIs: { opening } }) => differs || !/^0(\.0+)?$/.test(opening),
+  );
 }
 
-function withLines(totals: readonly Totals[], lines: readonly DatedLine[]): Totals[] {
-  const sum = new Map(totals.map((total) => [total.currency, total]));
-  for (const { line } of lines) addLine(sum, line);
-  return sorted(sum.values());
+/** Both sides by currency, sorted; amounts are opening, debits, credits. */
+function compared(asItIs: readonly Shown[], underTheRule: readonly Shown[]): RuleReplayFigures[] {
+  const scales = new Map([...asItIs, ...underTheRule].map(({ currency, scale }) => [currency, scale]));
+  const of = (side: readonly Shown[], currency: string): readonly bigint[] =>
+    side.find((shown) => shown.currency === currency)?.amounts ?? [0n, 0n, 0n];
+  return [...scales]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([currency, scale]) => {
+      const [one, two] = [of(asItIs, currency), of(underTheRule, currency)];
+      const difference = two.map((amount, index) => amount - (one[index] ?? 0n));
+      return {
+        ...{ currency, asItIs: shown(one, scale), underTheRule: shown(two, scale), difference: shown(difference, scale) },
+        differs: difference.some((amount) => amount !== 0n),
+      };
+    });
 }
 
-interface Amounts {
-  readonly opening: bigint;
-  readonly debits: bigint;
-  readonly credits: bigint;
+function shown([opening = 0n, debits = 0n, credits = 0n]: readonly bigint[], scale: number): RuleReplayAmounts {
+  return {
+    opening: fromMinor(opening, scale),
+    debits: fromMinor(debits, scale),
+    credits: fromMinor(credits, scale),
+    closing: fromMinor(opening + debits - credits, scale),
+  };
 }
-
-/** @param ranges totals up to the day before the report, and in it */
-function amountsOf(ranges: readonly (readonly Totals[])[], currency: string): Amounts {
-  const [before, within] = ranges.map((totals) => totals.find((total) => total.currency === currency));
-  return { opening: (before?.debit ?? 0n) - (before?.credit ?? 0n), debits: within?.debit ?? 0n, credits: within?.credit ?? 0n };
-}
-
-const shown = ({ opening, debits, credits }: Amounts, scale: number): RuleReplayAmounts => ({
-  opening: fromMinor(opening, scale),
-  debits: fromMinor(debits, scale),
-  credits: fromMinor(credits, scale),
-  closing: fromMinor(opening + debits - credits, scale),
-});

@@ -37,6 +37,7 @@ import { Projector, projections } from './projector';
 import { Queries } from './queries';
 import { Projections } from './rebuild';
 import { Reports } from './reports/reports';
+import { type RuleReplay, type RuleReplayOptions, replayUnderRule } from './rule-replay';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 import { WatchedStore } from './watched-store';
 
@@ -97,6 +98,11 @@ export class Service {
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
   verify(options?: VerifyOptions): Promise<Verification> {
     return verifyBooks(this.pool, options);
+  }
+
+  /** What a book would look like under another rule; see rule-replay.ts. */
+  replay(options: RuleReplayOptions): Promise<RuleReplay> {
+    return replayUnderRule(this.pool, this.store, this.queries, options);
   }
 
   /** Whether the service may be given work, and if not, what to do about it. */

@@ -14,7 +14,7 @@ import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
 import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
-import { type Batches, BookReplay, eventText, instantOf, linesText, readEvent } from './verify/replay';
+import { type Batches, BookReplay, eventText, instantOf, readEvent } from './verify/replay';
 import { type RowCursor, Snapshot } from './verify/rows';
 import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
 
@@ -44,6 +44,8 @@ export interface BookVerification {
   /** Of all its projections. */
   readonly rows: number;
   readonly heads: number;
+  /** Those of them that an earlier release wrote in another form: decisions take them as missing and fold them from the events. */
+  readonly olderHeads: number;
   /** At most some of each kind; `found` counts all. */
   readonly findings: readonly Finding[];
   readonly found: number;
@@ -72,6 +74,7 @@ const neverChecked: readonly string[] = [
   'log.receipts.replays: counted up each time a remembered answer is given again; log.receipts.item among the entries of one batch call; members (its form is checked)',
   'receipts of refused commands and claims beyond their form: no event tells what such a command said, when it was refused, and what it was answered',
   'log.command_contexts that were erased (they may be, at any time), and first_seen_at where it is the instant of another receipt',
+  'that log.heads.reducer_version was lowered: such a head is taken as one of an earlier release, and its state is not used',
   'that log.heads lists the drafts of a fiscal year that never had one: the list is empty with it and without',
   'the sign of log.heads.version_before: it says that a dropped head was made again',
   'projections.cursors where nothing was to be folded between its position and another batch end',
@@ -192,7 +195,7 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
   report('heads', replay.events);
   const lastRecordedAt = receipts.lastRecordedAt > replay.lastRecordedAt ? receipts.lastRecordedAt : replay.lastRecordedAt;
   await checkBookHead(snapshot, bookId, findings, { position: replay.lastPosition, recordedAt: lastRecordedAt });
-  const heads = await checkHeads(snapshot, replay, findings);
+  const { heads, older } = await checkHeads(snapshot, replay, findings);
   await checkNames(snapshot, replay, findings);
   await checkClaims(snapshot, bookId, findings);
   const erased = await checkContexts(snapshot, replay, findings);
@@ -214,6 +217,7 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
     events: replay.events,
     rows: rowCount,
     heads,
+    olderHeads: older,
     findings: findings.kept,
     found: findings.count,
     first: findings.first(),
@@ -222,6 +226,7 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
       ...(receipts.withoutEvents > 0
         ? [`book ${bookId}: ${receipts.withoutEvents} receipts of refused commands and claims, but for their form`]
         : []),
+      ...(older > 0 ? [`book ${bookId}: the states of ${older} heads of an earlier release, folded anew when next needed`] : []),
       ...(erased > 0 ? [`book ${bookId}: ${erased} command contexts, which are erased`] : []),
       ...foreign.map((projection) => `book ${bookId}: projection ${projection}, which is live in a version of another release`),
       ...behind.map(
@@ -331,7 +336,7 @@ async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings:
     else if (original.data.entryType === 'reversal') wrong('the entry that it reverses is a reversal itself');
     else if (original.data.journalCode !== journalCode)
       wrong(`the reversal stands in journal ${String(journalCode)}, its original in ${String(original.data.journalCode)}`);
-    else if (linesText(original.data.lines) !== mirrored) wrong('the lines of the reversal do not mirror those of its original');
+    else if (replay.linesText(original.data.lines) !== mirrored) wrong('the lines of the reversal do not mirror those of its original');
   }
 }
 

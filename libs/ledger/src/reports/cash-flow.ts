@@ -86,7 +86,6 @@ export class CashFlows {
     exchangeRates: new Map(),
   };
   private readonly accounts: ReadonlyMap<string, AccountView>;
-  private readonly baseCurrency: string;
   private readonly baseScale: number;
 
   constructor(
@@ -94,7 +93,6 @@ export class CashFlows {
     private readonly columns: number,
   ) {
     this.accounts = new Map(chart.map((account) => [account.id, account]));
-    this.baseCurrency = book.baseCurrency;
     this.baseScale = scaleOf(book, book.baseCurrency) ?? 0;
   }
 
@@ -114,7 +112,7 @@ export class CashFlows {
       const key = `${accountId} ${currency}`;
       const sum = nets.get(key) ?? { line, own: 0n, base: 0n };
       if (touched.has(currency)) sum.own += sign * (toMinor(amount, decimalsOf(amount)) ?? 0n);
-      sum.base += sign * (toMinor(baseAmount ?? (currency === this.baseCurrency ? amount : '0'), this.baseScale) ?? 0n);
+      sum.base += sign * (toMinor(baseAmount ?? '0', this.baseScale) ?? 0n);
       nets.set(key, sum);
     }
     for (const { line, own, base } of nets.values()) {

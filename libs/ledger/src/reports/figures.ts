@@ -281,7 +281,11 @@ export function plus(lists: readonly (readonly bigint[])[]): bigint[] {
  */
 export function total(shown: Iterable<Shown>, presentation: Presentation): Map<string, Shown & { readonly rounded: readonly bigint[] }> {
   const byCurrency = new Map<string, Shown[]>();
-  for (const one of shown) byCurrency.set(one.currency, [...(byCurrency.get(one.currency) ?? []), one]);
+  for (const one of shown) {
+    const known = byCurrency.get(one.currency);
+    if (known === undefined) byCurrency.set(one.currency, [one]);
+    else known.push(one);
+  }
   const totals = new Map<string, Shown & { readonly rounded: readonly bigint[] }>();
   for (const currency of [...byCurrency.keys()].sort()) {
     const all = byCurrency.get(currency) as Shown[];

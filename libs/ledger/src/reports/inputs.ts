@@ -93,7 +93,7 @@ export class Inputs {
     asked: Asked,
     wanted: AccountSpan = {},
   ): Promise<ReportInput> {
-    const boundaries = [...new Set(columns.flatMap(boundariesOf))].sort();
+    const boundaries = boundariesIn(columns);
     const counts = lineFilter(asked);
     const totals = new LineTotals(boundaries, book, counts);
     const pairs = asked.dimensions.map(dimensionOf);
@@ -120,15 +120,7 @@ export class Inputs {
       if (posted !== undefined) totals.addEntry(posted);
     }
     const left = await this.closingTotals(bookId, position, closing, columns, book, counts);
-    const parts = new Map<string, readonly CurrencyPart[]>();
-    for (const { id } of accounts) {
-      const found = totals.of(id).filter(({ currency }) => asked.currency === undefined || currency === asked.currency);
-      if (found.length > 0)
-        parts.set(
-          id,
-          found.map((part) => partOf(id, part, boundaries, columns, left)),
-        );
-    }
+    const parts = partsOf(accounts, totals, columns, { left, currency: asked.currency });
     return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts };
   }
 
@@ -274,6 +266,33 @@ async function entriesOfType(
     if (found.length < entriesPerRead) return ids;
     after = found.at(-1);
   }
+}
+
+/** Last days of the ranges whose totals the columns are made of, sorted. */
+export const boundariesIn = (columns: readonly Column[]): CalendarDate[] => [...new Set(columns.flatMap(boundariesOf))].sort();
+
+/**
+ * What accounts show in the columns; those without lines are missing.
+ * @param totals in the ranges of boundariesIn
+ * @param options left: by column, what is left out of it, in ranges that end before the column and with it; currency: only this one
+ */
+export function partsOf(
+  accounts: readonly Pick<AccountView, 'id'>[],
+  totals: LineTotals,
+  columns: readonly Column[],
+  { left, currency }: { readonly left: readonly LineTotals[]; readonly currency?: string | undefined },
+): Map<string, readonly CurrencyPart[]> {
+  const boundaries = boundariesIn(columns);
+  const parts = new Map<string, readonly CurrencyPart[]>();
+  for (const { id } of accounts) {
+    const found = totals.of(id).filter((part) => currency === undefined || part.currency === currency);
+    if (found.length > 0)
+      parts.set(
+        id,
+        found.map((part) => partOf(id, part, boundaries, columns, left)),
+      );
+  }
+  return parts;
 }
 
 /** Days at whose ends totals are needed for a column. */

@@ -6,7 +6,7 @@
  *
  * Opening, net and closing are debit − credit. Memorandum accounts are off balance: rows and totals of their own.
  */
-import { fromMinor } from '#domain';
+import { type AccountType, fromMinor } from '#domain';
 import {
   basisOf,
   byColumn,
@@ -84,13 +84,16 @@ type Total = Shown & { readonly rounded: readonly bigint[] };
 
 /** opening, debit, credit */
 const size = 3;
+/** How opening, debit and credit of an account in a column come from its sums (I13). */
+export const movementOf = (type: AccountType): ((sums: ColumnSums) => bigint[]) => (isNominal(type) ? ofNominal : ofRange);
 const ofRange = ({ before, upTo }: ColumnSums): bigint[] => [net(before), upTo.debit - before.debit, upTo.credit - before.credit];
 const ofNominal = ({ yearBefore, before, upTo }: ColumnSums): bigint[] => [
   net(before) - net(yearBefore),
   upTo.debit - before.debit,
   upTo.credit - before.credit,
 ];
-const broughtForward = ({ yearBefore }: ColumnSums): bigint[] => [net(yearBefore), 0n, 0n];
+/** What income and expense of the years before move to retained earnings. */
+export const broughtForward = ({ yearBefore }: ColumnSums): bigint[] => [net(yearBefore), 0n, 0n];
 
 /** @param presentation each currency for itself, or all in one */
 export function trialBalance(input: ReportInput, presentation: Presentation): TrialBalance {
@@ -99,7 +102,7 @@ export function trialBalance(input: ReportInput, presentation: Presentation): Tr
   const main = chart.filter(({ type }) => type !== 'memorandum');
   const nominal = main.filter(({ type }) => isNominal(type));
   const shown = new Map<string, readonly Shown[]>();
-  for (const { id, type } of main) shown.set(id, show(parts.get(id), presentation, isNominal(type) ? ofNominal : ofRange));
+  for (const { id, type } of main) shown.set(id, show(parts.get(id), presentation, movementOf(type)));
   // Statistical units have no rate and no base amount: they are shown as they are.
   for (const { id } of memo) shown.set(id, show(parts.get(id), { kind: 'each' }, ofRange));
 

@@ -13,6 +13,7 @@ import {
   type BookState,
   bookReducer,
   type ExchangeRateRecorded,
+  type FiscalYearDefined,
   isDate,
   isPlainDecimal,
   type PeriodClosed,
@@ -156,7 +157,8 @@ export interface ReplayedNumbers {
 
 interface Line extends ProjectedLine {
   readonly account: ReplayedAccount | undefined;
-  readonly baseAmount: string | undefined;
+  /** As the line says it, and so its leg; `baseAmount` is what it counts as. */
+  readonly statedBase: string | undefined;
 }
 
 /** The entry whose legs are expected next. */
@@ -505,6 +507,7 @@ export class BookReplay {
     const problem = shapeProblem(event.eventType, data) ?? bookProblem(this.book, event.eventType, data);
     if (problem !== undefined) this.tell('book', event, problem);
     else if (event.eventType === 'PeriodClosed' && event.eventVersion > 1) this.checkClose(event, data as unknown as PeriodClosed);
+    else if (event.eventType === 'FiscalYearDefined') this.checkReplaced(event, data as unknown as FiscalYearDefined);
     else if (event.eventType === 'AccountDesignated' && !this.accounts.has(String(data.accountId)))
       this.tell('book', event, `designates account ${String(data.accountId)}, which does not exist`);
     if (this.bookBatch !== this.batch) this.bookVersionBefore = this.book?.version ?? 0;
@@ -527,6 +530,16 @@ export class BookReplay {
       numbers.batch = this.batch;
     }
     return numbers;
+  }
+
+  /** Nothing is in a year that gives way to another one. */
+  private checkReplaced(event: ReadEvent, { label, replaces = [] }: FiscalYearDefined): void {
+    for (const replaced of replaces) {
+      if ((this.numbers.get(replaced)?.last.size ?? 0) > 0)
+        this.tell('book', event, `fiscal year ${label} replaces ${replaced}, into which entries are posted`);
+      for (const id of this.drafts.years.get(replaced)?.open.keys() ?? [])
+        this.tell('book', event, `fiscal year ${label} replaces ${replaced}, in which draft ${id} is dated`);
+    }
   }
 
   /** What a close says was posted, held against what was. */
@@ -835,7 +848,21 @@ export class BookReplay {
       if (side === 'debit') sum.debit = plus(sum.debit, minor);
       else sum.credit = plus(sum.credit, minor);
       const { dimensions } = line;
-      lines.push({ line: number, accountId, side, currency, amount, minor, scale, account, baseAmount, dimensions });
+      // Releases before exchange rates left out the base amount of a line that is in base currency.
+      const counted = baseAmount ?? (tracked && currency === book.baseCurrency ? amount : undefined);
+      lines.push({
+        line: number,
+        accountId,
+        side,
+        currency,
+        amount,
+        minor,
+        scale,
+        account,
+        dimensions,
+        baseAmount: counted,
+        statedBase: baseAmount,
+      });
     }
     if (given.length < 2) wrong(`it has ${given.length} lines, an entry has two or more`);
     for (const { currency, scale, debit, credit } of sums) {
@@ -1047,16 +1074,23 @@ export class BookReplay {
       return;
     }
     if (this.unit !== undefined) this.unit.reversedId = event.streamId;
-    const lines = (reversal.data.lines as readonly Json[]).map(({ code: _code, ...line }) => ({
-      ...line,
-      side: line.side === 'debit' ? 'credit' : 'debit',
-    }));
+    const lines = (reversal.data.lines as readonly Json[]).map((line) => ({ ...line, side: line.side === 'debit' ? 'credit' : 'debit' }));
     this.pendingReversals.push({
       originalId: event.streamId,
       position: event.position,
-      mirrored: canonicalJson(lines),
+      mirrored: this.linesText(lines),
       journalCode: reversal.data.journalCode,
     });
+  }
+
+  /** Lines as a reversal repeats them: without codes, which may have changed, and with the base amounts that older releases left out. */
+  linesText(lines: unknown): string {
+    const inBase = this.book?.fx === 'tracked' ? this.book.baseCurrency : undefined;
+    return canonicalJson(
+      (lines as readonly Json[]).map(({ code: _code, ...line }) =>
+        line.baseAmount === undefined && line.currency === inBase ? { ...line, baseAmount: line.amount } : line,
+      ),
+    );
   }
 
   private tell(check: Check, event: ReadEvent, message: string): void {
@@ -1088,20 +1122,20 @@ function flat(text: string): string {
 }
 
 /** What the data of a leg must be, as PostgreSQL prints it. */
-function legText({ line, amount, currency, baseAmount }: Line, totalDebit: string, totalCredit: string, frame: LegFrame): string {
-  const base = baseAmount === undefined ? '", "totalDebit": "' : `", "baseAmount": "${baseAmount}", "totalDebit": "`;
+function legText({ line, amount, currency, statedBase }: Line, totalDebit: string, totalCredit: string, frame: LegFrame): string {
+  const base = statedBase === undefined ? '", "totalDebit": "' : `", "baseAmount": "${statedBase}", "totalDebit": "`;
   return `{"line": ${line}, "amount": "${amount}${frame.entry}${currency}${base}${totalDebit}", "totalCredit": "${totalCredit}${frame.place}`;
 }
 
 /** Leaf hash of a leg that says what it must say: leafHash with the text that is expected instead of the one that is stored. */
 function legHash(
   { streamId, eventId, eventType, position, version }: ReadEvent,
-  { line, amount, currency, baseAmount }: Line,
+  { line, amount, currency, statedBase }: Line,
   totalDebit: string,
   totalCredit: string,
   { leafBook, leafPlace, leafCause, leafRecorded }: LegFrame,
 ): string {
-  const base = baseAmount === undefined ? '","currency":"' : `","baseAmount":"${baseAmount}","currency":"`;
+  const base = statedBase === undefined ? '","currency":"' : `","baseAmount":"${statedBase}","currency":"`;
   return crypto.hash(
     'sha256',
     `\0{"aggregateId":"${streamId}${leafBook}${amount}${base}${currency}${leafPlace}${line},"totalCredit":"${totalCredit}","totalDebit":"${totalDebit}"},"eventId":"${eventId}","eventType":"${eventType}${leafCause}${position}${leafRecorded}${version}}`,
@@ -1141,11 +1175,6 @@ const isHash = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 export interface Batches {
   next(): { readonly last: number; readonly recordedAt: string } | undefined;
   rest(tell: (last: number, recordedAt: string) => void): void;
-}
-
-/** The lines of an entry without the codes that its accounts had, as canonical text. */
-export function linesText(lines: unknown): string {
-  return canonicalJson((lines as readonly Json[]).map(({ code: _code, ...line }) => line));
 }
 
 const describe = ({ position, eventType, streamId, version }: ReadEvent): string =>

@@ -2,7 +2,19 @@
  * What an event must look like: its members, who and which command its metadata must name (I12), and what the Book must be like
  * for it. Each function tells what is wrong in words that follow "event 7 (…): ", or undefined.
  */
-import { accountRoles, accountTypes, type BookState, entryMethods, entryTypes, isDate, periodKey, statusOfPeriod } from '#domain';
+import {
+  accountRoles,
+  accountTypes,
+  type BookState,
+  entryMethods,
+  entryTypes,
+  type FiscalYearDefined,
+  generatedYearOf,
+  isDate,
+  periodKey,
+  statusOfPeriod,
+} from '#domain';
+import { canonicalJson } from '#event-store';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -41,7 +53,7 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     fiscalYearStart: 'text',
     metadata: 'object?',
   },
-  FiscalYearDefined: { label: 'text', from: 'day', to: 'day', periods: 'array', given: 'true?' },
+  FiscalYearDefined: { label: 'text', from: 'day', to: 'day', periods: 'array', given: 'true?', replaces: 'array?' },
   JournalDefined: { journalCode: 'text', name: 'text', type: 'text' },
   CurrencyEnabled: { code: 'text', scale: 'integer' },
   PeriodClosed: {
@@ -160,15 +172,8 @@ export function entryProblem(data: Json): string | undefined {
 export function bookProblem(book: BookState | undefined, eventType: string, data: Json): string | undefined {
   if (book === undefined) return undefined;
   switch (eventType) {
-    case 'FiscalYearDefined': {
-      const { label, from, to } = data as { label: string; from: string; to: string };
-      if (book.fiscalYears.some((year) => year.label === label)) return `fiscal year ${label} is defined already`;
-      const first = book.fiscalYears[0];
-      const last = book.fiscalYears.at(-1);
-      if (first !== undefined && last !== undefined && dayAfter(last.to) !== from && dayAfter(to) !== first.from)
-        return `fiscal year ${label} (${from} … ${to}) does not adjoin the calendar ${first.from} … ${last.to}`;
-      return undefined;
-    }
+    case 'FiscalYearDefined':
+      return yearProblem(book, data as unknown as FiscalYearDefined);
     case 'JournalDefined':
       return book.journals.some(({ journalCode }) => journalCode === data.journalCode)
         ? `journal ${String(data.journalCode)} is defined already`
@@ -187,6 +192,36 @@ export function bookProblem(book: BookState | undefined, eventType: string, data
   }
 }
 
+/** A year in its place, asked otherwise than where it is decided: what stays is what it is in line with, day by day. */
+function yearProblem(book: BookState, { label, from, to, periods, given, replaces }: FiscalYearDefined): string | undefined {
+  const { fiscalYears, replaceable } = book;
+  const year = `fiscal year ${label} (${from} … ${to})`;
+  const stays = new Set<string>();
+  for (let edge = dayBefore(from), known = fiscalYears.find((other) => other.to === edge); known !== undefined; ) {
+    stays.add(known.label);
+    edge = dayBefore(known.from);
+    known = fiscalYears.find((other) => other.to === edge);
+  }
+  for (let edge = dayAfter(to), known = fiscalYears.find((other) => other.from === edge); known !== undefined; ) {
+    stays.add(known.label);
+    edge = dayAfter(known.to);
+    known = fiscalYears.find((other) => other.from === edge);
+  }
+  if (stays.has(label)) return `fiscal year ${label} is defined already`;
+  const goes = fiscalYears.filter((other) => !stays.has(other.label)).map((other) => other.label);
+  const overlaps = fiscalYears.some((other) => other.from <= to && from <= other.to);
+  if (goes.length > 0 && (given !== true || !overlaps))
+    return `${year} does not adjoin the calendar ${fiscalYears[0]?.from} … ${fiscalYears.at(-1)?.to}`;
+  if (JSON.stringify(replaces) !== JSON.stringify(goes.length === 0 ? undefined : goes))
+    return `${year} replaces ${JSON.stringify(replaces ?? [])}, its days make it ${JSON.stringify(goes)}`;
+  // What nothing repeats once it is replaced: neither an answer nor the head of the Book.
+  const generated = given === true ? undefined : generatedYearOf(book.fiscalYearStart, from);
+  if (generated !== undefined && canonicalJson({ label, from, to, periods }) !== canonicalJson(generated))
+    return `${year} is not the twelve months that a calendar from ${book.fiscalYearStart} on has`;
+  const held = goes.find((other) => !replaceable.includes(other));
+  return held && `${year} replaces ${held}, which was defined by hand or had a period closed`;
+}
+
 /** Order and state of periods, asked otherwise than where it is decided: from the list of all days that are closed. */
 function periodProblem(book: BookState, eventType: string, data: Json): string | undefined {
   const { fiscalYear, period: no, level } = data as { fiscalYear: string; period: number; level?: string };
@@ -198,6 +233,7 @@ function periodProblem(book: BookState, eventType: string, data: Json): string |
   if (eventType === 'PeriodClosed') {
     if (level !== 'soft' && level !== 'hard') return `its level is ${JSON.stringify(level)}`;
     if (status !== (level === 'soft' ? 'open' : 'soft_closed')) return `closes period ${fiscalYear}/${no}, which is ${status}, ${level}`;
+    if (reopening !== undefined) return `closes period ${fiscalYear}/${no}, which ${reopening.requestedBy} asks to be reopened`;
     const day = period.kind === 'normal' ? period.from : dayAfter(year.to);
     const earlier = book.fiscalYears.flatMap(({ label, periods }) =>
       periods.flatMap(({ kind, to, no: other }) =>
