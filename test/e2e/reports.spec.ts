@@ -119,12 +119,12 @@ describe('general ledger', () => {
     expect(headers['content-disposition']).toBe(`inline; filename="reports.general-ledger.p${body.position}.v1.csv"`);
     const rows = text.trimEnd().split('\r\n');
     expect(rows[0]).toBe(
-      'row,account,name,type,date,number,entryId,line,entryPosition,entryType,description,reference,currency,debit,credit,balance,position,reportVersion',
+      'row,account,name,type,date,number,entryId,line,entryPosition,entryType,description,reference,currency,debit,credit,balance,baseDebit,baseCredit,baseBalance,position,reportVersion',
     );
     expect(rows.slice(1).every((row) => row.endsWith(`,${body.position},1`))).toBe(true);
     const [line] = body.accounts[0].lines;
     expect(rows[2]).toBe(
-      `line,Assets:Bank,Assets:Bank,asset,2026-02-01,GENERAL/2026/1,${line.entryId},2,${line.position},normal,"Rent, ""February""",,EUR,,120.00,1180.00,${body.position},1`,
+      `line,Assets:Bank,Assets:Bank,asset,2026-02-01,GENERAL/2026/1,${line.entryId},2,${line.position},normal,"Rent, ""February""",,EUR,,120.00,1180.00,,,,${body.position},1`,
     );
     expect(rows.at(-1)).toMatch(/^retainedEarnings,,Retained earnings brought forward,(,){9}EUR,,,-300.00,/);
   });
@@ -202,6 +202,46 @@ describe('a book that tracks its base currency', () => {
     const trial = await api.get(`${tracked}/reports/trial-balance?period=2026&in=EUR`);
     expect(trial.body).toMatchObject({ currency: 'EUR', basis: 'base', balanced: true });
     expect(trial.body.totals[0].figures[0]).toMatchObject({ debit: '95.00', credit: '95.00' });
+  });
+
+  it('shows in every listing what lines are in it, also those of a revaluation, which have no amount of their own', async () => {
+    const { body: ledger } = await api.get(`${tracked}/reports/general-ledger?period=2026`);
+    const [dollars] = ledger.accounts;
+    expect(dollars).toMatchObject({
+      account: 'Assets:Dollars',
+      opening: [{ currency: 'USD', balance: '0.00', baseBalance: '0.00' }],
+      lines: [
+        { debit: '100.00', runningBalance: '100.00', baseDebit: '92.00', runningBaseBalance: '92.00' },
+        { debit: '0.00', runningBalance: '100.00', baseDebit: '3.00', runningBaseBalance: '95.00' },
+      ],
+      closing: [{ currency: 'USD', balance: '100.00', baseBalance: '95.00' }],
+    });
+    const { body: statement } = await api.get(`${tracked}/accounts/Income%3ASales/statement?from=2026-01-01&to=2026-12-31`);
+    expect(statement).toMatchObject({
+      opening: [{ baseDebit: '0.00', baseCredit: '0.00', baseNet: '0.00', baseBalance: '0.00' }],
+      lines: [
+        { side: 'credit', baseCredit: '92.00', runningBaseBalance: '92.00' },
+        { side: 'credit', amount: '0.00', runningBalance: '100.00', baseCredit: '3.00', runningBaseBalance: '95.00' },
+      ],
+      closing: [{ baseDebit: '0.00', baseCredit: '95.00', baseNet: '-95.00', baseBalance: '95.00' }],
+    });
+    const { text } = await api.get(`${tracked}/accounts/Income%3ASales/statement?from=2026-01-01&to=2026-12-31&format=csv`);
+    expect(text.split('\r\n').slice(-3)[0]).toMatch(/,USD,,0\.00,100\.00,,3\.00,95\.00,\d+,1$/);
+
+    const since = statement.lines[1].position - 1;
+    const { body: changes } = await api.get(`${tracked}/reports/changes-since?period=2026&since=${since}`);
+    const alone = { currency: 'USD', before: '100.00', change: '0.00', after: '100.00' };
+    expect(changes.accounts[0]).toEqual({
+      ...{ account: 'Assets:Dollars', ...alone },
+      ...{ baseBefore: '92.00', baseChange: '3.00', baseAfter: '95.00' },
+    });
+    expect(changes.entries[0].accounts[0]).toEqual(changes.accounts[0]);
+
+    const { body: balance } = await api.get(`${tracked}/accounts/Assets%3ADollars/balance`);
+    const inBase = { baseDebit: '95.00', baseCredit: '0.00', baseNet: '95.00', baseBalance: '95.00' };
+    expect(balance.balances).toMatchObject([{ currency: 'USD', balance: '100.00', ...inBase }]);
+    const { body: balances } = await api.get(`${tracked}/balances`);
+    expect(balances.balances[0]).toMatchObject({ account: 'Assets:Dollars', ...inBase });
   });
 
   it('shows what a revaluation did to cash apart from flows', async () => {
@@ -296,6 +336,44 @@ describe('changes since', () => {
 });
 
 describe('account statement', () => {
+  it('opens income and expense at 0 in the fiscal year as the reports do, unless carry=none', async () => {
+    const hand = await openBook(api, 'statements', { startsOn: '2025-01-01' });
+    const sale = (effectiveDate: string, amount: string) => created(api.post(`${hand}/journal-entries`, entry(amount, { effectiveDate })));
+    await sale('2025-06-01', '300.00');
+    await sale('2026-02-01', '50.00');
+    const statement = async (query: string) => {
+      const { body } = await api.get(`${hand}/accounts/Income%3ASales/statement?${query}`);
+      const [[opening], [closing]] = [body.opening, body.closing];
+      return [body.carry, body.yearFrom, opening.balance, closing.debit, closing.credit, closing.balance];
+    };
+    const range = 'from=2026-02-01&to=2026-12-31';
+    expect(await statement(range)).toEqual(['fiscalYear', '2026-01-01', '0.00', '0.00', '50.00', '50.00']);
+    expect(await statement(`${range}&carry=none`)).toEqual(['none', undefined, '300.00', '0.00', '350.00', '350.00']);
+    // Without a first day there is no year to begin with.
+    expect(await statement('to=2026-12-31')).toEqual(['fiscalYear', undefined, '0.00', '0.00', '350.00', '350.00']);
+    const { body } = await api.get(`${hand}/reports/income-statement?period=2026`);
+    expect((await api.get(body.sections[0].rows[0].statements[0])).body.closing[0].balance).toBe(body.sections[0].rows[0].amounts[0]);
+  });
+
+  it('leaves out closing entries, other currencies and lines without a dimension when it is asked to', async () => {
+    const hand = await openBook(api, 'filtered-statements');
+    const post = (more: object) => created(api.post(`${hand}/journal-entries`, entry('10.00', { effectiveDate: '2026-05-01', ...more })));
+    await post({});
+    await post({ entryType: 'closing' });
+    const { lines } = entry('10.00', {}) as { lines: object[] };
+    await post({ lines: lines.map((line) => ({ ...line, dimensions: [{ key: 'cc', value: 'north' }] })) });
+    const count = async (query: string) => {
+      const { body } = await api.get(`${hand}/accounts/Income%3ASales/statement?from=2026-01-01&to=2026-12-31${query}`);
+      return [body.lines.length, body.closing[0]?.balance];
+    };
+    expect(await count('')).toEqual([3, '30.00']);
+    expect(await count('&closing=exclude')).toEqual([2, '20.00']);
+    expect(await count('&dimension=cc%3Anorth')).toEqual([1, '10.00']);
+    expect(await count('&currency=USD')).toEqual([0, undefined]);
+    const refused = await api.get(`${hand}/accounts/Income%3ASales/statement?currency=DOUBLOON`);
+    expect([refused.status, refused.body.code]).toEqual([422, 'currency_unknown']);
+  });
+
   it('comes as CSV, from the opening to the closing row', async () => {
     const { text } = await api.get(`${book}/accounts/Assets%3ABank/statement?from=2026-01-01&to=2026-12-31&format=csv`);
     const rows = text

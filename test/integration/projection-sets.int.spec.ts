@@ -22,6 +22,7 @@ import {
   projections,
   Queries,
   type RebuildProgress,
+  Reports,
   swapSets,
 } from '#ledger';
 import { connect, int8Array, openPool, textArray } from '#postgres';
@@ -29,6 +30,7 @@ import { type TestDatabase, testDatabase } from '../support/database';
 import { HistoryBuilder, random } from '../support/histories';
 import { openBookWith, run, startLedger, type TestLedger, transfer } from '../support/ledgers';
 import { ReferenceLedger } from '../support/reference-ledger';
+import { askStatement } from '../support/statements';
 
 const seed = Number(process.env.SETS_SEED ?? Date.now() % 1_000_000);
 
@@ -37,6 +39,7 @@ let admin: Client;
 let pool: Pool;
 let store: EventStore;
 let queries: Queries;
+let reports: Reports;
 let sets: Projections;
 
 beforeEach(async () => {
@@ -45,6 +48,7 @@ beforeEach(async () => {
   pool = openPool(database.appUrl, { max: 12, queryTimeoutMs: 30_000 });
   store = new EventStore(pool, catalogue);
   queries = new Queries(store, pool, { readWaitMs: 20_000 });
+  reports = new Reports(store, queries);
   sets = new Projections(pool, store, projections);
 });
 /** What a test that failed leaves running would keep the whole run from its end. */
@@ -356,7 +360,7 @@ describe('while sets are exchanged again and again', () => {
       },
       async () => {
         const asked = poster.positions.length;
-        const { position, closing, lines } = await queries.statement('exchanged', 'credit', { limit: 1_000 });
+        const { position, closing, lines } = await askStatement(reports, 'exchanged', 'credit', { limit: 1_000 });
         note('statement', asked, position, closing[0]?.credit);
         if (lines.length < 1_000) note('lines', asked, position, String(lines.length));
       },

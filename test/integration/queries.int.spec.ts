@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Pool } from 'pg';
 import { addDays, fromMinor, type JournalEntryPosted } from '#domain';
 import { EventStore, leafHashOf, type RecordedEvent } from '#event-store';
-import { type Command, catalogue, type EntryAnswer, type EntryFilters, type KnownAt, Projector, Queries } from '#ledger';
+import { type Command, catalogue, type EntryAnswer, type EntryFilters, type KnownAt, Projector, Queries, Reports } from '#ledger';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { HistoryBuilder, NaiveBook, type NaiveLine, random } from '../support/histories';
 import { ReferenceLedger } from '../support/reference-ledger';
+import { askStatement } from '../support/statements';
 
 const seed = Number(process.env.QUERIES_SEED ?? Date.now() % 1_000_000);
 const user = '01930000-0000-7000-8000-00000000abcd';
@@ -22,6 +23,7 @@ let admin: Client;
 let pool: Pool;
 let store: EventStore;
 let queries: Queries;
+let reports: Reports;
 let projector: Projector;
 
 beforeAll(async () => {
@@ -30,6 +32,7 @@ beforeAll(async () => {
   pool = openPool(database.appUrl, { max: 6 });
   store = new EventStore(pool, catalogue);
   queries = new Queries(store, pool, { readWaitMs: 10_000 });
+  reports = new Reports(store, queries);
   projector = new Projector(store, pool, { sweepMs: 10 });
   projector.start();
 });
@@ -219,11 +222,18 @@ describe('a book by hand', () => {
   it('a statement', async () => {
     const { position } = await store.head(bookId);
     const zero = { currency: 'EUR', debit: '0.00', credit: '0.00', net: '0.00', balance: '0.00' };
-    const answer = await queries.statement(bookId, '10', { from: '2025-01-11', to: '2025-02-28' });
-    expect(JSON.parse(JSON.stringify(answer))).toEqual({
+    const answer = await askStatement(reports, bookId, '10', { from: '2025-01-11', to: '2025-02-28' });
+    const links = (id: string) => ({
+      entry: `/v1/books/${bookId}/journal-entries/${id}?knownAt=${position}`,
+      events: `/v1/books/${bookId}/streams/Journal/${id}`,
+    });
+    expect(answer).toEqual({
       account: '1010',
       from: '2025-01-11',
       to: '2025-02-28',
+      carry: 'fiscalYear',
+      closingEntries: 'include',
+      reportVersion: 1,
       position,
       opening: [{ ...zero, debit: '7.50', net: '7.50', balance: '7.50' }],
       lines: [
@@ -241,6 +251,7 @@ describe('a book by hand', () => {
           amount: '12.50',
           currency: 'EUR',
           runningBalance: '20.00',
+          ...links(first.id as string),
         },
         {
           date: '2025-02-01',
@@ -256,17 +267,18 @@ describe('a book by hand', () => {
           amount: '12.50',
           currency: 'EUR',
           runningBalance: '7.50',
+          ...links(reversal.id as string),
         },
       ],
       closing: [{ currency: 'EUR', debit: '20.00', credit: '12.50', net: '7.50', balance: '7.50' }],
     });
-    expect(await queries.statement(bookId, '40', { to: '2025-01-01' })).toMatchObject({
+    expect(await askStatement(reports, bookId, '40', { to: '2025-01-01' })).toMatchObject({
       from: '1900-01-01',
       opening: [],
       lines: [],
       closing: [],
     });
-    expect((await queries.statement(bookId, '40')).opening).toEqual([zero]);
+    expect((await askStatement(reports, bookId, '40')).opening).toEqual([zero]);
   });
 
   it('an entry: current from its stream, and as it was known', async () => {
@@ -358,7 +370,7 @@ describe('a book by hand', () => {
       [() => queries.balance(bookId, '10', { knownAt: 1 }), 'account_unknown', 'not_found', 'as known at position 1'],
       [() => queries.account(bookId, '99'), 'account_unknown', 'not_found'],
       [() => queries.account(bookId, '10', { knownAt: 0 }), 'account_unknown', 'not_found'],
-      [() => queries.statement(bookId, '99'), 'account_unknown', 'not_found'],
+      [() => askStatement(reports, bookId, '99'), 'account_unknown', 'not_found'],
       [() => queries.entries(bookId, { account: '99' }), 'account_unknown', 'rejected'],
       [() => queries.entry(bookId, 'no-uuid'), 'entry_unknown', 'not_found'],
       [() => queries.entry(bookId, '01930000-0000-7000-8000-000000000000'), 'entry_unknown', 'not_found'],
@@ -368,7 +380,7 @@ describe('a book by hand', () => {
       [() => queries.stream(bookId, 'Journal', '01930000-0000-7000-8000-000000000000'), 'stream_unknown', 'not_found'],
       [() => queries.balance(bookId, '10', { asOf: '2025-02-29' }), 'date_invalid', 'invalid', 'asOf "2025-02-29"'],
       [() => queries.balances(bookId, { asOf: '1899-12-31' }), 'date_invalid', 'invalid'],
-      [() => queries.statement(bookId, '10', { from: '2025-02-01', to: '2025-01-31' }), 'date_invalid', 'invalid', 'lies before'],
+      [() => askStatement(reports, bookId, '10', { from: '2025-02-01', to: '2025-01-31' }), 'date_invalid', 'invalid', 'lies before'],
       [() => queries.entries(bookId, { from: 'today' }), 'date_invalid', 'invalid'],
       [() => queries.balance(bookId, '10', { knownAt: position + 1 }), 'date_invalid', 'invalid', `last position is ${position}`],
       [() => queries.balances(bookId, { knownAt: String(position + 1) }), 'date_invalid', 'invalid', `last position is ${position}`],
@@ -450,7 +462,7 @@ describe(`a random book (QUERIES_SEED=${seed})`, () => {
       const position = chance.pick([naive.head, chance.below(naive.head + 1)]);
       if (naive.codeAt(account, position) === undefined) continue;
       const currency = chance.pick([undefined, undefined, 'EUR', 'JPY']);
-      const question = { from, to, knownAt: position, currency };
+      const question = { from, to, knownAt: position, currency, carry: 'none' as const };
       const where = { seed, code, ...question };
       const wanted = naive.lines.filter(
         (line) => line.accountId === account.id && line.position <= position && (currency === undefined || line.currency === currency),
@@ -470,7 +482,7 @@ describe(`a random book (QUERIES_SEED=${seed})`, () => {
         const { date, position: at, entryId, line: number, side, amount, currency: unit } = line;
         return { date, position: at, entryId, line: number, side, amount, currency: unit, runningBalance: fromMinor(add(line), scale) };
       });
-      const whole = await queries.statement(bookId, code, { ...question, limit: 1_000 });
+      const whole = await askStatement(reports, bookId, code, { ...question, limit: 1_000 });
       const shown = whole.lines.map(({ date, position: at, entryId, line, side, amount, currency: unit, runningBalance }) => {
         return { date, position: at, entryId, line, side, amount, currency: unit, runningBalance };
       });
@@ -493,7 +505,7 @@ describe(`a random book (QUERIES_SEED=${seed})`, () => {
         });
       }
       const paged = await pages(async (page) => {
-        const answer = await queries.statement(bookId, code, { ...question, ...page });
+        const answer = await askStatement(reports, bookId, code, { ...question, ...page });
         expect([answer.opening, answer.closing]).toEqual([whole.opening, whole.closing]);
         return { rows: answer.lines, nextCursor: answer.nextCursor, position: answer.position };
       });
@@ -662,9 +674,10 @@ describe('reading while the fold is behind', () => {
 
   it('does with one connection, however many ask at once', async () => {
     const single = openPool(database.appUrl, { max: 1 });
-    const narrow = new Queries(new EventStore(single, catalogue), single, { readWaitMs: 10_000 });
+    const narrowStore = new EventStore(single, catalogue);
+    const narrow = new Queries(narrowStore, single, { readWaitMs: 10_000 });
     const asked = Array.from({ length: 6 }, () => [
-      narrow.statement('hand', '10'),
+      askStatement(new Reports(narrowStore, narrow), 'hand', '10'),
       narrow.balances('hand', { knownAt: 15 }),
       narrow.entries('hand', { account: '10' }),
       narrow.account('hand', '10', { knownAt: 15 }),
@@ -729,7 +742,7 @@ describe('plans made for any parameters, on tables that were never analysed', ()
         await asking.balances('plans', { asOf, knownAt });
       }
       await asking.accounts('plans', { knownAt });
-      await asking.statement('plans', '2000', { knownAt });
+      await askStatement(new Reports(own, asking), 'plans', '2000', { knownAt });
       for (const sort of ['position', 'effectiveDate'] as const) {
         const { entries, nextCursor } = await asking.entries('plans', { sort, knownAt, limit: 2 });
         await asking.entries('plans', { sort, knownAt, limit: 2, cursor: nextCursor });

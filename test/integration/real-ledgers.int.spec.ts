@@ -45,6 +45,7 @@ import {
   writePostings,
 } from '../support/postings';
 import { openTestService, type TestService } from '../support/services';
+import { askStatement } from '../support/statements';
 
 const own = join(__dirname, '..', 'data');
 /** Ledgers of other people, which the project may use and not copy. */
@@ -411,7 +412,14 @@ async function compareStatement(from: Service, book: string, wanted: ExpectedSta
   let cursor: string | undefined;
   do {
     // Few on a page, so that the running balance has to go on over pages.
-    const page = await from.queries.statement(book, account, { from: first, to: last, currency: commodity, limit: 20, cursor });
+    const page = await askStatement(from.reports, book, account, {
+      from: first,
+      to: last,
+      currency: commodity,
+      carry: 'none',
+      limit: 20,
+      cursor,
+    });
     opening = page.opening[0]?.net;
     closing = page.closing[0]?.net;
     lines.push(...page.lines);

@@ -28,6 +28,7 @@ import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 import { type Random, random } from '../support/histories';
 import { ReferenceLedger } from '../support/reference-ledger';
+import { followStatement } from '../support/statements';
 
 const seed = Number(process.env.REPORTS_SEED ?? Date.now() % 1_000_000);
 
@@ -327,6 +328,52 @@ describe(`reports against a plain fold of the log (REPORTS_SEED=${seed})`, () =>
     }
   }, 300_000);
 
+  it('every link to a statement leads to the figure that is shown', async () => {
+    const signed = (account: string, amount = '0'): bigint =>
+      minor(amount, 'EUR') * (['liability', 'equity', 'income'].includes(typeOf(account)) ? -1n : 1n);
+    for (let round = 0; round < 12; round++) {
+      const { question, where } = situation();
+      const trial = await ask<TrialBalance>('trial-balance', bookId, question);
+      for (const { currency, figures, own, statements = [] } of trial.rows) {
+        // An account that something lies below shows what it has alone, which is all that has a statement.
+        const { opening, closing } = (own ?? figures)[0] as (typeof figures)[0];
+        for (const link of statements) {
+          const statement = await followStatement(reports, link);
+          const of = (balances: typeof statement.opening): bigint =>
+            minor(balances.find((balance) => balance.currency === currency)?.net ?? '0', currency);
+          expect({ where, link, opening: of(statement.opening), closing: of(statement.closing) }).toEqual({
+            ...{ where, link },
+            ...{ opening: minor(opening, currency), closing: minor(closing, currency) },
+          });
+        }
+      }
+      const { from, to, knownAt, closing, dimensions } = question;
+      const income = await ask<IncomeStatement>('income-statement', bookId, { from, to, knownAt, closing, dimensions, currency: 'EUR' });
+      for (const { account, amounts, own, statements = [] } of income.sections.flatMap(({ rows }) => rows)) {
+        for (const link of statements) {
+          const statement = await followStatement(reports, link);
+          const [before = 0n, after = 0n] = [statement.opening, statement.closing].map(([balance]) => signed(account, balance?.net));
+          const shown = minor((own ?? amounts)[0] ?? '', 'EUR');
+          expect({ where, link, moved: after - before }).toEqual({ where, link, moved: shown });
+        }
+      }
+      const sheet = await ask<BalanceSheet>('balance-sheet', bookId, {
+        ...question,
+        from: undefined,
+        to: undefined,
+        asOf: to,
+        currency: 'EUR',
+      });
+      for (const { account, amounts, own, statements = [] } of sheet.sections.flatMap(({ rows }) => rows)) {
+        for (const link of statements) {
+          const { closing: end } = await followStatement(reports, link);
+          const shown = minor((own ?? amounts)[0] ?? '', 'EUR');
+          expect({ where, link, end: signed(account, end[0]?.net) }).toEqual({ where, link, end: shown });
+        }
+      }
+    }
+  }, 120_000);
+
   it('all dates that there can be are a range like others', async () => {
     const range = { from: '1900-01-01', to: '2199-12-31' };
     for (const carry of ['fiscalYear', 'none'] as const) {
@@ -571,9 +618,12 @@ describe('the classic failures of stored closing balances', () => {
     expect((await ask<IncomeStatement>('income-statement', bookId, { period: '2026', closing: 'include' })).result).toEqual(['0.00']);
   });
 
-  /** Rows whose links are to a later position. */
+  /** Rows whose links are to a later position, and leave out closing entries. */
   const knownLater = (rows: BalanceSheet['sections'][number]['rows'], position: number) =>
-    rows.map((row) => ({ ...row, statements: row.statements?.map((link) => link.replace(/knownAt=\d+$/, `knownAt=${position}`)) }));
+    rows.map((row) => ({
+      ...row,
+      statements: row.statements?.map((link) => link.replace(/knownAt=\d+$/, `closing=exclude&knownAt=${position}`)),
+    }));
 
   it('a closing entry that was reversed has closed nothing: both are left out together', async () => {
     const closing = await post('2025-12-31', '4', '3', '7.00', { entryType: 'closing' });
@@ -584,6 +634,14 @@ describe('the classic failures of stored closing balances', () => {
     const result = async (choice: 'include' | 'exclude') =>
       (await ask<IncomeStatement>('income-statement', bookId, { period: '2025', closing: choice })).result;
     expect([await result('exclude'), await result('include')]).toEqual([['7.00'], ['7.00']]);
+    // Its batch is the reversal, two legs, and what is then said of the entry that it reverses.
+    const { position: head } = await store.head(bookId);
+    for (const knownAt of [head - 4, head - 3, head - 2, head - 1, head]) {
+      const question = { asOf: '2025-12-31', knownAt, carry: 'none', closing: 'exclude' } as const;
+      const { sections } = await ask<BalanceSheet>('balance-sheet', bookId, question);
+      const own = sections.flatMap(({ rows }) => rows).find(({ account }) => account === '3');
+      expect({ knownAt, own: own?.amounts }).toEqual({ knownAt, own: undefined });
+    }
   });
 
   it('empty periods missing: a month without lines is a column, with what it was opened with', async () => {

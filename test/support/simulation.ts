@@ -27,6 +27,7 @@ import { type Random, random } from './histories';
 import { checkBook, contextOf } from './ledgers';
 import { decimal, type Expected, Model, type ModelAccount, type ModelActor } from './model';
 import { controllerContext } from './periods';
+import { askStatement } from './statements';
 import { type TcpProxy, tcpProxy } from './tcp-proxy';
 
 const deadlineMs = 4_000;
@@ -834,8 +835,8 @@ export class Simulation {
     const lines: { entryId: string; line: number; position: number; runningBalance: string; currency: string }[] = [];
     let closing: readonly object[] = [];
     for (let cursor: string | undefined; ; ) {
-      const page = await this.ask((queries) =>
-        queries.statement(this.bookId, account.codes[0]?.code ?? '', { from, to, knownAt, limit, cursor }),
+      const page = await this.ask((_queries, reports) =>
+        askStatement(reports, this.bookId, account.codes[0]?.code ?? '', { from, to, knownAt, carry: 'none', limit, cursor }),
       );
       lines.push(...page.lines);
       closing = page.closing;

@@ -30,6 +30,7 @@ import {
   whole,
 } from './queries.dto';
 import { formatOf, sendReport } from './reports.controller';
+import { questionOf } from './reports.dto';
 
 const opening: CommandRoute<OpenAccountBody> = {
   body: OpenAccountBody,
@@ -109,21 +110,23 @@ export class AccountsController {
   @Get(':code/statement')
   @QueryOperation({
     summary: 'Statement of an account',
-    description: 'Opening balance, lines with running balance, closing balance.',
+    description:
+      'Opening balance, lines with running balance, closing balance: what the general ledger shows of the account, in the sign of its normal side.',
     answer: StatementPage,
     csv: true,
-    refusals: ['date_invalid', 'book_unknown', 'projection_behind'],
+    refusals: ['date_invalid', 'book_unknown', 'currency_unknown', 'no_fiscal_year', 'projection_behind'],
     addressesAccount: true,
   })
   statement(
     @Param('book') book: string,
     @Param('code') code: string,
-    @Query() { limit, format, reportVersion, ...query }: StatementQuery,
+    @Query() query: StatementQuery,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const question = { ...query, limit: whole(limit), reportVersion: whole(reportVersion) };
-    return this.service.reports.statement(book, code, question, formatOf({ format }, request)).then((answer) => sendReport(reply, answer));
+    return this.service.reports
+      .statement(book, code, questionOf(query), formatOf(query, request))
+      .then((answer) => sendReport(reply, answer));
   }
 
   @Post(':code/rename')

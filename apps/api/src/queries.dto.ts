@@ -5,7 +5,19 @@ import { accountTypes, type EntryMethod, type EntryType, entryMethods, entryType
 import { AccountLimit, Mapping } from './accounts.dto';
 import { FiscalYearShown, JournalShown, LegalEntity, Period } from './books.dto';
 import { EntryMembers, LineBody } from './journal-entries.dto';
-import { Code, Currency, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText, YearLabel } from './members';
+import {
+  Code,
+  Currency,
+  DimensionFilter,
+  EffectiveDate,
+  FlagText,
+  JournalCode,
+  KnownAt,
+  OneOf,
+  Text,
+  WholeText,
+  YearLabel,
+} from './members';
 import { ReopeningShown } from './periods.dto';
 
 const optional = true;
@@ -18,6 +30,23 @@ const knownAt = {
 const asOf = { optional, description: 'Lines up to the end of this date. Without limit when left out.', example: '2026-06-30' } as const;
 
 // --- Questions ---
+
+/** What income and expense start from, of reports that have a first day. */
+export const carryChoice = OneOf(['fiscalYear', 'none'], {
+  optional,
+  description: 'fiscalYear: income and expense start at 0 in the fiscal year of the first day. none: amounts since inception.',
+  default: 'fiscalYear',
+});
+export const closingChoice = (byDefault: 'include' | 'exclude') =>
+  OneOf(['include', 'exclude'], {
+    optional,
+    description: 'Whether closing entries dated in a column (and their reversals) count.',
+    default: byDefault,
+  });
+export const dimensionFilter = {
+  optional,
+  description: 'Only lines with this dimension, `key:value`; given several times, with all of them.',
+} as const;
 
 /** Of every list. */
 export class PageQuery {
@@ -60,6 +89,15 @@ export class StatementQuery extends KnownPageQuery {
 
   @Currency({ optional, description: 'Only this currency.', example: 'EUR' })
   currency?: string;
+
+  @carryChoice
+  carry?: string;
+
+  @closingChoice('include')
+  closing?: string;
+
+  @DimensionFilter(dimensionFilter)
+  dimension?: string | string[];
 
   @OneOf(['json', 'csv'], { optional, description: 'Also by `Accept: text/csv`. CSV comes whole, JSON in pages.', default: 'json' })
   format?: string;
@@ -305,6 +343,34 @@ class CurrencyBalance {
 
   @ApiProperty({ description: "net in the sign of the account's normal side", example: '100.00' })
   balance!: string;
+
+  @ApiProperty({ required: false, description: 'In base currency, as the lines state it; of a book with fx=tracked.', example: '110.40' })
+  baseDebit?: string;
+
+  @ApiProperty({ required: false, example: '18.40' })
+  baseCredit?: string;
+
+  @ApiProperty({ required: false, description: 'baseDebit − baseCredit', example: '92.00' })
+  baseNet?: string;
+
+  @ApiProperty({ required: false, description: "baseNet in the sign of the account's normal side", example: '92.00' })
+  baseBalance?: string;
+}
+
+/** Of a line with running balance. */
+export class LineInBase {
+  @ApiProperty({ required: false, description: 'In base currency, of a debit line in a book with fx=tracked.', example: '92.00' })
+  baseDebit?: string;
+
+  @ApiProperty({ required: false, description: 'The same of a credit line.', example: '92.00' })
+  baseCredit?: string;
+
+  @ApiProperty({
+    required: false,
+    description: "In base currency, of the account's lines in this line's currency, in the sign of runningBalance.",
+    example: '202.40',
+  })
+  runningBaseBalance?: string;
 }
 
 class AsKnown {
@@ -339,7 +405,7 @@ export class BalancesPage extends AsKnown {
   nextCursor?: string;
 }
 
-class StatementLine {
+class StatementLine extends LineInBase {
   @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
   date!: string;
 
@@ -402,13 +468,35 @@ export class StatementPage {
   @ApiProperty({ example: '2026-06-30' })
   to!: string;
 
+  @ApiProperty({ enum: ['fiscalYear', 'none'] })
+  carry!: string;
+
+  @ApiProperty({
+    required: false,
+    description: 'First day of the fiscal year that an income or expense account counts from.',
+    example: '2026-01-01',
+  })
+  yearFrom?: string;
+
+  @ApiProperty({ enum: ['include', 'exclude'], description: 'Whether closing entries dated in the range count.' })
+  closingEntries!: string;
+
+  @ApiProperty({ required: false, description: 'As asked for.', example: 'EUR' })
+  currencyFilter?: string;
+
+  @ApiProperty({ required: false, type: [String], description: 'As asked for, sorted.', example: ['costCenter:4711'] })
+  dimensions?: readonly string[];
+
   @ApiProperty({ required: false, type: String, description: 'As asked for.' })
   knownAt?: string | number;
 
   @ApiProperty(position)
   position!: number;
 
-  @ApiProperty({ type: () => [CurrencyBalance], description: 'Before `from`.' })
+  @ApiProperty({
+    type: () => [CurrencyBalance],
+    description: 'Before `from`: of all lines, of an income or expense account of those since `yearFrom`.',
+  })
   opening!: readonly CurrencyBalance[];
 
   @ApiProperty({ type: () => [StatementLine], description: 'By effective date, then position, then line.' })

@@ -3,7 +3,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { accountTypes, type RateType, rateTypes } from '#domain';
 import type { ReportQuestion } from '#ledger';
 import { Currency, DimensionFilter, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText } from './members';
-import { whole } from './queries.dto';
+import { carryChoice, closingChoice, dimensionFilter, LineInBase, whole } from './queries.dto';
 
 const optional = true;
 const period = {
@@ -61,7 +61,7 @@ class AnyReportQuery {
 
 /** Of reports that may be about some lines only. */
 class LinesQuery extends AnyReportQuery {
-  @DimensionFilter({ optional, description: 'Only lines with this dimension, `key:value`; given several times, with all of them.' })
+  @DimensionFilter(dimensionFilter)
   dimension?: string | string[];
 }
 
@@ -88,17 +88,6 @@ class TreeQuery extends RowsQuery {
   rateType?: RateType;
 }
 
-const closing = (byDefault: 'include' | 'exclude') =>
-  OneOf(['include', 'exclude'], {
-    optional,
-    description: 'Whether closing entries dated in a column (and their reversals) count.',
-    default: byDefault,
-  });
-const carry = OneOf(['fiscalYear', 'none'], {
-  optional,
-  description: 'fiscalYear: income and expense start at 0 in the fiscal year of the first day. none: amounts since inception.',
-  default: 'fiscalYear',
-});
 const from = EffectiveDate({ optional, description: 'First day; needs `to`, or give `period`.', example: '2026-01-01' });
 const to = EffectiveDate({ optional, description: 'Last day.', example: '2026-12-31' });
 const asOf = EffectiveDate({ optional, description: 'Lines up to the end of this day; or give `period`.', example: '2026-12-31' });
@@ -113,10 +102,10 @@ export class TrialBalanceQuery extends TreeQuery {
   @Text(41, period)
   period?: string;
 
-  @carry
+  @carryChoice
   carry?: string;
 
-  @closing('include')
+  @closingChoice('include')
   closing?: string;
 }
 
@@ -130,7 +119,7 @@ export class IncomeStatementQuery extends TreeQuery {
   @Text(41, period)
   period?: string;
 
-  @closing('exclude')
+  @closingChoice('exclude')
   closing?: string;
 }
 
@@ -141,10 +130,10 @@ export class BalanceSheetQuery extends TreeQuery {
   @Text(41, period)
   period?: string;
 
-  @carry
+  @carryChoice
   carry?: string;
 
-  @closing('include')
+  @closingChoice('include')
   closing?: string;
 }
 
@@ -197,10 +186,10 @@ class ListingQuery extends LinesQuery {
 }
 
 export class GeneralLedgerQuery extends ListingQuery {
-  @carry
+  @carryChoice
   carry?: string;
 
-  @closing('include')
+  @closingChoice('include')
   closing?: string;
 
   @IncludeZero()
@@ -221,7 +210,7 @@ export class ChangesSinceQuery extends ListingQuery {
   })
   since?: string;
 
-  @closing('include')
+  @closingChoice('include')
   closing?: string;
 }
 
@@ -711,6 +700,9 @@ class LedgerBalance {
 
   @ApiProperty({ description: 'debit − credit', example: '100.00' })
   balance!: string;
+
+  @ApiProperty({ required: false, description: 'The same in base currency, of a book with fx=tracked.', example: '92.00' })
+  baseBalance?: string;
 }
 
 const entryUrl = {
@@ -723,7 +715,7 @@ const eventsUrl = {
 };
 const entryId = { example: '0198c0de-0000-7000-8000-000000000003' };
 
-class LedgerLine {
+class LedgerLine extends LineInBase {
   @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
   date!: string;
 
@@ -921,6 +913,15 @@ class AccountChange {
 
   @ApiProperty({ example: '80.00' })
   after!: string;
+
+  @ApiProperty({ required: false, description: 'before in base currency, of a book with fx=tracked.', example: '92.00' })
+  baseBefore?: string;
+
+  @ApiProperty({ required: false, example: '-18.40' })
+  baseChange?: string;
+
+  @ApiProperty({ required: false, example: '73.60' })
+  baseAfter?: string;
 }
 
 class EntryLinkShown {

@@ -14,7 +14,7 @@ export function balance(): Command {
     .summary("show an account's balance, as of any date and as known at any moment")
     .description(
       [
-        "Shows an account's balance in each currency: total debits, total credits, and the balance in the sign of the account's normal side (debit for assets and expenses, credit for liabilities, equity and income).",
+        "Shows an account's balance in each currency: total debits, total credits, and the balance in the sign of the account's normal side (debit for assets and expenses, credit for liabilities, equity and income). In a book with fx=tracked the balance is also shown in base currency, as its lines state it.",
         'Without options it is the balance of everything posted so far, whatever its date.',
       ].join('\n\n'),
     )
@@ -35,8 +35,13 @@ export function balance(): Command {
           process.stdout.write(`${answer.account}, ${date}, known at position ${answer.position}\n`);
           if (answer.balances.length === 0) process.stdout.write('no lines\n');
           else {
-            const rows = answer.balances.map(({ currency, debit, credit, balance: amount }) => [currency, debit, credit, amount]);
-            process.stdout.write(table(['CURRENCY', 'DEBIT', 'CREDIT', 'BALANCE'], rows, [1, 2, 3]));
+            const inBase = answer.balances.some(({ baseBalance }) => baseBalance !== undefined);
+            const rows = answer.balances.map(({ currency, debit, credit, balance: amount, baseBalance = '' }) => [
+              ...[currency, debit, credit, amount],
+              ...(inBase ? [baseBalance] : []),
+            ]);
+            const heads = ['CURRENCY', 'DEBIT', 'CREDIT', 'BALANCE', ...(inBase ? ['BASE BALANCE'] : [])];
+            process.stdout.write(table(heads, rows, [1, 2, 3, 4].slice(0, heads.length - 1)));
           }
         },
         { project: false },

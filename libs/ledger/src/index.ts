@@ -17,6 +17,7 @@ export * from './projector';
 export * from './queries';
 export * from './rebuild';
 export type * from './reports/cash-flow';
+export type * from './reports/general-ledger';
 export type * from './reports/listings';
 export * from './reports/question';
 export * from './reports/reports';

@@ -11,7 +11,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import {
   accountReducer,
-  addDays,
   type BookOpened,
   type BookState,
   bookIdForm,
@@ -56,16 +55,7 @@ import {
   totalsOfAccounts,
 } from './projections/as-of';
 import { type AccountView, accountsAt, accountsFrom, afterCode, chart } from './projections/chart';
-import {
-  type EntrySearch,
-  type EntrySort,
-  entrySorts,
-  findEntries,
-  type LineKey,
-  linesOf,
-  type RegisterLine,
-  register,
-} from './projections/register';
+import { type EntrySearch, type EntrySort, entrySorts, findEntries, register } from './projections/register';
 import { ratesOfPair } from './rates';
 import { foldDrafts, readDrafts, yearDraftsVersion } from './year-drafts';
 
@@ -79,6 +69,11 @@ export interface CurrencyBalance {
   readonly credit: string;
   readonly net: string;
   readonly balance: string;
+  /** The same four of the base amounts of the lines, in a book with fx=tracked; absent in others. */
+  readonly baseDebit?: string;
+  readonly baseCredit?: string;
+  readonly baseNet?: string;
+  readonly baseBalance?: string;
 }
 
 /** What an answer about the past says about itself; asOf and knownAt as they were asked for. */
@@ -111,35 +106,6 @@ export interface BalanceAnswer extends AsKnown {
 
 export interface BalancesAnswer extends AsKnown {
   readonly balances: readonly (CurrencyBalance & { readonly account: string })[];
-  readonly nextCursor?: string;
-}
-
-export interface StatementLine {
-  readonly date: CalendarDate;
-  readonly position: number;
-  readonly entryId: string;
-  readonly line: number;
-  readonly journalCode: string;
-  readonly fiscalYear: string;
-  readonly number: number;
-  /** The line's own text where it has one, else the entry's. */
-  readonly description: string;
-  readonly reference?: string;
-  readonly side: Side;
-  readonly amount: string;
-  readonly currency: string;
-  /** Balance of the currency after this line, in the sign of the account's normal side. */
-  readonly runningBalance: string;
-}
-
-export interface StatementAnswer extends AsKnown {
-  readonly account: string;
-  readonly from: CalendarDate;
-  readonly to: CalendarDate;
-  /** At the end of the day before `from`; of the whole statement on every page, as is `closing`. */
-  readonly opening: readonly CurrencyBalance[];
-  readonly lines: readonly StatementLine[];
-  readonly closing: readonly CurrencyBalance[];
   readonly nextCursor?: string;
 }
 
@@ -194,6 +160,8 @@ export interface EventAnswer extends Envelope {
   readonly leafHash: string;
 }
 
+/** Books of which it is kept in memory whether they track their base currency; some fifty bytes each. */
+const booksRemembered = 10_000;
 /** Accounts whose balances are read by one statement. */
 const accountsPerRead = 250;
 /** Entries of a whole book that are held at once; one has up to a thousand lines. */
@@ -201,6 +169,9 @@ const entriesPerRead = 250;
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class Queries {
+  /** By book: the base currency, undefined where it is not tracked. */
+  private readonly tracked = new Map<string, string | undefined>();
+
   constructor(
     private readonly store: EventStore,
     private readonly pool: Pool,
@@ -347,6 +318,15 @@ export class Queries {
     });
   }
 
+  /**
+   * The account that a code leads to, as known at a position.
+   * @throws LedgerError account_unknown (not_found) | projection_behind
+   */
+  async accountAt(bookId: string, code: string, position: number): Promise<AccountView> {
+    const id = await this.accountId(bookId, code);
+    return this.folded(bookId, position, [chart], (database) => accountKnown(database, bookId, { id, code }, position));
+  }
+
   /** Codes are never given to another account, so the log's names lead to the account of any code that it ever has. */
   private async accountId(bookId: string, code: string, inPath = true): Promise<string> {
     const id = (await this.store.streamsByName(bookId, accountCodes, [code])).get(code);
@@ -378,19 +358,36 @@ export class Queries {
     return { account: account.code, asOf: date, knownAt, position, balances: totals.map((total) => balanceOf(total, account.normalSide)) };
   }
 
+  /**
+   * Of a book that tracks its base currency the head does not know the base amounts, so the totals are always read. Both ways take
+   * one statement.
+   */
   private async findBalance(bookId: string, code: string, date?: CalendarDate, knownAt?: KnownAt): Promise<AccountBalance | undefined> {
     if (!bookIdForm.test(bookId)) return undefined;
-    if (date === undefined && knownAt === undefined) {
+    const inBase = await this.trackedCurrency(bookId);
+    if (date === undefined && knownAt === undefined && inBase === undefined) {
       const current = await balanceAtHead(this.pool, bookId, code);
       if (current !== undefined) return current;
     }
     const position = knownAt === undefined ? undefined : (positionIn(knownAt) ?? (await this.pin(bookId, knownAt)));
-    return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position });
+    return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position, inBase });
+  }
+
+  /** The base currency of a book with fx=tracked. A book is opened so, and never changes it: it is looked up once in a process. */
+  private async trackedCurrency(bookId: string): Promise<string | undefined> {
+    if (this.tracked.has(bookId)) return this.tracked.get(bookId);
+    const book = await this.findBook(bookId);
+    if (book === undefined) return undefined;
+    const { fx, baseCurrency } = book.state;
+    const currency = fx === 'tracked' ? baseCurrency : undefined;
+    if (this.tracked.size >= booksRemembered) this.tracked.clear();
+    this.tracked.set(bookId, currency);
+    return currency;
   }
 
   /**
    * Balances of all accounts, by account code, then currency. Accounts without a line up to asOf and knownAt are left out,
-   * and balances of zero unless includeZero. Headers have no balance of their own; nothing is rolled up.
+   * and balances of zero (in base currency too, where it is tracked) unless includeZero. Headers have no balance of their own; nothing is rolled up.
    */
   async balances(
     bookId: string,
@@ -407,6 +404,7 @@ export class Queries {
     const cursor = readCursor(page, filter, ['text', 'text']);
     const position = await this.pin(bookId, knownAt, cursor);
     const { base, lines } = await this.splitBatch(bookId, position);
+    const inBase = (await this.trackedCurrency(bookId)) !== undefined;
     const balances: (CurrencyBalance & { account: string })[] = [];
     await this.folded(bookId, position, [asOf, chart], async (database) => {
       balances.length = 0;
@@ -418,7 +416,8 @@ export class Queries {
         for (const { id, code, normalSide } of accounts) {
           for (const total of addLines(totals.get(id) ?? [], lines.get(id) ?? [], date)) {
             const seen = code === from && total.currency <= done;
-            if (!seen && (includeZero || total.debit !== total.credit)) balances.push({ account: code, ...balanceOf(total, normalSide) });
+            const zero = total.debit === total.credit && (!inBase || total.baseDebit === total.baseCredit);
+            if (!seen && (includeZero || !zero)) balances.push({ account: code, ...balanceOf(total, normalSide, inBase) });
           }
         }
         if (accounts.length < accountsPerRead) break;
@@ -447,114 +446,6 @@ export class Queries {
       }
     }
     return { base, lines };
-  }
-
-  // --- Statements ---
-
-  /**
-   * Lines of one account by effective date, then position, then line, between an opening and a closing balance. Each page
-   * goes on with the running balance of the page before; opening and closing are those of the whole statement.
-   * @param options.from 1900-01-01 when absent
-   * @param options.to 2199-12-31 when absent: future-dated lines are lines
-   * @throws LedgerError as balance, and projection_behind
-   */
-  async statement(
-    bookId: string,
-    code: string,
-    {
-      from = firstDate,
-      to = lastDate,
-      knownAt,
-      currency,
-      ...page
-    }: Page & { readonly from?: CalendarDate; readonly to?: CalendarDate; readonly knownAt?: KnownAt; readonly currency?: string } = {},
-  ): Promise<StatementAnswer> {
-    checkRange(from, to);
-    const limit = limitOf(page);
-    const filter = filterHash('statement', { bookId, code, from, to, knownAt, currency });
-    const cursor = readCursor(page, filter, ['date', 'whole', 'line']);
-    const position = await this.pin(bookId, knownAt, cursor);
-    const id = await this.accountId(bookId, code);
-    const { base, lines } = await this.splitBatch(bookId, position);
-    const late = lines.get(id) ?? [];
-
-    const read = await this.folded(bookId, position, [asOf, register, chart], async (database) => {
-      const totalsUpTo = async (date: CalendarDate): Promise<Totals[]> => {
-        const folded = (await totalsOfAccounts(database, bookId, [id], base, date)).get(id) ?? [];
-        return addLines(folded, late, date).filter((total) => currency === undefined || total.currency === currency);
-      };
-      const linesBetween = (after: LineKey, upTo: LineKey, max: number): Promise<RegisterLine[]> =>
-        linesOf(database, { bookId, accountId: id, position, currency, after, upTo, limit: max });
-      const account = await accountKnown(database, bookId, { id, code }, position);
-      const closing = await totalsUpTo(to);
-      const before = await totalsUpTo(addDays(from, -1));
-      const opening = closing.map(
-        (total) =>
-          before.find((known) => known.currency === total.currency) ?? {
-            currency: total.currency,
-            scale: total.scale,
-            debit: 0n,
-            credit: 0n,
-          },
-      );
-      if (cursor === undefined) {
-        const found = await linesBetween(endOf(addDays(from, -1)), endOf(to), limit + 1);
-        return { account, opening, closing, running: opening, found };
-      }
-      const [date, at, line] = cursor.key;
-      const last = { date, position: at, line };
-      const eve = addDays(date, -1);
-      const shown = (await linesBetween(endOf(eve), last, Number.MAX_SAFE_INTEGER)).map((row) => ({ ...row, date }));
-      return {
-        account,
-        opening,
-        closing,
-        running: addLines(await totalsUpTo(eve), shown),
-        found: await linesBetween(last, endOf(to), limit + 1),
-      };
-    });
-
-    const { account, found } = read;
-    const shown = found.slice(0, limit);
-    const entries = await this.postedEntries(bookId, [...new Set(shown.map(({ entryId }) => entryId))]);
-    const running = new Map(read.running.map((total) => [total.currency, total]));
-    const last = shown.at(-1);
-    return {
-      account: account.code,
-      from,
-      to,
-      knownAt,
-      position,
-      opening: read.opening.map((total) => balanceOf(total, account.normalSide)),
-      lines: shown.map(({ entryId, date, position: at, line, side, amount, currency: unit }): StatementLine => {
-        addLine(running, { currency: unit, side, amount });
-        const { journalCode, fiscalYear, number, description, reference, lines: posted } = entries.get(entryId) as JournalEntryPosted;
-        const own = posted.find((candidate) => candidate.line === line);
-        return {
-          date,
-          position: at,
-          entryId,
-          line,
-          journalCode,
-          fiscalYear,
-          number,
-          description: own?.description ?? description,
-          reference: own?.reference ?? reference,
-          side,
-          amount,
-          currency: unit,
-          runningBalance: balanceOf(running.get(unit) as Totals, account.normalSide).balance,
-        };
-      }),
-      closing: read.closing.map((total) => balanceOf(total, account.normalSide)),
-      nextCursor: found.length > limit && last ? writeCursor(filter, position, [last.date, last.position, last.line]) : undefined,
-    };
-  }
-
-  private async postedEntries(bookId: string, ids: readonly string[]): Promise<Map<string, JournalEntryPosted>> {
-    const events = await this.store.readStreams(bookId, ids);
-    const posted = events.filter(({ eventType }) => eventType === 'JournalEntryPosted');
-    return new Map(posted.map(({ streamId, current }) => [streamId, current as unknown as JournalEntryPosted]));
   }
 
   // --- Entries ---
@@ -939,14 +830,27 @@ function accountAnswer({ parentId, ...account }: AccountView, parents: ReadonlyM
   return parentId === undefined ? account : { ...account, parent: parents.get(parentId)?.code };
 }
 
-function balanceOf({ currency, scale, debit, credit }: Totals, normalSide: Side): CurrencyBalance {
-  const net = debit - credit;
-  return {
+/** @param inBase false in a book that does not track its base currency, whose lines may carry base amounts all the same */
+export function balanceOf(
+  { currency, scale, debit, credit, baseScale, baseDebit = 0n, baseCredit = 0n }: Totals,
+  normalSide: Side,
+  inBase = true,
+): CurrencyBalance {
+  const sign = normalSide === 'debit' ? 1n : -1n;
+  const own = {
     currency,
     debit: fromMinor(debit, scale),
     credit: fromMinor(credit, scale),
-    net: fromMinor(net, scale),
-    balance: fromMinor(normalSide === 'debit' ? net : -net, scale),
+    net: fromMinor(debit - credit, scale),
+    balance: fromMinor(sign * (debit - credit), scale),
+  };
+  if (!inBase || baseScale === undefined) return own;
+  return {
+    ...own,
+    baseDebit: fromMinor(baseDebit, baseScale),
+    baseCredit: fromMinor(baseCredit, baseScale),
+    baseNet: fromMinor(baseDebit - baseCredit, baseScale),
+    baseBalance: fromMinor(sign * (baseDebit - baseCredit), baseScale),
   };
 }
 
@@ -960,9 +864,6 @@ function addLines(totals: readonly Totals[], lines: readonly DatedLine[], upTo?:
   for (const line of lines) if (upTo === undefined || line.date <= upTo) addLine(sum, line);
   return sorted(sum.values());
 }
-
-/** After every line of a day. */
-const endOf = (date: CalendarDate): LineKey => ({ date, position: Number.MAX_SAFE_INTEGER, line: 2 ** 31 - 1 });
 
 async function accountKnown(
   database: PoolClient,

@@ -44,7 +44,7 @@ export interface Totals {
   readonly credit: bigint;
   /**
    * What the lines with a base amount add up to in the book's base currency, and its decimals; all absent when there is no such
-   * line. `balanceAt` and `balanceAtHead` leave them out: neither the legs' head nor that statement knows them.
+   * line. `balanceAtHead` leaves them out, since the account's head does not know them, and `balanceAt` unless it is asked for them.
    */
   readonly baseScale?: number | undefined;
   readonly baseDebit?: bigint | undefined;
@@ -630,8 +630,9 @@ function partsUpTo(asOfDate: CalendarDate, nearer: boolean): Parts {
  *
  * Entries and legs of versions $8 and $9 are summed here; all others, and what changes the account itself, are handed out to be
  * read as they must be.
+ * @param inBase whether base amounts are summed too: a text of its own, so that books without them do not pay for it
  */
-const balanceText = `WITH RECURSIVE
+const balanceText = (inBase: boolean): string => `WITH RECURSIVE
   wanted (account_id, id) AS (
     SELECT n.stream_id, n.stream_id::text FROM log.stream_names n WHERE n.book_id = $1 AND n.category = 'account' AND n.name = $2
   ),
@@ -694,8 +695,10 @@ const balanceText = `WITH RECURSIVE
                      ORDER BY t.currency, t.bucket, t.start LIMIT 1) AS n
      WHERE r.currency < r.last_currency
   ),
-  totals (currency, debit, credit) AS (
-    SELECT r.currency, sum(p.sign * t.debit), sum(p.sign * t.credit)
+  totals AS (
+    SELECT r.currency, sum(p.sign * t.debit) AS debit, sum(p.sign * t.credit) AS credit${
+      inBase ? ', sum(p.sign * t.base_debit) AS base_debit, sum(p.sign * t.base_credit) AS base_credit' : ''
+    }
       FROM bounds b, wanted w, registers r,
            LATERAL (SELECT u.bucket, u.start, u.sign FROM unnest($5::text[]::"char"[], $6::date[], $10::int2[]) AS u (bucket, start, sign)
                     UNION ALL
@@ -706,7 +709,7 @@ const balanceText = `WITH RECURSIVE
                                (SELECT t.start FROM projections.running_totals t
                                  WHERE t.book_id = $1 AND t.account_id = w.account_id AND t.currency = r.currency
                                  ORDER BY t.bucket DESC, t.start DESC LIMIT 1) END))::int4) AS y (year)) AS p,
-           LATERAL (SELECT t.debit, t.credit FROM projections.running_totals t
+           LATERAL (SELECT t.debit, t.credit${inBase ? ', t.base_debit, t.base_credit' : ''} FROM projections.running_totals t
                      WHERE t.book_id = $1 AND t.account_id = w.account_id AND t.currency = r.currency
                        AND t.bucket = p.bucket AND t.start = p.start AND t.position <= b.base
                      ORDER BY t.position DESC LIMIT 1) AS t
@@ -716,12 +719,15 @@ const balanceText = `WITH RECURSIVE
 SELECT b.head, b.known AS position, w.id,
        (SELECT v.state FROM projections.account_versions v
          WHERE v.book_id = $1 AND v.account_id = w.account_id AND v.position <= b.shown ORDER BY v.position DESC LIMIT 1) AS state,
-       (SELECT json_agg(json_build_array(t.currency, t.debit::text, t.credit::text)) FROM totals t) AS totals,
+       (SELECT json_agg(json_build_array(t.currency, t.debit::text, t.credit::text${inBase ? ', t.base_debit::text, t.base_credit::text' : ''}))
+          FROM totals t) AS totals,
        (SELECT json_agg(json_build_array(l.currency, l.debit::text, l.credit::text, l.events))
           FROM (SELECT l.currency, sum(l.amount) FILTER (WHERE l.debit) AS debit, sum(l.amount) FILTER (WHERE NOT l.debit) AS credit,
                        json_agg(l.event) FILTER (WHERE NOT l.plain) AS events
                   FROM late l GROUP BY l.currency) AS l) AS late
   FROM bounds b LEFT JOIN wanted w ON true`;
+
+const balanceTexts = { own: balanceText(false), inBase: balanceText(true) };
 
 /** What there is to say about one account's balance; `account` is undefined when no such code leads to an account then. */
 export interface AccountBalance {
@@ -739,6 +745,8 @@ interface BalanceQuestion {
   readonly code: string;
   readonly asOf?: CalendarDate | undefined;
   readonly knownAt?: number | undefined;
+  /** The base currency, of a book that tracks it: base amounts are then in the totals too. */
+  readonly inBase?: string | undefined;
 }
 
 /** An event that the statement did not read itself. */
@@ -758,9 +766,8 @@ interface OtherEvent {
 export async function balanceAt(
   database: Database,
   catalogue: EventCatalogue,
-  { bookId, code, asOf, knownAt }: BalanceQuestion,
+  question: BalanceQuestion,
 ): Promise<AccountBalance | undefined> {
-  const question = { bookId, code, asOf, knownAt };
   const answer = await readBalance(database, catalogue, question, true);
   return answer?.doubtful === true ? readBalance(database, catalogue, question, false) : answer;
 }
@@ -769,22 +776,24 @@ export async function balanceAt(
 async function readBalance(
   database: Database,
   catalogue: EventCatalogue,
-  { bookId, code, asOf, knownAt }: BalanceQuestion,
+  { bookId, code, asOf, knownAt, inBase }: BalanceQuestion,
   nearer: boolean,
 ): Promise<(AccountBalance & { readonly doubtful: boolean }) | undefined> {
   const { year, kinds, starts, signs } = asOf === undefined ? allYears : partsUpTo(asOf, nearer);
-  const legs = [catalogue.AccountDebited, catalogue.AccountCredited].every((leg) => leg?.version === legVersion);
-  const entries = catalogue.JournalEntryPosted?.version === entryVersion;
+  // What an event of a tracked book is in base currency its reader knows, not the statement.
+  const plain = inBase === undefined;
+  const legs = plain && [catalogue.AccountDebited, catalogue.AccountCredited].every((leg) => leg?.version === legVersion);
+  const entries = plain && catalogue.JournalEntryPosted?.version === entryVersion;
   const { rows } = await database.query<{
     head: number;
     position: number;
     id: string | null;
     state: AccountView | null;
-    totals: [currency: string, debit: string, credit: string][] | null;
+    totals: [currency: string, debit: string, credit: string, baseDebit?: string | null, baseCredit?: string | null][] | null;
     late: [currency: string | null, debit: string | null, credit: string | null, events: OtherEvent[] | null][] | null;
   }>({
-    name: 'balance',
-    text: balanceText,
+    name: plain ? 'balance' : 'balance-in-base',
+    text: plain ? balanceTexts.own : balanceTexts.inBase,
     values: [
       ...[bookId, code, knownAt ?? null, year, textArray(kinds), dateArray(starts), asOf ?? null],
       ...[legs ? legVersion : 0, entries ? entryVersion : 0, int2Array(signs)],
@@ -796,9 +805,9 @@ async function readBalance(
   const totals = new Map((row.totals ?? []).map((read) => [read[0], totalsOf(...read)]));
   const maybe = signs.includes(-1) ? [...totals.values()].filter(({ debit, credit }) => debit === 0n && credit === 0n) : [];
   const added = new Set<string>();
-  const add = (line: Pick<EntryLine, 'currency' | 'side' | 'amount'>): void => {
-    added.add(line.currency);
-    addLine(totals, { currency: line.currency, side: line.side, amount: line.amount });
+  const add = ({ currency, side, amount, baseAmount }: AddedLine): void => {
+    added.add(currency);
+    addLine(totals, { currency, side, amount, baseAmount: plain ? undefined : baseAmount });
   };
   for (const [currency, debit, credit] of row.late ?? []) {
     if (currency === null) continue;
@@ -813,9 +822,11 @@ async function readBalance(
       const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
       if (asOf === undefined || effectiveDate <= asOf) for (const line of lines) if (line.accountId === id) add(line);
     } else if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
-      const { effectiveDate, currency, amount, entryPosition } = current as unknown as AccountPosted;
+      const { effectiveDate, currency, amount, entryPosition, ...leg } = current as unknown as AccountPosted;
       const side = event.eventType === 'AccountDebited' ? 'debit' : 'credit';
-      if (entryPosition <= position && (asOf === undefined || effectiveDate <= asOf)) add({ currency, side, amount });
+      // In base currency an amount is its own base amount, which older legs do not repeat.
+      const baseAmount = leg.baseAmount ?? (currency === inBase ? amount : undefined);
+      if (entryPosition <= position && (asOf === undefined || effectiveDate <= asOf)) add({ currency, side, amount, baseAmount });
     } else if (event.position <= position) {
       account = { ...account, ...accountPatch({ ...event, streamId: id ?? '', current }) };
     }

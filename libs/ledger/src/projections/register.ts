@@ -154,6 +154,8 @@ export interface RegisterLine extends LineKey {
   readonly currency: string;
   /** Plain decimal with the currency's decimals. */
   readonly amount: string;
+  /** The same in base currency, where the line states it. */
+  readonly baseAmount?: string;
 }
 
 /**
@@ -187,10 +189,11 @@ export async function linesOf(
     side: 'D' | 'C';
     currency: string;
     amount: string;
+    base_amount: string | null;
     entry_id: string;
   }>({
     name: 'lines-of',
-    text: `SELECT l.effective_date AS date, l.position, l.line, l.side, l.currency, l.amount, e.entry_id
+    text: `SELECT l.effective_date AS date, l.position, l.line, l.side, l.currency, l.amount, l.base_amount, e.entry_id
              FROM projections.account_lines l,
                   LATERAL (SELECT t.entry_id FROM projections.entries t WHERE t.book_id = $1 AND t.position = l.position OFFSET 0) AS e
             WHERE l.book_id = $1 AND l.account_id = $2 AND l.position <= $3 AND ($4::text IS NULL OR l.currency = $4)
@@ -211,7 +214,12 @@ export async function linesOf(
       limit,
     ],
   });
-  return rows.map(({ side, entry_id, ...row }) => ({ ...row, side: side === 'D' ? 'debit' : 'credit', entryId: entry_id }));
+  return rows.map(({ side, entry_id, base_amount, ...row }) => ({
+    ...row,
+    side: side === 'D' ? 'debit' : 'credit',
+    baseAmount: base_amount ?? undefined,
+    entryId: entry_id,
+  }));
 }
 
 // --- Searching entries ---

@@ -193,7 +193,7 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
           amounts: text(receipts.map((amount, index) => amount - (payments[index] ?? 0n))),
           receipts: text(receipts),
           payments: text(payments),
-          statements: parts.has(account.id) ? columns.map((column) => statementLink(input, account.code, column)) : undefined,
+          statements: parts.has(account.id) ? columns.map((column) => statementLink(input, account, column)) : undefined,
         },
       ];
     });
@@ -219,7 +219,7 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
         name: account.name,
         opening: text(heldBy([account], before)),
         closing: text(heldBy([account], after)),
-        statements: columns.map((column) => statementLink(input, account.code, column)),
+        statements: columns.map((column) => statementLink(input, account, column)),
       })),
     opening: text(opening),
     sections: sections.map(({ activity, rows, sum }) => ({ activity, rows, total: text(sum) })),

@@ -6,7 +6,6 @@
  * Several columns stand beside each other, each heading followed by its dates. Texts are given as they are: a spreadsheet that
  * takes `=` at the beginning of a description for a formula must be told to import text.
  */
-import type { CurrencyBalance, StatementLine } from '../queries';
 import type { CashFlow } from './cash-flow';
 import type { Column, RateShown } from './figures';
 import type { BalanceSheet, IncomeStatement, StatementRow } from './statements';
@@ -226,25 +225,4 @@ export function cashFlowTable(report: CashFlow): Table {
       ...rateRows(report.rates, report.columns, [undefined, undefined]),
     ],
   };
-}
-
-// --- The statement of an account ---
-
-export const statementColumns = [
-  ...['row', 'account', 'date', 'number', 'entryId', 'line', 'entryPosition', 'description', 'reference'],
-  ...['currency', 'debit', 'credit', 'balance'],
-] as const;
-
-/** Opening or closing balance of a currency, in the sign of the account's normal side. */
-export const statementBalanceRow = (row: 'opening' | 'closing', account: string, { currency, balance }: CurrencyBalance): Cell[] => [
-  ...[row, account, ...Array<Cell>(7).fill(undefined)],
-  ...[currency, undefined, undefined, balance],
-];
-
-export function statementLineRow(account: string, line: StatementLine): Cell[] {
-  const { date, journalCode, fiscalYear, number, entryId, position, description, reference, currency, side, amount } = line;
-  return [
-    ...['line', account, date, `${journalCode}/${fiscalYear}/${number}`, entryId, line.line, position, description, reference],
-    ...[currency, side === 'debit' ? amount : undefined, side === 'credit' ? amount : undefined, line.runningBalance],
-  ];
 }

@@ -8,6 +8,7 @@ import {
   type BookState,
   type CalendarDate,
   canonicalDecimal,
+  fiscalYearOf,
   fromMinor,
   LedgerError,
   type Rounding,
@@ -87,6 +88,10 @@ export interface ReportInput {
 export const zero: Sum = { debit: 0n, credit: 0n };
 /** Debit − credit. */
 export const net = ({ debit, credit }: Sum): bigint => debit - credit;
+
+/** Decimals of the base currency in a book that tracks it; undefined in others, whose lines need no base amounts. */
+export const baseScaleOf = (book: BookState): number | undefined =>
+  book.fx === 'tracked' ? (scaleOf(book, book.baseCurrency) ?? 0) : undefined;
 
 /** Accounts whose balance the result of the year is made of. */
 export const isNominal = (type: AccountType): boolean => type === 'income' || type === 'expense';
@@ -428,16 +433,29 @@ export const printedExactly = (units: bigint, scale: number): string => {
 
 // --- Links: report → account → entry → event ---
 
-/** Where an account's lines are found, as known at the report's position. */
+/**
+ * Where an account's lines are found, as known at the report's position: a statement of the same lines. What the report leaves out
+ * or carries is said where the statement by itself would not do so.
+ * @param currency of the row; the filter of the report when absent
+ */
 export function statementLink(
-  { bookId, position }: Pick<ReportInput, 'bookId' | 'position'>,
-  code: string,
+  { bookId, position, book, asked }: Pick<ReportInput, 'bookId' | 'position' | 'book' | 'asked'>,
+  { code, type }: Pick<AccountView, 'code' | 'type'>,
   { from, to }: { readonly from?: CalendarDate; readonly to: CalendarDate },
-  currency?: string,
+  currency: string | undefined = asked.currency,
 ): string {
-  const range = from === undefined ? `to=${to}` : `from=${from}&to=${to}`;
-  const only = currency === undefined ? '' : `&currency=${encodeURIComponent(currency)}`;
-  return `/v1/books/${bookId}/accounts/${encodeURIComponent(code)}/statement?${range}${only}&knownAt=${position}`;
+  // Of a range that lies in no fiscal year there is a statement only since inception.
+  const sinceInception = from !== undefined && isNominal(type) && (asked.carry === 'none' || fiscalYearOf(book, from) === undefined);
+  const members = [
+    ...(from === undefined ? [] : [`from=${from}`]),
+    `to=${to}`,
+    ...(currency === undefined ? [] : [`currency=${encodeURIComponent(currency)}`]),
+    ...(sinceInception ? ['carry=none'] : []),
+    ...(asked.closing === 'exclude' ? ['closing=exclude'] : []),
+    ...asked.dimensions.map((dimension) => `dimension=${encodeURIComponent(dimension)}`),
+    `knownAt=${position}`,
+  ];
+  return `/v1/books/${bookId}/accounts/${encodeURIComponent(code)}/statement?${members.join('&')}`;
 }
 
 export const entryLink = (bookId: string, entryId: string, position: number): string =>

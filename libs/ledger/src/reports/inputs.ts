@@ -147,8 +147,9 @@ export class Inputs {
     return ids.flatMap((id) => found.get(id) ?? []);
   }
 
-  /** Ids of all closing entries and of their reversals. */
-  async closingEntries(bookId: string, position: number): Promise<Set<string>> {
+  /** Ids of the entries that closing=exclude leaves out: all closing entries and their reversals. */
+  async leftOut({ bookId, position }: Pick<Place, 'bookId' | 'position'>, { closing }: Pick<Asked, 'closing'>): Promise<Set<string>> {
+    if (closing === 'include') return new Set();
     const ids = await this.queries.folded(bookId, position, [register], (database) => entriesOfType(database, bookId, 'closing', position));
     return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
   }
@@ -160,11 +161,15 @@ export class Inputs {
     );
   }
 
-  /** A closing entry that was reversed closed nothing: only both together may be left out. */
+  /**
+   * A closing entry that was reversed closed nothing: only both together may be left out. The event on its stream that names the reversal
+   * is the last of their batch, so a position inside it knows the reversal already and that event not yet.
+   */
   private async withReversals(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
-    const entries = await this.entries(bookId, ids, position);
-    const reversals = entries.flatMap(({ reversedBy }) => reversedBy ?? []);
-    return [...entries, ...(await this.entries(bookId, reversals, position))];
+    const reversals = (await this.store.readStreams(bookId, ids)).flatMap(({ eventType, current }) =>
+      eventType === 'JournalEntryReversed' ? [current.by as string] : [],
+    );
+    return this.entries(bookId, [...ids, ...reversals], position);
   }
 
   /** By column, what closing entries that are dated in it and their reversals moved. */

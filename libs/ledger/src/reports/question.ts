@@ -168,7 +168,8 @@ function yearLabelled(book: BookState, label: string): FiscalYear | undefined {
   return generated?.label === label ? generated : undefined;
 }
 
-function yearOf(book: BookState, date: CalendarDate): FiscalYear {
+/** The fiscal year of a day, in which income and expense start at 0. @throws LedgerError no_fiscal_year */
+export function yearOf(book: BookState, date: CalendarDate): FiscalYear {
   const year = fiscalYearOf(book, date);
   if (year !== undefined) return year;
   const [first, last] = [book.fiscalYears[0], book.fiscalYears.at(-1)];

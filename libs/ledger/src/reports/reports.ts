@@ -3,9 +3,9 @@
  * answer states its position and version, and that the same question at that position and version is answered with the same bytes
  * for ever: the text is made here, from inputs at that position alone (Inputs), in an order of members that never changes.
  */
-import { type EntryLine, LedgerError, scaleOf, unknownCurrency } from '#domain';
+import { type EntryLine, firstDate, LedgerError, lastDate, scaleOf, unknownCurrency } from '#domain';
 import type { EventStore } from '#event-store';
-import { filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
+import { checkRange, filterHash, limitOf, malformed, readCursor, writeCursor } from '../asking';
 import type { KnownAt, Queries } from '../queries';
 import { ratesAt } from '../rates';
 import { CashFlows, cashFlow } from './cash-flow';
@@ -18,9 +18,6 @@ import {
   csvText,
   incomeStatementTable,
   stateColumns,
-  statementBalanceRow,
-  statementColumns,
-  statementLineRow,
   type Table,
   trialBalanceTable,
   valuationTable,
@@ -31,32 +28,19 @@ import {
   type Column,
   converted,
   currenciesIn,
-  entryLink,
   headOf,
+  isNominal,
   type OneCurrency,
   oneCurrency,
   type Presentation,
   type Rates,
   type ReportHead,
   type ReportInput,
-  streamLink,
 } from './figures';
+import { AccountLines, generalLedger, type Listing, ledgerColumns, statementColumns, statementOf, take } from './general-ledger';
 import { Inputs, type Place } from './inputs';
-import {
-  changedRows,
-  changeRows,
-  changesColumns,
-  changesSince,
-  generalLedger,
-  journal,
-  journalColumns,
-  journalRows,
-  type Listing,
-  Listings,
-  ledgerColumns,
-  take,
-} from './listings';
-import { askedOf, columnsOf, type ReportQuestion } from './question';
+import { changedRows, changeRows, changesColumns, changesSince, journal, journalColumns, journalRows, Listings } from './listings';
+import { askedOf, columnsOf, type ReportQuestion, yearOf } from './question';
 import { balanceSheet, incomeStatement } from './statements';
 import { trialBalance } from './trial-balance';
 import { valuation } from './valuation';
@@ -78,6 +62,12 @@ export type ReportName = Exclude<Versioned, 'statement'>;
 
 type ListingName = 'general-ledger' | 'journal' | 'changes-since';
 
+/** What can be asked of the statement of an account. */
+export type StatementQuestion = Pick<
+  ReportQuestion,
+  'from' | 'to' | 'knownAt' | 'reportVersion' | 'carry' | 'closing' | 'currency' | 'dimensions' | 'cursor' | 'limit'
+>;
+
 export type ReportFormat = 'json' | 'csv';
 
 export interface ReportAnswer {
@@ -90,6 +80,7 @@ export interface ReportAnswer {
 
 export class Reports {
   private readonly inputs: Inputs;
+  private readonly accountLines: AccountLines;
   private readonly listings: Listings;
 
   constructor(
@@ -97,7 +88,8 @@ export class Reports {
     private readonly queries: Queries,
   ) {
     this.inputs = new Inputs(store, queries);
-    this.listings = new Listings(this.inputs, queries);
+    this.accountLines = new AccountLines(this.inputs, queries);
+    this.listings = new Listings(this.inputs, queries, this.accountLines);
   }
 
   /**
@@ -122,41 +114,31 @@ export class Reports {
   }
 
   /**
-   * The statement of one account: a page of JSON as Queries has it, with the version; or all of it as CSV.
-   * @throws LedgerError as Queries.statement
+   * The statement of one account, which any code that it ever had leads to: a page of JSON, or all of it as CSV. Asked as the general
+   * ledger it shows the same figures; without a first day it begins with the first line there is, without a last day it ends with
+   * the last one.
+   * @throws LedgerError account_unknown (not_found) and as answer
    */
-  async statement(
-    bookId: string,
-    code: string,
-    { reportVersion, ...question }: Parameters<Queries['statement']>[2] & { readonly reportVersion?: number },
-    format: ReportFormat,
-  ): Promise<ReportAnswer> {
+  async statement(bookId: string, code: string, question: StatementQuestion, format: ReportFormat): Promise<ReportAnswer> {
+    const { from, to = lastDate, knownAt, reportVersion } = question;
     checkVersion('statement', reportVersion);
-    if (format === 'csv' && (question.cursor !== undefined || question.limit !== undefined)) throw pagesOfCsv(question);
-    const first = await this.queries.statement(bookId, code, format === 'csv' ? { ...question, limit: statementPage } : question);
-    const head = { report: 'statement', reportVersion: 1, book: bookId, position: first.position, recordedAt: '' };
-    if (format === 'json') {
-      const lines = first.lines.map((line) => ({
-        ...line,
-        entry: entryLink(bookId, line.entryId, first.position),
-        events: streamLink(bookId, line.entryId),
-      }));
-      return { ...jsonOf(head), body: JSON.stringify({ ...first, lines, reportVersion: 1 }) };
-    }
-    const { queries } = this;
-    async function* rows(): AsyncGenerator<Cell[]> {
-      yield* first.opening.map((balance) => statementBalanceRow('opening', first.account, balance));
-      for (
-        let page = first;
-        ;
-        page = await queries.statement(bookId, code, { ...question, limit: statementPage, cursor: page.nextCursor })
-      ) {
-        yield* page.lines.map((line) => statementLineRow(first.account, line));
-        if (page.nextCursor === undefined) break;
-      }
-      yield* first.closing.map((balance) => statementBalanceRow('closing', first.account, balance));
-    }
-    return csvOf(head, await csvStream(statementColumns, rows(), head));
+    checkRange(from ?? firstDate, to);
+    const asked = askedOf(question, 'include');
+    const { limit, filter, cursor } = paging('statement', bookId, question, format, ['date', 'whole', 'line'], code);
+    const position = await this.pinned(bookId, 'knownAt', knownAt, cursor?.position);
+    const account = await this.queries.accountAt(bookId, code, position);
+    const place = await this.inputs.placeAt(bookId, position);
+    checkCurrency(place, asked.currency);
+    // Assets, liabilities and equity are carried on for ever, and so is what has no beginning: no calendar is needed then.
+    const carried = from === undefined || asked.carry === 'none' || !isNominal(account.type);
+    const column = { from: from ?? firstDate, to, yearFrom: carried ? undefined : yearOf(place.book, from).from };
+    const listing = { place, column, asked };
+    const head = headOf('statement', 1, place);
+    if (format === 'csv') return csvOf(head, await csvStream(statementColumns, this.accountLines.statementRows(listing, account), head));
+    const after = cursor && { date: cursor.key[0], position: cursor.key[1], line: cursor.key[2] };
+    const { next, ...page } = await this.accountLines.statementPage(listing, account, after, limit);
+    const nextCursor = next && writeCursor(filter, position, [next.date, next.position, next.line]);
+    return { ...jsonOf(head), body: JSON.stringify(statementOf(listing, account, page, knownAt, nextCursor)) };
   }
 
   // --- Listings ---
@@ -183,10 +165,10 @@ export class Reports {
     question: ReportQuestion,
     { carry, closing, position }: { readonly carry?: 'none'; readonly closing: Closing; readonly position: number },
   ): Promise<Listing> {
-    const asked = { ...askedOf(question, closing), ...(carry && { carry }) };
+    const asked = askedOf(question, closing);
     const place = await this.inputs.placeAt(bookId, position);
     checkCurrency(place, asked.currency);
-    const [column] = columnsOf(place.book, question, 'range', asked.carry);
+    const [column] = columnsOf(place.book, question, 'range', carry ?? asked.carry);
     return { place, column: column as Column, asked };
   }
 
@@ -196,9 +178,9 @@ export class Reports {
     const listing = await this.listing(bookId, question, { closing: 'include', position });
     if (format === 'csv') {
       const head = headOf('general-ledger', 1, listing.place);
-      return csvOf(head, await csvStream(ledgerColumns, this.listings.ledgerRows(listing), head));
+      return csvOf(head, await csvStream(ledgerColumns, this.accountLines.ledgerRows(listing), head));
     }
-    const { accounts, retainedEarnings, next } = await this.listings.ledgerPage(listing, cursor?.key, limit);
+    const { accounts, retainedEarnings, next } = await this.accountLines.ledgerPage(listing, cursor?.key, limit);
     return jsonOf(generalLedger(listing, accounts, retainedEarnings, next && writeCursor(filter, position, next)));
   }
 
@@ -300,18 +282,18 @@ export class Reports {
     }
   }
 
-  /** @param defaults `carry` where a report has no choice */
+  /** @param defaults `carry` of the columns where a report has no choice */
   private async input(
     bookId: string,
     question: ReportQuestion,
     kind: 'range' | 'date',
     defaults: { readonly closing: Closing; readonly carry?: Carry },
   ): Promise<ReportInput> {
-    const asked = { ...askedOf(question, defaults.closing), ...(defaults.carry && { carry: defaults.carry }) };
+    const asked = askedOf(question, defaults.closing);
     const position = await this.queries.pin(bookId, question.knownAt);
     const place = await this.inputs.placeAt(bookId, position);
     checkCurrency(place, asked.currency);
-    const columns = columnsOf(place.book, question, kind, asked.carry);
+    const columns = columnsOf(place.book, question, kind, defaults.carry ?? asked.carry);
     return this.inputs.collect(place, columns, asked);
   }
 
@@ -369,8 +351,6 @@ const csvOf = (report: ReportHead, body: ReportAnswer['body']): ReportAnswer => 
 const fileNameOf = ({ book, report, position, reportVersion }: ReportHead, format: ReportFormat): string =>
   `${book}.${report}.p${position}.v${reportVersion}.${format}`;
 
-/** Lines of a statement that are read at once for CSV. */
-const statementPage = 1_000;
 /** Text that is sent in one piece: a piece per row would cost more than the row. */
 const pieceLength = 64 * 1024;
 
@@ -413,14 +393,15 @@ function pagesOfCsv({ cursor }: { readonly cursor?: string }): LedgerError {
  * their positions, so that a page asked with an instant and one asked with its position are the same bytes.
  */
 function paging<const T extends Parameters<typeof readCursor>[2]>(
-  name: ListingName,
+  name: ListingName | 'statement',
   bookId: string,
   question: ReportQuestion,
   format: ReportFormat,
   form: T,
+  account?: string,
 ) {
   const { cursor, limit, reportVersion: _version, knownAt: _known, since: _since, dimensions = [], ...filters } = question;
   if (format === 'csv' && (cursor !== undefined || limit !== undefined)) throw pagesOfCsv(question);
-  const filter = filterHash(name, { bookId, ...filters, dimensions: [...new Set(dimensions)].sort() });
+  const filter = filterHash(name, { bookId, account, ...filters, dimensions: [...new Set(dimensions)].sort() });
   return { limit: limitOf(question), filter, cursor: readCursor<T>(question, filter, form) };
 }

@@ -225,7 +225,7 @@ function rowOf(input: ReportInput, presentation: OneCurrency, { account, level, 
       level,
       amounts: printed(amounts, scale),
       own: alone && printed(alone.amounts, scale),
-      statements: linked ? columns.map((column) => statementLink(input, account.code, column, only)) : undefined,
+      statements: linked ? columns.map((column) => statementLink(input, account, column, only)) : undefined,
     },
   ];
 }
@@ -247,7 +247,7 @@ function memorandumRows(input: ReportInput): (StatementRow & { readonly currency
           currency,
           amounts: printed(amounts, scale),
           own: alone && printed(alone.amounts, scale),
-          statements: linked ? columns.map((column) => statementLink(input, account.code, column, currency)) : undefined,
+          statements: linked ? columns.map((column) => statementLink(input, account, column, currency)) : undefined,
         },
       ];
     }),

@@ -196,7 +196,7 @@ function rowsOf(input: ReportInput, { account, level, sums, own }: TreeRow, pres
         currency,
         figures: figuresOf(amounts, scale),
         own: alone && figuresOf(alone.amounts, scale),
-        statements: linked ? columns.map((column) => statementLink(input, account.code, column, only)) : undefined,
+        statements: linked ? columns.map((column) => statementLink(input, account, column, only)) : undefined,
       },
     ];
   });

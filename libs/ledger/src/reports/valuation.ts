@@ -72,7 +72,7 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
         quantity: fromMinor(quantity, part.scale),
         rate: shownRate(of.get(part.currency), asOf),
         value: printedExactly(value, exactScale),
-        statement: statementLink(input, code, { to: asOf }, part.currency),
+        statement: statementLink(input, { code, type }, { to: asOf }, part.currency),
       });
     }
   }
