@@ -284,7 +284,7 @@ const commands: readonly CommandRow[] = [
     path: `${entries}/{id}/reverse`,
     target: (ground) => ground.entries.reversing,
     addressed: 'entryId',
-    body: () => ({ effectiveDate: '2026-03-09', reason, description: 'undone' }),
+    body: () => ({ effectiveDate: '2026-03-09', onClosedPeriod: 'refuse', reason, description: 'undone' }),
     refused: { target: (ground) => ground.entries.reversed, body: () => ({ reason }), code: 'already_reversed' },
   },
   {
@@ -292,11 +292,7 @@ const commands: readonly CommandRow[] = [
     path: `${entries}/{id}/correct`,
     target: (ground) => ground.entries.correcting,
     addressed: 'entryId',
-    body(ground) {
-      // A correction stands where the reversal stands.
-      const { onClosedPeriod: _moves, ...entry } = whole(ground) as { [member: string]: Json };
-      return { ...entry, reason };
-    },
+    body: (ground) => ({ ...(whole(ground) as { [member: string]: Json }), reason }),
     refused: { target: (ground) => ground.entries.reversed, body: () => ({ ...short(), reason }), code: 'already_reversed' },
   },
   {
@@ -564,8 +560,6 @@ function namedBy({ path }: Pick<Variant, 'path'>, row: Pick<CommandRow, 'name'>,
   const alone = row.name === 'post a batch, each on its own';
   if (below === undefined || !(posted || alone)) return `entries.${index}`;
   const refusedOne = '2';
-  // What leaves no trace in the event is known of an entry that has a receipt of its own.
-  if (!alone && ['adjustmentPeriod', 'onClosedPeriod', 'onImbalance'].includes(below)) return `entries.${index}`;
   const within = namedBy({ path: [below, ...deeper].join('.') }, postingOne, posted && !(alone && index === refusedOne));
   return typeof within === 'string' ? `entries.${index}.${within}` : new RegExp(`^entries\\.${index}\\.${within.source.slice(1)}`);
 }

@@ -410,6 +410,23 @@ describe(`reports against a plain fold of the log (REPORTS_SEED=${seed})`, () =>
     }
   }, 120_000);
 
+  it('a cursor with a position that the log does not have yet is none that a listing gave', async () => {
+    const { position: head } = await store.head(bookId);
+    const forged = (cursor = ''): string => {
+      const parts = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[];
+      return Buffer.from(JSON.stringify(parts.with(2, head + 1))).toString('base64url');
+    };
+    const refusal = { code: 'malformed', details: { member: 'cursor' } };
+    for (const name of ['general-ledger', 'journal', 'changes-since'] as const) {
+      const question = { from: '2022-01-01', to: '2025-12-31', limit: 2, ...(name === 'changes-since' ? { since: 20 } : {}) };
+      const { nextCursor } = await ask<{ nextCursor?: string }>(name, bookId, question);
+      await expect(ask(name, bookId, { ...question, cursor: forged(nextCursor) })).rejects.toMatchObject(refusal);
+    }
+    const page = await reports.statement(bookId, '10', { limit: 2 }, 'json');
+    const cursor = forged((JSON.parse(page.body as string) as { nextCursor?: string }).nextCursor);
+    await expect(reports.statement(bookId, '10', { limit: 2, cursor }, 'json')).rejects.toMatchObject(refusal);
+  });
+
   it('balance sheet and income statement = fold of the events, and the sheet balances', async () => {
     for (let round = 0; round < 40; round++) {
       const { to, knownAt, carry, closing, where } = situation();

@@ -150,7 +150,8 @@ export class Reports {
     moment: KnownAt | undefined,
     first: number | undefined,
   ): Promise<number> {
-    const position = moment === undefined && first !== undefined ? first : await this.queries.pin(bookId, moment);
+    const cursor = moment === undefined && first !== undefined ? { position: first } : undefined;
+    const position = await this.queries.pin(bookId, moment, cursor);
     if (first !== undefined && position !== first) {
       throw malformed(
         'cursor',
