@@ -92,6 +92,15 @@ it('may have a label that was replaced, after a restart too: counters and drafts
   expect(await found(bookId)).toEqual([]);
 });
 
+it('may have the label of the year that they replace: its heads stay as they are until something comes into it', async () => {
+  const bookId = 'same-label';
+  await openBookWith(service.ledger, bookId, ['cash', 'bank']);
+  await done(bookId, year('2026', '2025-12-29', '2027-01-03'), 'define');
+  expect(await found(bookId)).toEqual([]);
+  await done(bookId, on('2027-01-02'), 'post');
+  expect(await found(bookId)).toEqual([]);
+});
+
 it('are refused or are first, while two processes post into those days', async () => {
   const other = startLedger(database.appUrl);
   try {

@@ -750,9 +750,17 @@ export class Model {
 
   // --- Questions ---
 
-  /** Debits and credits of an account in base currency, as totals. */
-  baseTotals(account: ModelAccount, asOf: string, knownAt: number): { readonly debit: bigint; readonly credit: bigint } {
-    const own = this.lines.filter((line) => line.account === account && line.date <= asOf && line.position <= knownAt);
+  /** Debits and credits of an account in base currency, as totals; of its lines in one currency, or of all. */
+  baseTotals(
+    account: ModelAccount,
+    asOf = '9999',
+    knownAt = this.position,
+    currency?: string,
+  ): { readonly debit: bigint; readonly credit: bigint } {
+    const own = this.lines.filter(
+      (line) =>
+        line.account === account && line.date <= asOf && line.position <= knownAt && (currency === undefined || line.currency === currency),
+    );
     const on = (side: Side): bigint => own.reduce((sum, line) => (line.side === side ? sum + (line.base ?? 0n) : sum), 0n);
     return { debit: on('debit'), credit: on('credit') };
   }

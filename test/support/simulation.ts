@@ -13,6 +13,7 @@ import { EventStore } from '#event-store';
 import {
   type Answer,
   type Command,
+  type CurrencyBalance,
   catalogue,
   Ledger,
   PeriodEnd,
@@ -720,14 +721,19 @@ export class Simulation {
   }
 
   private shown(account: ModelAccount, asOf: string | undefined, position: number): object[] {
-    return this.model.totals(account, asOf, position).map(({ currency, scale, debit, credit }) => {
-      const net = debit - credit;
+    const { model } = this;
+    return model.totals(account, asOf, position).map(({ currency, scale, debit, credit }) => {
+      const four = (sum: { readonly debit: bigint; readonly credit: bigint }, decimals: number): string[] => {
+        const net = sum.debit - sum.credit;
+        return [sum.debit, sum.credit, net, account.debitNormal ? net : -net].map((amount) => decimal(amount, decimals));
+      };
+      const [own, base] = [
+        four({ debit, credit }, scale),
+        four(model.baseTotals(account, asOf, position, currency), model.scaleOf('EUR') ?? 0),
+      ];
       return {
-        currency,
-        debit: decimal(debit, scale),
-        credit: decimal(credit, scale),
-        net: decimal(net, scale),
-        balance: decimal(account.debitNormal ? net : -net, scale),
+        ...{ currency, debit: own[0], credit: own[1], net: own[2], balance: own[3] },
+        ...(this.tracked && { baseDebit: base[0], baseCredit: base[1], baseNet: base[2], baseBalance: base[3] }),
       };
     });
   }
@@ -832,7 +838,14 @@ export class Simulation {
     if (model.codeAt(account, position) === undefined) return;
     const [from, to] = [this.date(), this.date()].sort() as [string, string];
     const limit = chance.pick([2, 100]);
-    const lines: { entryId: string; line: number; position: number; runningBalance: string; currency: string }[] = [];
+    const lines: {
+      entryId: string;
+      line: number;
+      position: number;
+      runningBalance: string;
+      runningBaseBalance?: string;
+      currency: string;
+    }[] = [];
     let closing: readonly object[] = [];
     for (let cursor: string | undefined; ; ) {
       const page = await this.ask((_queries, reports) =>
@@ -853,9 +866,10 @@ export class Simulation {
       expected.map(({ entryId, line }) => `${entryId}/${line}`),
     );
     compare(`closing of ${what}`, plain(closing), plain(this.shown(account, to, position)));
-    for (const { currency, balance } of this.shown(account, to, position) as { currency: string; balance: string }[]) {
+    for (const { currency, balance, baseBalance } of this.shown(account, to, position) as CurrencyBalance[]) {
       const ending = lines.findLast((line) => line.currency === currency);
-      if (ending !== undefined) compare(`running balance of ${what}`, ending.runningBalance, balance);
+      if (ending !== undefined)
+        compare(`running balance of ${what}`, [ending.runningBalance, ending.runningBaseBalance], [balance, baseBalance]);
     }
   }
 

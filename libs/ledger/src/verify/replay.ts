@@ -515,7 +515,8 @@ export class BookReplay {
     const book = bookReducer.evolve(this.book, { type: event.eventType, data } as unknown as BookEvent);
     this.book = book.version === event.version ? book : { ...book, version: event.version };
     if (event.eventType !== 'FiscalYearDefined') return;
-    this.numbersOf(String(data.label));
+    // One that is defined anew under its label goes on with the head that is there.
+    if (!this.numbers.has(String(data.label))) this.numbersOf(String(data.label));
     this.drafts.define(String(data.label), this.batch);
   }
 
