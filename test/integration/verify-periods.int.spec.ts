@@ -251,7 +251,7 @@ describe.each([
     expect(missed).toEqual([]);
     expect(changed).toBeGreaterThan(1);
     expect(said(await verify())).toEqual([]);
-  });
+  }, 300_000);
 
   it('is found to be missing', async () => {
     const events = await eventsOf(type);
