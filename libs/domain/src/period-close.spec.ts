@@ -332,6 +332,10 @@ describe('reopening a period', () => {
     expect(message).toBe(
       'period 2026/2 (2026-02-01 … 2026-02-28) is asked to be reopened, by ann; decline that (POST …/reopening/decline), or agree to it and close it anew',
     );
+    // Told before the order of periods, as the table of codes declares them.
+    given(softly, requested(2))
+      .when(close(2, 'hard'), bob)
+      .thenRefused('period_state', { fiscalYear: '2026', period: 2, periodStatus: 'soft_closed' });
     // Also where it is one of the earlier ones, and whoever asks for the close.
     const first = [...book, closed('2026', 1, 'soft'), requested(1), closed('2026', 2, 'soft')];
     for (const who of [ann, bob])

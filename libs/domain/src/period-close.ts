@@ -99,6 +99,7 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
   if (level === 'hard' && status === 'hard_closed') throw wrongState(wanted, 'is closed for ever already', status);
   if (level === 'hard' && status === 'open')
     throw wrongState(wanted, 'is open; close it softly first, look at its figures, and then for ever', status);
+  checkNobodyAsks(book, wanted);
   const earlier = before(book, wanted).filter((period) => !isClosed(book, period, level));
   const [first] = earlier;
   if (first !== undefined && !command.includeEarlier) {
@@ -108,8 +109,8 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
       { fiscalYear: first.fiscalYear, period: first.period },
     );
   }
+  for (const period of earlier) checkNobodyAsks(book, period);
   const closed = [...earlier, wanted];
-  for (const period of closed) checkNobodyAsks(book, period);
   checkDrafts(decision, closed);
   for (const period of closed) recordClose(decision, period, level);
   return closed.map(periodKey);
