@@ -6,13 +6,11 @@ import type { Client } from 'pg';
 import type { CalendarDate, CloseFiscalYear, EntryLine, JournalEntryPosted, Revalue } from '#domain';
 import { addDays } from '#domain';
 import { type Answer, type BalanceSheet, PeriodEnd, type Queries, type ReportName, type Service, type TrialBalance } from '#ledger';
-import { connect } from '#postgres';
-import { type TestDatabase, testDatabase } from '../support/database';
 import { type Random, random } from '../support/histories';
 import { checkBook, contextOf } from '../support/ledgers';
 import { controllerContext } from '../support/periods';
 import { units } from '../support/postings';
-import { openTestService, type TestService } from '../support/services';
+import { openTestService, type ServiceOnDatabase, serviceOnDatabase } from '../support/services';
 import {
   carryOut,
   entryOf,
@@ -27,22 +25,15 @@ import {
 
 const seed = Number(process.env.SEED ?? 6_300);
 
-let database: TestDatabase;
+let its: ServiceOnDatabase;
 let admin: Client;
-let opened: TestService;
 let service: Service;
 
 beforeAll(async () => {
-  database = await testDatabase();
-  admin = await connect(database.adminUrl);
-  opened = await openTestService(database.appUrl);
-  service = opened.service;
+  its = await serviceOnDatabase();
+  ({ admin, service } = its);
 });
-afterAll(async () => {
-  await opened?.close();
-  await admin?.end();
-  await database?.drop();
-});
+afterAll(() => its?.end());
 
 interface PostedByService {
   readonly entries: readonly { readonly id: string; readonly number: number; readonly position: number }[];
@@ -316,7 +307,7 @@ describe('a key of a computed command', () => {
     await carryOut(service, bookId, entryOf('2026-06-02', ['Bank', 'Capital'], '10', 'USD'));
     const before = await head(bookId);
     expect(await send(revalueAt('2026-06-30'), 'june')).toEqual({ ...first, replayed: true });
-    const elsewhere = await openTestService(database.appUrl);
+    const elsewhere = await openTestService(its.database.appUrl);
     try {
       expect(await elsewhere.service.execute(bookId, revalueAt('2026-06-30'), contextOf('june'))).toEqual({ ...first, replayed: true });
     } finally {

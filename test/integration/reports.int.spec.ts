@@ -732,6 +732,13 @@ describe('a statement stays the same', () => {
       for (const [name, question] of names)
         for (const format of ['json', 'csv'] as const)
           texts.push(await text(name, bookId, { ...question, knownAt: at, reportVersion: 1 }, format));
+      const question = { from: '2023-01-01', knownAt: at, reportVersion: 1 };
+      for (const code of ['10', '40']) {
+        texts.push((await reports.statement(bookId, code, { ...question, limit: 200 }, 'json')).body as string);
+        const rows: string[] = [];
+        for await (const part of (await reports.statement(bookId, code, question, 'csv')).body) rows.push(String(part));
+        texts.push(rows.join(''));
+      }
       return texts;
     };
     const same = async (): Promise<void> => {

@@ -7,32 +7,23 @@ import type { Client } from 'pg';
 import { addDays, type FiscalYear } from '#domain';
 import { leafHashOf, type StoredEvent } from '#event-store';
 import { type Command, catalogue, type Service, type Verification } from '#ledger';
-import { connect } from '#postgres';
-import { type TestDatabase, testDatabase } from '../support/database';
 import { checkBook, contextOf, openBookWith, startLedger } from '../support/ledgers';
 import { controllerContext } from '../support/periods';
-import { openTestService, type TestService } from '../support/services';
+import { type ServiceOnDatabase, serviceOnDatabase } from '../support/services';
 import { carryOut, type Executor, entryOf, line, openTrackedBook, recordRate } from '../support/tracked-books';
 
 const bookId = 'tampered';
 
-let database: TestDatabase;
+let its: ServiceOnDatabase;
 let admin: Client;
-let opened: TestService;
 let service: Service;
 
 beforeAll(async () => {
-  database = await testDatabase();
-  admin = await connect(database.adminUrl);
-  opened = await openTestService(database.appUrl);
-  service = opened.service;
+  its = await serviceOnDatabase();
+  ({ admin, service } = its);
   await history();
 });
-afterAll(async () => {
-  await opened?.close();
-  await admin?.end();
-  await database?.drop();
-});
+afterAll(() => its?.end());
 
 let serial = 0;
 const controller = (command: Command, who = 1) => service.execute(bookId, command, controllerContext(`controller-${++serial}`, who));
@@ -97,7 +88,7 @@ it('finds nothing in what was written', async () => {
 });
 
 it('finds nothing where two processes post base amounts in turn into a book that does not track them, also when its heads were lost', async () => {
-  const other = startLedger(database.appUrl);
+  const other = startLedger(its.database.appUrl);
   try {
     await openBookWith(service.ledger, 'stated', ['cash', 'bank']);
     const post = async (by: Executor): Promise<void> => {
@@ -108,7 +99,7 @@ it('finds nothing where two processes post base amounts in turn into a book that
     for (const by of [service, other.ledger, other.ledger, service]) await post(by);
     expect(said(await service.verify({ books: ['stated'] }))).toEqual([]);
     await admin.query("DELETE FROM log.heads WHERE book_id = 'stated'");
-    const fresh = startLedger(database.appUrl);
+    const fresh = startLedger(its.database.appUrl);
     await post(fresh.ledger);
     await fresh.close();
     // Which writes the head of the book too; all others have been written anew by the entry.

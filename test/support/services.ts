@@ -2,7 +2,40 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Client } from 'pg';
 import { createLogger, openService, readConfig, type Service, type ServiceOptions } from '#ledger';
+import { connect } from '#postgres';
+import { type TestDatabase, testDatabase } from './database';
+
+/** A spec file's database with a superuser's connection to it and the whole service on it. */
+export interface ServiceOnDatabase {
+  readonly database: TestDatabase;
+  readonly admin: Client;
+  readonly opened: TestService;
+  readonly service: Service;
+  /** In the order in which things depend on each other. */
+  end(): Promise<void>;
+}
+
+/** @returns all of it, or nothing: what was begun is ended when a step fails */
+export async function serviceOnDatabase(settings: Readonly<Record<string, string>> = {}): Promise<ServiceOnDatabase> {
+  const ends: (() => Promise<void>)[] = [];
+  const end = async (): Promise<void> => {
+    for (const step of ends.splice(0).reverse()) await step();
+  };
+  try {
+    const database = await testDatabase();
+    ends.push(() => database.drop());
+    const admin = await connect(database.adminUrl);
+    ends.push(() => admin.end());
+    const opened = await openTestService(database.appUrl, settings);
+    ends.push(() => opened.close());
+    return { database, admin, opened, service: opened.service, end };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
 
 export interface TestService {
   readonly service: Service;

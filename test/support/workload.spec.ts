@@ -29,11 +29,13 @@ async function send(witness: Witness, key: string): Promise<{ readonly type: str
   return { type: command.type, status: answer.status };
 }
 
-/** A book after some commands of one caller, with what it was told. */
+/** A book after some commands of one caller, one of them a batch at least, with what it was told. */
 async function worked(bookId: string): Promise<Witness> {
   await openWorkload(database.appUrl, [bookId]);
   const witness = new Witness(bookId);
-  for (let number = 0; number < 60; number++) await send(witness, `w-${number}`);
+  let batches = 0;
+  for (let number = 0; number < 60 || (batches === 0 && number < 2_000); number++)
+    if ((await send(witness, `w-${number}`)).type === 'PostEntries') batches++;
   return witness;
 }
 
@@ -43,7 +45,8 @@ const postedKey = (witness: Witness): string =>
 test('a book to which nothing happened is well, and holds single entries, batches and refusals', async () => {
   const witness = await worked('well');
   const judged = await audit(admin, witness);
-  expect(judged).toMatchObject({ acknowledged: 60, lost: [], doubled: [], contradictions: [] });
+  expect(judged).toMatchObject({ acknowledged: witness.answers.size, lost: [], doubled: [], contradictions: [] });
+  expect(judged.acknowledged).toBeGreaterThanOrEqual(60);
   expect(judged.refused).toBeGreaterThan(5);
   expect([...witness.answers.keys()].some((key) => witness.commandOf(key).type === 'PostEntries')).toBe(true);
 });

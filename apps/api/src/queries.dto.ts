@@ -487,9 +487,6 @@ export class StatementPage {
   @ApiProperty({ required: false, type: [String], description: 'As asked for, sorted.', example: ['costCenter:4711'] })
   dimensions?: readonly string[];
 
-  @ApiProperty({ required: false, type: String, description: 'As asked for.' })
-  knownAt?: string | number;
-
   @ApiProperty(position)
   position!: number;
 

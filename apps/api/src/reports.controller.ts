@@ -7,23 +7,25 @@ import type { ErrorCode } from '#domain';
 import { type ReportAnswer, type ReportFormat, type ReportName, Service } from '#ledger';
 import { QueryOperation } from './operation';
 import {
-  BalanceSheetQuery,
   BalanceSheetShown,
-  CashFlowQuery,
   CashFlowShown,
-  ChangesSinceQuery,
   ChangesSinceShown,
-  GeneralLedgerQuery,
   GeneralLedgerShown,
-  IncomeStatementQuery,
   IncomeStatementShown,
-  JournalQuery,
   JournalReportShown,
+  TrialBalanceShown,
+  ValuationShown,
+} from './report-answers.dto';
+import {
+  BalanceSheetQuery,
+  CashFlowQuery,
+  ChangesSinceQuery,
+  GeneralLedgerQuery,
+  IncomeStatementQuery,
+  JournalQuery,
   questionOf,
   TrialBalanceQuery,
-  TrialBalanceShown,
   ValuationQuery,
-  ValuationShown,
 } from './reports.dto';
 
 const refusals: readonly ErrorCode[] = [

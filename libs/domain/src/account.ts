@@ -6,7 +6,7 @@
 import { type BookState, scaleOf } from './book';
 import type { Decision } from './decision';
 import { type ErrorDetails, LedgerError, Refusals } from './errors';
-import { fromMinor, toMinor, totalFits } from './money';
+import { decimalsOf, fromMinor, toMinor, totalFits } from './money';
 import { codeProblem } from './text';
 
 export type Side = 'debit' | 'credit';
@@ -121,8 +121,7 @@ function evolve(state: AccountState | undefined, event: AccountEvent, id: string
 }
 
 function readTotal(currency: string, debit: string, credit: string): CurrencyTotal {
-  const point = debit.indexOf('.');
-  const scale = point < 0 ? 0 : debit.length - point - 1;
+  const scale = decimalsOf(debit);
   return { currency, scale, debit: toMinor(debit, scale) ?? 0n, credit: toMinor(credit, scale) ?? 0n };
 }
 

@@ -35,6 +35,12 @@ export function canonicalDecimal(text: string): string {
   return text.slice(0, text.charCodeAt(end - 1) === 46 ? end - 1 : end);
 }
 
+/** How many decimals a plain decimal is written with: 2 of `1.50`, 0 of `7`. */
+export function decimalsOf(text: string): number {
+  const point = text.indexOf('.');
+  return point < 0 ? 0 : text.length - point - 1;
+}
+
 /**
  * Reads a plain decimal as minor units.
  * @returns undefined when the text has more significant decimals than `scale`

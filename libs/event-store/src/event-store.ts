@@ -150,13 +150,18 @@ interface AppendRow {
   readonly receipts: readonly Receipt[] | null;
 }
 
-/** By event type. */
-type Completions = ReadonlyMap<string, Completion>;
-const noCompletions: Completions = new Map();
+/** The first event of a book, which never changes, and what follows from it for others. */
+interface Opening {
+  readonly data: RecordedEvent['current'];
+  /** By event type. */
+  readonly completions: ReadonlyMap<string, Completion>;
+}
+
+/** Books whose first event is kept in memory. */
+const openingsKept = 1_000;
 
 export class EventStore {
-  /** By book, of those that have a first event: that never changes. */
-  private readonly completions = new Map<string, Completions>();
+  private readonly openings = new Map<string, Opening>();
 
   constructor(
     private readonly pool: Pool,
@@ -344,10 +349,10 @@ export class EventStore {
               WHERE book_id = $1 AND position > $2 AND position <= $3 AND event_type <> ALL ($4::text[]) ORDER BY position`,
       values: [bookId, after, upTo, textArray(without)],
     });
-    const completions = await this.completionsOf(bookId);
+    const opening = await this.openingOf(bookId);
     return answer.rows.map(({ eventVersion, data, ...fact }) => ({
       ...fact,
-      current: this.newest({ bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }, completions),
+      current: this.newest({ bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }, opening),
     }));
   }
 
@@ -382,34 +387,45 @@ export class EventStore {
     return answer.rows[0]?.last_position ?? 0;
   }
 
-  private async current(bookId: string, events: readonly StoredEvent[]): Promise<RecordedEvent[]> {
-    const completions = await this.completionsOf(bookId);
-    return events.map((event) => Object.assign(event, { current: this.newest(event, completions) }));
+  /**
+   * Data of the first event of a book in the newest version of its type, from memory where it was read before.
+   * @returns undefined when the book has no event
+   */
+  async opening(bookId: string): Promise<RecordedEvent['current'] | undefined> {
+    return (await this.openingOf(bookId))?.data;
   }
 
-  private newest(event: Parameters<typeof upcast>[1], completions: Completions): RecordedEvent['current'] {
-    const data = upcast(this.catalogue, event);
-    return completions.size === 0 ? data : (completions.get(event.eventType)?.(data) ?? data);
-  }
-
-  private async completionsOf(bookId: string): Promise<Completions> {
-    const known = this.completions.get(bookId);
+  private async openingOf(bookId: string): Promise<Opening | undefined> {
+    const known = this.openings.get(bookId);
     if (known !== undefined) return known;
     const answer = await this.pool.query<Parameters<typeof upcast>[1]>({
-      name: 'opening-event',
-      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position = 1`,
+      name: 'opening',
+      text: `SELECT book_id AS "bookId", position, event_type AS "eventType", event_version AS "eventVersion", data
+               FROM log.events WHERE book_id = $1 AND position = 1`,
       values: [bookId],
     });
-    const [opening] = answer.rows;
-    if (opening === undefined) return noCompletions;
-    const data = upcast(this.catalogue, opening);
-    const found = new Map<string, Completion>();
+    const [first] = answer.rows;
+    if (first === undefined) return undefined;
+    const data = upcast(this.catalogue, first);
+    const completions = new Map<string, Completion>();
     for (const [eventType, { completion }] of Object.entries(this.catalogue)) {
       const completed = completion?.(data);
-      if (completed !== undefined) found.set(eventType, completed);
+      if (completed !== undefined) completions.set(eventType, completed);
     }
-    this.completions.set(bookId, found.size === 0 ? noCompletions : found);
-    return found;
+    const opening = { data, completions };
+    if (this.openings.size >= openingsKept) this.openings.clear();
+    this.openings.set(bookId, opening);
+    return opening;
+  }
+
+  private async current(bookId: string, events: readonly StoredEvent[]): Promise<RecordedEvent[]> {
+    const opening = await this.openingOf(bookId);
+    return events.map((event) => Object.assign(event, { current: this.newest(event, opening) }));
+  }
+
+  private newest(event: Parameters<typeof upcast>[1], opening: Opening | undefined): RecordedEvent['current'] {
+    const data = upcast(this.catalogue, event);
+    return opening?.completions.get(event.eventType)?.(data) ?? data;
   }
 
   /** Heads of streams whose reducer version matches; the others are left out and must be folded (see load). */

@@ -10,12 +10,21 @@
  * Two readings of the file: the first surveys (entries, accounts, currencies, dates, faults), the second posts. A file whose
  * entries are scattered is surveyed twice, because where an entry ends is known only after the first time.
  */
-import { type BookState, bookIdForm, bookReducer, type CalendarDate, currencyForm, isMonthDay, isoScale, LedgerError } from '#domain';
+import {
+  type BookState,
+  bookIdForm,
+  bookReducer,
+  type CalendarDate,
+  currencyForm,
+  decimalsOf,
+  isMonthDay,
+  isoScale,
+  LedgerError,
+} from '#domain';
 import { accountCodes, bookStreamId } from './catalogue';
 import type { Command } from './commands';
 import {
   controls,
-  decimalsOf,
   type EntryOptions,
   EntryReader,
   type ImportFormat,

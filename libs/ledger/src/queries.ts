@@ -160,8 +160,6 @@ export interface EventAnswer extends Envelope {
   readonly leafHash: string;
 }
 
-/** Books of which it is kept in memory whether they track their base currency; some fifty bytes each. */
-const booksRemembered = 10_000;
 /** Accounts whose balances are read by one statement. */
 const accountsPerRead = 250;
 /** Entries of a whole book that are held at once; one has up to a thousand lines. */
@@ -169,9 +167,6 @@ const entriesPerRead = 250;
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class Queries {
-  /** By book: the base currency, undefined where it is not tracked. */
-  private readonly tracked = new Map<string, string | undefined>();
-
   constructor(
     private readonly store: EventStore,
     private readonly pool: Pool,
@@ -373,16 +368,10 @@ export class Queries {
     return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position, inBase });
   }
 
-  /** The base currency of a book with fx=tracked. A book is opened so, and never changes it: it is looked up once in a process. */
+  /** The base currency of a book with fx=tracked, as it was opened for ever. */
   private async trackedCurrency(bookId: string): Promise<string | undefined> {
-    if (this.tracked.has(bookId)) return this.tracked.get(bookId);
-    const book = await this.findBook(bookId);
-    if (book === undefined) return undefined;
-    const { fx, baseCurrency } = book.state;
-    const currency = fx === 'tracked' ? baseCurrency : undefined;
-    if (this.tracked.size >= booksRemembered) this.tracked.clear();
-    this.tracked.set(bookId, currency);
-    return currency;
+    const { fx, baseCurrency } = ((await this.store.opening(bookId)) ?? {}) as Partial<BookOpened>;
+    return fx === 'tracked' ? baseCurrency : undefined;
   }
 
   /**

@@ -130,7 +130,7 @@ export async function replayUnderRule(pool: Pool, store: EventStore, queries: Qu
   const { position } = place;
   const columns = columnsOf(place.book, { from, to }, 'range', asked.carry);
   const asItIs = await inputs.collect(place, columns, asked);
-  const ruled = new Ruling(place.book, await accountsByCode(pool, asItIs), rule, columns[0] as Column, await inputs.leftOut(place, asked));
+  const ruled = new Ruling(place.book, await accountsByCode(pool, asItIs), rule, columns[0] as Column, asItIs.leftOut);
   const scratch = await changingSets(pool, (client) => makeSet(client, asOf, { state: 'scratch', madeBy: 'command', indexed: true }));
   try {
     await foldUnderRule(pool, store, scratch, ruled, position, options);

@@ -3,7 +3,16 @@
  * a head of the log that has no events of its own; guarantees that folding the year's entries gives the same head as the
  * writer keeps, so that a close can say what was posted without asking a projection.
  */
-import { addToTally, type CurrencySum, emptyTally, fromMinor, type JournalEntryPosted, type PeriodTally, toMinor } from '#domain';
+import {
+  addToTally,
+  type CurrencySum,
+  decimalsOf,
+  emptyTally,
+  fromMinor,
+  type JournalEntryPosted,
+  type PeriodTally,
+  toMinor,
+} from '#domain';
 import type { EventStore } from '#event-store';
 import { numbersStreamId } from './catalogue';
 
@@ -50,11 +59,6 @@ function tallyOf({ lines }: Pick<JournalEntryPosted, 'lines'>, tracked: boolean)
     if (tracked && side === 'debit' && baseAmount !== undefined) base += toMinor(baseAmount, decimalsOf(baseAmount)) ?? 0n;
   }
   return { entries: 1, sums, base };
-}
-
-function decimalsOf(amount: string): number {
-  const point = amount.indexOf('.');
-  return point < 0 ? 0 : amount.length - point - 1;
 }
 
 /** One more than the entries posted in the year, so that it grows with each and starts at 1 with the definition of the year. */

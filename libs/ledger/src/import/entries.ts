@@ -9,6 +9,7 @@ import {
   type BookState,
   canonicalDecimal,
   currencyForm,
+  decimalsOf,
   type EntryLine,
   type ErrorCode,
   fromMinor,
@@ -418,11 +419,6 @@ function checkBalance(lines: readonly EntryLine[], at: number): void {
     const difference = shown(debit > credit ? debit - credit : credit - debit);
     throw new RowFault('unbalanced', `debits ${shown(debit)}, credits ${shown(credit)}, difference ${difference} ${currency}`, at);
   }
-}
-
-export function decimalsOf(decimal: string): number {
-  const point = decimal.indexOf('.');
-  return point < 0 ? 0 : decimal.length - point - 1;
 }
 
 /** Decimals that a book has fixed for a currency; undefined while it is neither declared nor used. */

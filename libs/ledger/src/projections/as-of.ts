@@ -21,6 +21,7 @@ import {
   addDays,
   type CalendarDate,
   daysInMonth,
+  decimalsOf,
   type EntryLine,
   firstDate,
   fromMinor,
@@ -471,11 +472,6 @@ class TotalsFold {
 }
 
 const dayNumber = (year: number, month: number, day: number): number => Date.UTC(year, month - 1, day) / 86_400_000;
-
-function decimalsOf(amount: string): number {
-  const point = amount.indexOf('.');
-  return point < 0 ? 0 : amount.length - point - 1;
-}
 
 function minorOf(amount: string, scale: number): bigint {
   const minor = toMinor(amount, scale);

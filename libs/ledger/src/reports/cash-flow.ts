@@ -6,7 +6,7 @@
  * A flow belongs to the activity that its counter account names (`cashFlow`: operating, investing, financing; operating when
  * absent or another word). Lines of revaluation entries are no flows; they stand apart (IAS 7.28).
  */
-import { type JournalEntryPosted, type PostedLine, scaleOf, toMinor } from '#domain';
+import { decimalsOf, type JournalEntryPosted, type PostedLine, scaleOf, toMinor } from '#domain';
 import type { AccountView } from '../projections/chart';
 import {
   basisOf,
@@ -152,7 +152,6 @@ const moved = ({ upTo: { debit, credit } }: ColumnSums = none, net: bigint): Col
   ...none,
   upTo: net < 0n ? { debit: debit - net, credit } : { debit, credit: credit + net },
 });
-const decimalsOf = (amount: string): number => (amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0);
 
 const activityOf = (account: Pick<AccountView, 'cashFlow'> | undefined): Activity =>
   account?.cashFlow === 'investing' || account?.cashFlow === 'financing' ? account.cashFlow : 'operating';

@@ -8,6 +8,7 @@ import {
   type BookState,
   type CalendarDate,
   canonicalDecimal,
+  decimalsOf,
   fiscalYearOf,
   fromMinor,
   LedgerError,
@@ -83,6 +84,8 @@ export interface ReportInput {
   readonly asked: Asked;
   /** By account id; accounts without lines are missing. */
   readonly parts: ReadonlyMap<string, readonly CurrencyPart[]>;
+  /** Ids of the entries that closing=exclude leaves out: all closing entries and their reversals; none with include. */
+  readonly leftOut: ReadonlySet<string>;
 }
 
 export const zero: Sum = { debit: 0n, credit: 0n };
@@ -209,8 +212,6 @@ export function converted(
   const exactScale = decimals + Math.max(scale, ...currencies.map((from) => scaleOf(book, from) ?? 0));
   return { kind: 'converted', currency, scale, rounding: book.rounding, exactScale, rates: used };
 }
-
-const decimalsOf = (text: string): number => (text.includes('.') ? text.length - text.indexOf('.') - 1 : 0);
 
 /** An amount of one currency, exactly, in the presentation's units of 10^-exactScale. @param column its rates */
 export function exactly(

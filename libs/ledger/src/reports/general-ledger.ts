@@ -7,7 +7,7 @@
 import { addDays, type CalendarDate, fromMinor, type JournalEntryPosted, type PostedLine, type Side, toMinor } from '#domain';
 import { type AccountView, afterCode } from '../projections/chart';
 import { type LineKey, linesOf, type RegisterLine, register } from '../projections/register';
-import { balanceOf, type CurrencyBalance, type KnownAt, type Queries } from '../queries';
+import { balanceOf, type CurrencyBalance, type Queries } from '../queries';
 import type { Cell } from './csv';
 import {
   type Asked,
@@ -153,8 +153,6 @@ export interface StatementAnswer {
   readonly closingEntries: string;
   readonly currencyFilter?: string;
   readonly dimensions?: readonly string[];
-  /** As asked for. */
-  readonly knownAt?: KnownAt;
   readonly position: number;
   /** Of lines since inception, of an income or expense account since `yearFrom`; of the whole statement on every page, as is `closing`. */
   readonly opening: readonly CurrencyBalance[];
@@ -255,7 +253,6 @@ export class AccountLines {
   }> {
     const { place, column, asked } = listing;
     const input = await this.inputs.collect(place, [column], asked, { from: key?.[0], limit: accountsPerPage });
-    const leftOut = await this.inputs.leftOut(place, asked);
     const accounts: LedgerAccount[] = [];
     let room = limit;
     for (const account of input.chart) {
@@ -265,7 +262,10 @@ export class AccountLines {
       if (room < 2 && accounts.length > 0) return { accounts, next: [account.code, '', 0, 0] };
       const resumed =
         key !== undefined && key[0] === account.code && key[1] !== '' ? { date: key[1], position: key[2], line: key[3] } : undefined;
-      const { items, more } = await take(this.running(listing, account, figures, { leftOut, resumed }), Math.max(1, room - 1));
+      const { items, more } = await take(
+        this.running(listing, account, figures, { leftOut: input.leftOut, resumed }),
+        Math.max(1, room - 1),
+      );
       room -= 1 + items.length;
       accounts.push({ ...ledgerAccount(listing, account, figures), lines: items.map((item) => ledgerLine(place, item)) });
       const last = items.at(-1)?.line;
@@ -281,13 +281,13 @@ export class AccountLines {
   async *ledgerRows(listing: Listing): AsyncGenerator<Cell[]> {
     const { place, column, asked } = listing;
     const input = await this.inputs.collect(place, [column], asked);
-    const leftOut = await this.inputs.leftOut(place, asked);
     for (const account of input.chart) {
       const figures = figuresOf(input, account);
       if (figures.length === 0) continue;
       const { opening, closing } = ledgerAccount(listing, account, figures);
       yield* opening.map((balance) => balanceRow('opening', account, balance));
-      for await (const item of this.running(listing, account, figures, { leftOut })) yield lineRow(account, ledgerLine(place, item));
+      for await (const item of this.running(listing, account, figures, { leftOut: input.leftOut }))
+        yield lineRow(account, ledgerLine(place, item));
       yield* closing.map((balance) => balanceRow('closing', account, balance));
     }
     if (asked.carry === 'none') return;
@@ -332,7 +332,7 @@ export class AccountLines {
     account: AccountView,
   ): Promise<{ readonly figures: Figures[]; readonly leftOut: ReadonlySet<string> }> {
     const input = await this.inputs.collect(place, [column], { ...asked, includeZero: true }, { from: account.code, limit: 1 });
-    return { figures: figuresOf(input, account), leftOut: await this.inputs.leftOut(place, asked) };
+    return { figures: figuresOf(input, account), leftOut: input.leftOut };
   }
 
   // --- Lines ---
@@ -532,7 +532,6 @@ export function statementOf(
   { place, column, asked }: Listing,
   account: AccountView,
   { opening, lines, closing }: Pick<StatementAnswer, 'opening' | 'lines' | 'closing'>,
-  knownAt: KnownAt | undefined,
   nextCursor: string | undefined,
 ): StatementAnswer {
   const { from, to, yearFrom } = column;
@@ -544,7 +543,6 @@ export function statementOf(
     yearFrom,
     closingEntries: asked.closing,
     ...filtersOf(asked),
-    knownAt,
     position: place.position,
     opening,
     lines,

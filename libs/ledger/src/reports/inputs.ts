@@ -10,13 +10,14 @@ import {
   type BookState,
   bookReducer,
   type CalendarDate,
+  decimalsOf,
   type JournalEntryPosted,
   LedgerError,
   type PostedLine,
   scaleOf,
   toMinor,
 } from '#domain';
-import type { EventStore, RecordedFact } from '#event-store';
+import type { EventStore, RecordedEvent, RecordedFact } from '#event-store';
 import { bookStreamId } from '../catalogue';
 import type { Database } from '../projection';
 import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
@@ -119,35 +120,18 @@ export class Inputs {
       const posted = postedIn(fact);
       if (posted !== undefined) totals.addEntry(posted);
     }
-    const left = await this.closingTotals(bookId, position, closing, columns, book, counts);
-    const parts = partsOf(accounts, totals, columns, { left, currency: asked.currency });
-    return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts };
+    const closed = await this.withReversals(bookId, closing, position);
+    const parts = partsOf(accounts, totals, columns, { left: closingTotals(closed, columns, book, counts), currency: asked.currency });
+    const leftOut = new Set(closed.map(({ id }) => id));
+    return { bookId, position, recordedAt, book, chart: accounts, columns, asked, parts, leftOut };
   }
 
   /** Entries by their ids as their events up to a position tell them, in the order of the ids; events of others are left out. */
   async entries(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
-    const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
-    const found = new Map<string, RecordedEntry>();
-    for (const { streamId, eventType, current, position: at, recordedAt, metadata } of events) {
-      const known = found.get(streamId);
-      if (eventType === 'JournalEntryReversed' && known !== undefined) found.set(streamId, { ...known, reversedBy: current.by as string });
-      if (eventType !== 'JournalEntryPosted') continue;
-      const text = (member: string): string | undefined =>
-        typeof metadata[member] === 'string' ? (metadata[member] as string) : undefined;
-      found.set(streamId, {
-        id: streamId,
-        position: at,
-        recordedAt,
-        userId: text('userId'),
-        onBehalfOf: text('onBehalfOf'),
-        reason: text('reason'),
-        posted: current as unknown as JournalEntryPosted,
-      });
-    }
-    return ids.flatMap((id) => found.get(id) ?? []);
+    return ids.length === 0 ? [] : entriesIn(await this.store.readStreams(bookId, ids), ids, position);
   }
 
-  /** Ids of the entries that closing=exclude leaves out: all closing entries and their reversals. */
+  /** What `collect` leaves out, of whoever collects nothing at this position. */
   async leftOut({ bookId, position }: Pick<Place, 'bookId' | 'position'>, { closing }: Pick<Asked, 'closing'>): Promise<Set<string>> {
     if (closing === 'include') return new Set();
     const ids = await this.queries.folded(bookId, position, [register], (database) => entriesOfType(database, bookId, 'closing', position));
@@ -166,29 +150,21 @@ export class Inputs {
    * is the last of their batch, so a position inside it knows the reversal already and that event not yet.
    */
   private async withReversals(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
-    const reversals = (await this.store.readStreams(bookId, ids)).flatMap(({ eventType, current }) =>
-      eventType === 'JournalEntryReversed' ? [current.by as string] : [],
-    );
-    return this.entries(bookId, [...ids, ...reversals], position);
+    if (ids.length === 0) return [];
+    const events = await this.store.readStreams(bookId, ids);
+    const reversals = events.flatMap(({ eventType, current }) => (eventType === 'JournalEntryReversed' ? [current.by as string] : []));
+    return [...entriesIn(events, ids, position), ...(await this.entries(bookId, reversals, position))];
   }
+}
 
-  /** By column, what closing entries that are dated in it and their reversals moved. */
-  private async closingTotals(
-    bookId: string,
-    position: number,
-    ids: readonly string[],
-    columns: readonly Column[],
-    book: BookState,
-    counts: LineFilter,
-  ): Promise<LineTotals[]> {
-    const left = await this.withReversals(bookId, ids, position);
-    if (left.length === 0) return [];
-    return columns.map(({ from, to }) => {
-      const totals = new LineTotals([eveOf(from), to], book, counts);
-      for (const { posted } of left) totals.addEntry(posted);
-      return totals;
-    });
-  }
+/** By column, what closing entries that are dated in it and their reversals moved. */
+function closingTotals(entries: readonly RecordedEntry[], columns: readonly Column[], book: BookState, counts: LineFilter): LineTotals[] {
+  if (entries.length === 0) return [];
+  return columns.map(({ from, to }) => {
+    const totals = new LineTotals([eveOf(from), to], book, counts);
+    for (const { posted } of entries) totals.addEntry(posted);
+    return totals;
+  });
 }
 
 /** An entry with what its envelope says. */
@@ -202,6 +178,27 @@ export interface RecordedEntry {
   readonly posted: JournalEntryPosted;
   /** Id of the entry that reversed this one. */
   readonly reversedBy?: string;
+}
+
+function entriesIn(events: readonly RecordedEvent[], ids: readonly string[], position: number): RecordedEntry[] {
+  const found = new Map<string, RecordedEntry>();
+  for (const { streamId, eventType, current, position: at, recordedAt, metadata } of events) {
+    if (at > position) continue;
+    const known = found.get(streamId);
+    if (eventType === 'JournalEntryReversed' && known !== undefined) found.set(streamId, { ...known, reversedBy: current.by as string });
+    if (eventType !== 'JournalEntryPosted') continue;
+    const text = (member: string): string | undefined => (typeof metadata[member] === 'string' ? (metadata[member] as string) : undefined);
+    found.set(streamId, {
+      id: streamId,
+      position: at,
+      recordedAt,
+      userId: text('userId'),
+      onBehalfOf: text('onBehalfOf'),
+      reason: text('reason'),
+      posted: current as unknown as JournalEntryPosted,
+    });
+  }
+  return ids.flatMap((id) => found.get(id) ?? []);
 }
 
 const postedIn = ({ eventType, current }: Pick<RecordedFact, 'eventType' | 'current'>): JournalEntryPosted | undefined =>
@@ -365,7 +362,7 @@ export class LineTotals {
   }
 
   private addLine({ accountId, currency, side, amount, baseAmount = '0' }: PostedLine, range: number): void {
-    const scale = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
+    const scale = decimalsOf(amount);
     const minor = toMinor(amount, scale) ?? 0n;
     const base = toMinor(baseAmount, this.baseScale) ?? 0n;
     const sum = side === 'debit' ? { ...noSum, debit: minor, baseDebit: base } : { ...noSum, credit: minor, baseCredit: base };

@@ -3,7 +3,7 @@
  * that the same listing is a page of JSON and a stream of CSV; guarantees that a listing holds no more than a page of entries at a
  * time, and that every page is of the position that the first one was answered at.
  */
-import { type CalendarDate, fromMinor, type JournalEntryPosted, type PostedLine, toMinor } from '#domain';
+import { type CalendarDate, decimalsOf, fromMinor, type JournalEntryPosted, type PostedLine, toMinor } from '#domain';
 import type { AccountView } from '../projections/chart';
 import { accountsAt, chart } from '../projections/chart';
 import { entriesByNumber, findEntries, register } from '../projections/register';
@@ -362,7 +362,7 @@ function changeItem(
   const before = new Map<string, Pick<Movement, 'amount' | 'base'>>();
   for (const { accountId, currency, side, amount, baseAmount = '0' } of lines) {
     const key = `${accountId} ${currency}`;
-    const scale = amount.includes('.') ? amount.length - amount.indexOf('.') - 1 : 0;
+    const scale = decimalsOf(amount);
     const known = figures.get(key) ?? { account: { id: accountId } as AccountView, currency, scale, amount: 0n, base: 0n };
     if (!before.has(key)) before.set(key, { amount: known.amount, base: known.base });
     const sign = side === 'debit' ? 1n : -1n;

@@ -138,7 +138,7 @@ export class Reports {
     const after = cursor && { date: cursor.key[0], position: cursor.key[1], line: cursor.key[2] };
     const { next, ...page } = await this.accountLines.statementPage(listing, account, after, limit);
     const nextCursor = next && writeCursor(filter, position, [next.date, next.position, next.line]);
-    return { ...jsonOf(head), body: JSON.stringify(statementOf(listing, account, page, knownAt, nextCursor)) };
+    return { ...jsonOf(head), body: JSON.stringify(statementOf(listing, account, page, nextCursor)) };
   }
 
   // --- Listings ---

@@ -162,7 +162,7 @@ function inputOf(
     if (found.length > 0) parts.set(id, found);
   }
   const place = { bookId: 'random', position: 7, recordedAt: '2026-01-01T00:00:00.000000Z', book: { ...book, fx }, chart };
-  return { ...place, columns, asked: { ...usual, ...asked }, parts };
+  return { ...place, columns, asked: { ...usual, ...asked }, parts, leftOut: new Set() };
 }
 
 const added = (nets: readonly bigint[]): Sum => ({
