@@ -6,11 +6,11 @@
  * All of it is done as book_keeper_projector, who owns schema projections; the service's login is a member.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pool, PoolClient, QueryConfig } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { LedgerError } from '#domain';
 import type { EventStore } from '#event-store';
 import { type FoldedSet, foldedSet, foldInto, readChunk, Stuck } from './fold';
-import { createIndexes, createTable, cursorIn, type Database, type Projection, type SetNumber, tableIn } from './projection';
+import { createIndexes, createTable, cursorIn, type Database, type Projection, patiently, type SetNumber, tableIn } from './projection';
 
 /** A set as projections.builds holds it. */
 export interface ProjectionSet {
@@ -357,7 +357,7 @@ export async function compareSets(
 ): Promise<SetComparison | undefined> {
   const sides = [left, right].map((set) => ({ set, name: (table: string) => tableIn(table, numberOf(set)) }));
   const [one, other] = sides as [(typeof sides)[0], (typeof sides)[0]];
-  const tables = projection.tables.filter(({ name }) => sides.every(({ set }) => set.tables.includes(name)));
+  const tables = projection.tables.filter(({ name, derived }) => derived !== true && sides.every(({ set }) => set.tables.includes(name)));
   const client = await pool.connect();
   try {
     const locked = tables.flatMap(({ name }) => sides.map((side) => `projections.${side.name(name)}`));
@@ -422,9 +422,6 @@ export async function compareSets(
     throw error;
   }
 }
-
-/** For statements that read whole books: the pool's limit on the time of a query is for questions. */
-export const patiently = (text: string, values: unknown[]): QueryConfig => ({ text, values, query_timeout: 2 ** 31 - 1 }) as QueryConfig;
 
 async function commonColumns(client: PoolClient, left: string, right: string): Promise<{ name: string; type: string }[]> {
   const { rows } = await client.query<{ name: string; type: string }>(

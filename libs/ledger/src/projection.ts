@@ -21,7 +21,7 @@ export interface Batch {
   readonly events: readonly RecordedFact[];
 }
 
-type Kind = 'bigint' | 'integer' | 'uuid' | 'date' | '"char"' | 'text' | 'numeric' | 'jsonb';
+type Kind = 'bigint' | 'integer' | 'uuid' | 'date' | '"char"' | 'text' | 'numeric' | 'jsonb' | 'date[]' | 'numeric[]';
 export type ColumnType = Kind | `${Kind} null`;
 
 /** A table of a projection. Every one belongs to books (class tenant), so each has `book_id` and `position`. */
@@ -38,6 +38,8 @@ export interface ProjectionTable {
   readonly indexes?: Readonly<Record<string, { readonly columns: readonly string[]; readonly where?: string; readonly unique?: true }>>;
   /** Conditions by the name of each without that of the table. */
   readonly checks?: Readonly<Record<string, string>>;
+  /** Not folded: made of the rows of the other tables afterwards, by the projection's file. It may lack rows, so two sets differ in it. */
+  readonly derived?: true;
 }
 
 /** What is kept of the events of a book, and how. */
@@ -80,6 +82,9 @@ export interface CopyFold {
    */
   resume(database: Database, most: number): Promise<boolean>;
 }
+
+/** For statements that read whole books: the pool's limit on the time of a query is for questions. */
+export const patiently = (text: string, values: unknown[]): QueryConfig => ({ text, values, query_timeout: 2 ** 31 - 1 }) as QueryConfig;
 
 // --- Sets ---
 

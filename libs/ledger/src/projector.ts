@@ -19,6 +19,7 @@ import { beginBuild, compareSets, dropSet, type ProjectionSet, projectionSets, t
 import { asOf } from './projections/as-of';
 import { chart } from './projections/chart';
 import { dimensions } from './projections/dimensions';
+import { keepMonthEnds, passesMonthEnds } from './projections/month-ends';
 import { register } from './projections/register';
 
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
@@ -57,6 +58,8 @@ export interface ProjectorOptions {
   readonly eventsPerFold?: number;
   /** Milliseconds before a bad event is tried again; doubles up to 32 times that. Default 5,000. */
   readonly retryMs?: number;
+  /** Positions between rows of month ends; what month-ends.ts says when absent. */
+  readonly monthEndsEvery?: number;
   /** Told of each failed attempt at an event, and (with `error`) of each time the database did not answer. */
   readonly report?: (problem: ProjectionFailure | { readonly bookId?: string; readonly error: unknown }) => void;
   /** Told of a new version that took the place of the old one, and how their rows compared in the columns that both have. */
@@ -104,6 +107,10 @@ export class Projector {
   /** Why projections are not folded: their tables are not there, or another release's. */
   private unfit: readonly string[] = [];
   private finishing: Promise<void> | undefined;
+  /** Books whose month ends may be due: once after every start, and whenever a fold passes the position. */
+  private readonly monthEndsDue = new Set<string>();
+  private readonly monthEndsSeen = new Set<string>();
+  private keeping: Promise<void> | undefined;
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
   private running = false;
@@ -132,6 +139,7 @@ export class Projector {
     this.ready.clear();
     await this.sweeping;
     await this.finishing;
+    await this.keeping;
     await Promise.all(this.active.values());
   }
 
@@ -206,7 +214,8 @@ export class Projector {
     const client = await this.pool.connect();
     try {
       await client.query('BEGIN');
-      // First the cursors: a worker that folds this book at the moment is waited for, or finds its cursor moved.
+      // First the cursors: a worker that folds this book at the moment is waited for, or finds its cursor moved; so is one that derives rows.
+      await client.query('SELECT 1 FROM projections.cursors WHERE book_id = $1 ORDER BY projection FOR UPDATE', [bookId]);
       await client.query('UPDATE projections.cursors SET position = 0 WHERE book_id = $1 AND projection = ANY ($2::text[])', [
         bookId,
         textArray(names),
@@ -373,6 +382,27 @@ export class Projector {
     }
   }
 
+  /** Beside the fold, because nobody needs them to be there. */
+  private keepMonthEndsLater(bookId: string, group: readonly FoldedSet[], { from, to }: Pick<Chunk, 'from' | 'to'>): void {
+    if (!this.running || !group.some(({ name }) => name === register.name)) return;
+    if (!passesMonthEnds(from, to, this.options.monthEndsEvery) && this.monthEndsSeen.has(bookId)) return;
+    this.monthEndsSeen.add(bookId);
+    this.monthEndsDue.add(bookId);
+    this.keeping ??= this.keepMonthEnds().finally(() => (this.keeping = undefined));
+  }
+
+  private async keepMonthEnds(): Promise<void> {
+    for (const bookId of this.monthEndsDue) {
+      this.monthEndsDue.delete(bookId);
+      try {
+        await keepMonthEnds(this.pool, bookId, register, { every: this.options.monthEndsEvery, continues: () => this.running });
+      } catch (error) {
+        this.monthEndsSeen.delete(bookId);
+        this.options.report?.({ bookId, error });
+      }
+    }
+  }
+
   private get eventsPerFold(): number {
     return this.options.eventsPerFold ?? 3_000;
   }
@@ -431,6 +461,7 @@ export class Projector {
       if (written instanceof Stuck) return await this.fail(bookId, written);
       for (const { name } of group) this.folded.set(name, (this.folded.get(name) ?? 0) + to - chunk.from);
       this.succeeded(bookId, group, to);
+      this.keepMonthEndsLater(bookId, group, chunk);
       if (!more) return to < head ? 'more' : 'caughtUp';
     }
   }

@@ -20,7 +20,7 @@ import {
   Stuck,
   writeChunk,
 } from './fold';
-import { type CopyFold, createIndexes, cursorIn, databaseOf, type Projection, tableIn } from './projection';
+import { type CopyFold, createIndexes, cursorIn, databaseOf, type Projection, patiently, tableIn } from './projection';
 import {
   beginBuild,
   type CompareOptions,
@@ -29,7 +29,6 @@ import {
   dropSet,
   numberOf,
   type ProjectionSet,
-  patiently,
   projectionSets,
   replaceBook,
   type SetComparison,

@@ -6,11 +6,12 @@
 import type { CalendarDate, JournalEntryPosted } from '#domain';
 import { dateArray, int4Array, int8Array, textArray, uuidArray } from '#postgres';
 import type { Database, Projection } from '../projection';
+import { monthEnds } from './month-ends';
 
 /** One row per line and one per entry, at the position of the JournalEntryPosted. */
 export const register: Projection = {
   name: 'register',
-  version: 1,
+  version: 2,
   tables: [
     {
       // Every posted line under its account, in statement order.
@@ -27,6 +28,8 @@ export const register: Projection = {
         base_amount: 'numeric null',
       },
       primaryKey: ['book_id', 'account_id', 'effective_date', 'position', 'line'],
+      // What was posted between two positions (month-ends.ts).
+      indexes: { position: { columns: ['book_id', 'position'] } },
       checks: { side: "side IN ('D', 'C')" },
     },
     {
@@ -53,6 +56,7 @@ export const register: Projection = {
         entry_type: { columns: ['book_id', 'entry_type', 'effective_date', 'position'], where: "entry_type <> 'normal'" },
       },
     },
+    monthEnds,
   ],
   inserts: [
     `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount, base_amount)

@@ -5,7 +5,7 @@
  * TOTALS_SEED chooses the histories; each failure names its seed.
  */
 import type { Client, Pool } from 'pg';
-import { addDays, type CalendarDate } from '#domain';
+import { addDays, type CalendarDate, lastDate } from '#domain';
 import { EventStore } from '#event-store';
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../../../../test/support/database';
@@ -13,8 +13,10 @@ import { HistoryBuilder, NaiveBook, type NaiveLine, random } from '../../../../t
 import { ReferenceLedger } from '../../../../test/support/reference-ledger';
 import { catalogue } from '../catalogue';
 import { Projector } from '../projector';
-import { type Totals, totalsInRanges, totalsOfAccounts } from './as-of';
+import { cutEvery, type Totals, totalsInRanges, totalsOfAccounts } from './as-of';
 import { totalsOfDimension } from './dimensions';
+import { keepMonthEnds, monthEndsBefore, totalsOfChart } from './month-ends';
+import { register } from './register';
 
 const seed = Number(process.env.TOTALS_SEED ?? Date.now() % 1_000_000);
 const bookId = 'totals';
@@ -82,6 +84,49 @@ describe(`totals between dates (TOTALS_SEED=${seed})`, () => {
         );
         const some = ranges.some((totals) => totals.length > 0);
         expect({ where, id, ranges: found.get(id) }).toEqual({ where, id, ranges: some ? ranges : undefined });
+      }
+    }
+  });
+
+  it('are the same by month ends, which are kept beside the fold, at any position', async () => {
+    const every = cutEvery;
+    expect(naive.head).toBeGreaterThan(3 * every);
+    const chance = random(seed + 1);
+    const ids = naive.accounts.map(({ id }) => id);
+    const dates = naive.dates().flatMap((date) => [addDays(date, -1), date, addDays(date, 1)]);
+    const interesting: CalendarDate[] = ['1900-01-01', '2023-12-31', '2024-01-01', '2024-02-29', '2024-12-31', '2199-12-31', lastDate];
+    const made = await Promise.all([1, 2].map(() => keepMonthEnds(pool, bookId, register, { every })));
+    expect([...new Set(made.flat())].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: (made.flat().at(-1) ?? 0) / every }, (_, n) => (n + 1) * every),
+    );
+    expect(await keepMonthEnds(pool, bookId, register, { every })).toEqual([]);
+    for (let round = 0; round < 120; round++) {
+      const wanted = Array.from({ length: 1 + chance.below(6) }, () => chance.pick([...dates, ...interesting]));
+      const boundaries = [...new Set(wanted)].sort();
+      const position = 1 + chance.below(naive.head);
+      const near = await monthEndsBefore(pool, bookId, position);
+      expect(position - near).toBeLessThan(2 * every);
+      const found = await totalsOfChart(pool, bookId, { near, position }, boundaries);
+      const where = `seed ${seed}, ${boundaries.join(' ')} at ${position} from ${near}`;
+      for (const id of ids) {
+        const ranges = boundaries.map((to, range) =>
+          expected(
+            (line) =>
+              line.accountId === id &&
+              line.position <= position &&
+              line.date <= to &&
+              (range === 0 || line.date > (boundaries[range - 1] ?? '')),
+          ),
+        );
+        const some = ranges.some((totals) => totals.length > 0);
+        // A range without amounts may be missing, and a base of 0 may stand where no line of the range has one.
+        const shown = (all: Totals[][] | undefined) =>
+          all?.map((totals) =>
+            totals
+              .map(({ baseDebit = 0n, baseCredit = 0n, baseScale: _, ...own }) => ({ ...own, baseDebit, baseCredit }))
+              .filter((one) => one.debit !== 0n || one.credit !== 0n || one.baseDebit !== 0n || one.baseCredit !== 0n),
+          );
+        expect({ where, id, ranges: shown(found.get(id)) }).toEqual({ where, id, ranges: some ? shown(ranges) : undefined });
       }
     }
   });

@@ -23,6 +23,7 @@ import type { Database } from '../projection';
 import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
 import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
 import { type DimensionValue, dimensions, totalsOfDimension } from '../projections/dimensions';
+import { monthEndsBefore, totalsOfChart } from '../projections/month-ends';
 import { type EntryKey, findEntries, register } from '../projections/register';
 import type { Queries } from '../queries';
 import type { Asked, Column, ColumnSums, CurrencyPart, ReportInput, Sum } from './figures';
@@ -48,6 +49,8 @@ const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n }
 /** Accounts whose totals are read by one statement. */
 const accountsPerRead = 250;
 const entriesPerRead = 500;
+/** Lines that are added up in the time in which a bucket is looked up: which way to the totals is the shorter one. */
+const linesPerSeek = 16;
 
 /** A book at a position. */
 export type Place = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
@@ -99,7 +102,8 @@ export class Inputs {
     const totals = new LineTotals(boundaries, book, counts);
     const pairs = asked.dimensions.map(dimensionOf);
     // Lines with dimensions are read by their positions; of running totals, the lines of a batch that is cut in two are added here.
-    const base = pairs.length > 0 ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
+    const cut = pairs.length > 0 ? position : rowsEndBefore(position, await this.store.batchEndBefore(bookId, position));
+    let base = cut;
     const accounts: AccountView[] = [];
     const closing: string[] = [];
     await this.queries.folded(bookId, position, [asOf, register, chart, dimensions], async (database) => {
@@ -109,10 +113,20 @@ export class Inputs {
       accounts.push(...(await accountsIn(database, bookId, position, wanted)));
       if (pairs.length > 0) await addDimension(database, bookId, position, pairs, boundaries, totals);
       else {
-        const ids = accounts.map(({ id }) => id);
-        for (const [id, ranges] of await totalsInRanges(database, bookId, ids, base, boundaries)) {
-          for (const [range, each] of ranges.entries()) totals.add(id, range, each);
-        }
+        const near = await monthEndsBefore(database, bookId, position);
+        const wholeChart = wanted.from === undefined && wanted.limit === undefined;
+        const byMonthEnds = wholeChart && position - near <= accounts.length * (boundaries.length + 2) * linesPerSeek;
+        base = byMonthEnds ? position : cut;
+        const found = byMonthEnds
+          ? await totalsOfChart(database, bookId, { near, position }, boundaries)
+          : await totalsInRanges(
+              database,
+              bookId,
+              accounts.map(({ id }) => id),
+              base,
+              boundaries,
+            );
+        for (const [id, ranges] of found) for (const [range, each] of ranges.entries()) totals.add(id, range, each);
       }
       if (asked.closing === 'exclude') closing.push(...(await entriesOfType(database, bookId, 'closing', position)));
     });
