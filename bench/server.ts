@@ -12,7 +12,8 @@ import type { Client } from 'pg';
 import { migrateLedger } from '#ledger';
 import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '#postgres';
 
-const embeddedSettings = { shared_buffers: '512MB', min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
+// As `npm start` has it, but that checkpoints come between cases only.
+const embeddedSettings = { min_wal_size: '4GB', max_wal_size: '4GB', checkpoint_timeout: '30min' };
 /** Write-ahead log that a case uses at most before the next checkpoint gives its segments back. */
 const walAheadMb = 1_280;
 /** What a result depends on and a reader cannot see from outside. */

@@ -14,10 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type EmbeddedPostgres, startEmbeddedPostgres } from '#postgres';
+import { connect, type EmbeddedPostgres, sharedBuffersMb, startEmbeddedPostgres } from '#postgres';
 import { runScript, type Script } from '../support/processes';
 
 const linux = process.platform === 'linux' ? it : it.skip;
@@ -107,6 +107,18 @@ describe('startEmbeddedPostgres', () => {
     expect(new URL(second.url).port).toBe(new URL(first.url).port);
     expect(new URL(second.url).password).toBe(new URL(first.url).password);
     await expect(ask(second.url, `SELECT n, current_setting('fsync') AS fsync FROM kept`)).resolves.toEqual([{ n: 42, fsync: 'on' }]);
+  });
+
+  it('takes an eighth of the memory for pages where it keeps books, between 128 MB and 4 GB', async () => {
+    const gibibytes = [0.5, 1, 8, 24, 512].map((size) => sharedBuffersMb(size * 2 ** 30));
+    expect(gibibytes).toEqual([128, 128, 1_024, 3_072, 4_096]);
+    const { url } = await start(true);
+    const [held] = await ask<{ megabytes: number }>(
+      url,
+      "SELECT pg_size_bytes(current_setting('shared_buffers')) / 1048576.0 AS megabytes",
+    );
+    const limit = Math.min(totalmem(), process.constrainedMemory() || totalmem());
+    expect(Number(held?.megabytes)).toBe(sharedBuffersMb(limit));
   });
 
   it('takes another port when the last one is taken', async () => {

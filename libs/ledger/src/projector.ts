@@ -388,19 +388,27 @@ export class Projector {
     if (!passesMonthEnds(from, to, this.options.monthEndsEvery) && this.monthEndsSeen.has(bookId)) return;
     this.monthEndsSeen.add(bookId);
     this.monthEndsDue.add(bookId);
-    this.keeping ??= this.keepMonthEnds().finally(() => (this.keeping = undefined));
+    this.keeping ??= this.keepDueMonthEnds().finally(() => (this.keeping = undefined));
   }
 
-  private async keepMonthEnds(): Promise<void> {
+  private async keepDueMonthEnds(): Promise<void> {
     for (const bookId of this.monthEndsDue) {
       this.monthEndsDue.delete(bookId);
       try {
-        await keepMonthEnds(this.pool, bookId, register, { every: this.options.monthEndsEvery, continues: () => this.running });
+        await this.keepMonthEnds(bookId, () => this.running);
       } catch (error) {
         this.monthEndsSeen.delete(bookId);
         this.options.report?.({ bookId, error });
       }
     }
+  }
+
+  /**
+   * Makes the month ends of a book that are due. start() does so when a fold passes a position where they may be; tests call it by hand.
+   * @returns the positions whose rows were made
+   */
+  keepMonthEnds(bookId: string, continues: () => boolean = () => true): Promise<number[]> {
+    return keepMonthEnds(this.pool, bookId, register, { every: this.options.monthEndsEvery, continues });
   }
 
   private get eventsPerFold(): number {

@@ -12,6 +12,7 @@ import { projections } from './projector';
 import { Digests, drawKeys } from './verify/digests';
 import { type Finding, Findings } from './verify/findings';
 import { checkInstallation } from './verify/installation';
+import { checkMonthEnds } from './verify/month-ends';
 import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
 import { type Batches, BookReplay, eventText, instantOf, readEvent } from './verify/replay';
@@ -132,7 +133,7 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
   }
 }
 
-const projectionTables = ['cursors', ...Object.keys(projectedTables)].map((table) => `projections.${table}`);
+const projectionTables = ['cursors', ...Object.keys(projectedTables), 'month_ends'].map((table) => `projections.${table}`);
 const tablesWithBooks = [
   ...['book_heads', 'events', 'batches', 'heads', 'stream_names', 'receipts', 'command_contexts'].map((table) => `log.${table}`),
   ...projectionTables,
@@ -211,6 +212,8 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
     const ranges = actual.differing(made);
     if (ranges.length > 0) await compareRanges(snapshot, table, bookId, limits.get(table) as number, ranges, findings);
   }
+  const registered = cursors.get('register');
+  if (registered !== undefined && !foreign.includes('register')) rowCount += await checkMonthEnds(snapshot, bookId, registered, findings);
   const behind = [...cursors].filter(([, cursor]) => cursor < head);
   return {
     bookId,

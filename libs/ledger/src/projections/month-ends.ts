@@ -310,7 +310,7 @@ class RangeSums {
     }
     let known = currencies.get(currency);
     if (known === undefined) {
-      known = { scale: decimalsOf(amount), baseScale: undefined, sums: Array.from({ length: this.ranges * 4 }, () => 0n) };
+      known = { scale: decimalsOf(amount), baseScale: undefined, sums: new Array<bigint>(this.ranges * 4).fill(0n) };
       currencies.set(currency, known);
     }
     if (baseAmount !== undefined) known.baseScale ??= decimalsOf(baseAmount);
@@ -325,7 +325,9 @@ class RangeSums {
         const { scale, baseScale, sums } = currencies.get(currency) as { scale: number; baseScale: number | undefined; sums: bigint[] };
         let any = false;
         for (let range = 0; range < this.ranges; range++) {
-          const [debit, credit, baseDebit, baseCredit] = sums.slice(range * 4, range * 4 + 4) as [bigint, bigint, bigint, bigint];
+          const at = range * 4;
+          const [debit, credit] = [sums[at] as bigint, sums[at + 1] as bigint];
+          const [baseDebit, baseCredit] = [sums[at + 2] as bigint, sums[at + 3] as bigint];
           const zero = debit === 0n && credit === 0n && baseDebit === 0n && baseCredit === 0n;
           // An account whose lines have no amounts is none without lines.
           if (zero && (any || range + 1 < this.ranges)) continue;

@@ -25,7 +25,7 @@ import {
   rollUp,
   type Shown,
   show,
-  statementLink,
+  statementLinks,
   total,
   zero,
 } from './figures';
@@ -164,6 +164,7 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
   const { chart, columns, parts, asked } = input;
   const text = (amounts: readonly bigint[]): string[] => printed(amounts, presentation.scale);
   const nothing = columns.map(() => 0n);
+  const links = columns.map((column) => statementLinks(input, column));
   const cashAccounts = chart.filter(isCash);
   const heldBy = (accounts: readonly AccountView[], pick: (sums: ColumnSums) => bigint): readonly bigint[] =>
     total(
@@ -192,7 +193,7 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
           amounts: text(receipts.map((amount, index) => amount - (payments[index] ?? 0n))),
           receipts: text(receipts),
           payments: text(payments),
-          statements: parts.has(account.id) ? columns.map((column) => statementLink(input, account, column)) : undefined,
+          statements: parts.has(account.id) ? links.map((link) => link(account)) : undefined,
         },
       ];
     });
@@ -218,7 +219,7 @@ export function cashFlow(input: ReportInput, presentation: OneCurrency, flows: C
         name: account.name,
         opening: text(heldBy([account], before)),
         closing: text(heldBy([account], after)),
-        statements: columns.map((column) => statementLink(input, account, column)),
+        statements: links.map((link) => link(account)),
       })),
     opening: text(opening),
     sections: sections.map(({ activity, rows, sum }) => ({ activity, rows, total: text(sum) })),

@@ -434,29 +434,30 @@ export const printedExactly = (units: bigint, scale: number): string => {
 
 // --- Links: report → account → entry → event ---
 
+/** The link of one account; `currency` is that of the row, the filter of the report when absent. */
+export type StatementLink = (account: Pick<AccountView, 'code' | 'type'>, currency?: string) => string;
+
 /**
- * Where an account's lines are found, as known at the report's position: a statement of the same lines. What the report leaves out
- * or carries is said where the statement by itself would not do so.
- * @param currency of the row; the filter of the report when absent
+ * Where the lines of accounts in a range of dates are found, as known at the report's position: statements of the same lines. What the
+ * report leaves out or carries is said where the statement by itself would not do so.
  */
-export function statementLink(
+export function statementLinks(
   { bookId, position, book, asked }: Pick<ReportInput, 'bookId' | 'position' | 'book' | 'asked'>,
-  { code, type }: Pick<AccountView, 'code' | 'type'>,
   { from, to }: { readonly from?: CalendarDate; readonly to: CalendarDate },
-  currency: string | undefined = asked.currency,
-): string {
+): StatementLink {
+  const start = `/v1/books/${bookId}/accounts/`;
+  const range = `/statement?${from === undefined ? '' : `from=${from}&`}to=${to}`;
   // Of a range that lies in no fiscal year there is a statement only since inception.
-  const sinceInception = from !== undefined && isNominal(type) && (asked.carry === 'none' || fiscalYearOf(book, from) === undefined);
-  const members = [
-    ...(from === undefined ? [] : [`from=${from}`]),
-    `to=${to}`,
-    ...(currency === undefined ? [] : [`currency=${encodeURIComponent(currency)}`]),
-    ...(sinceInception ? ['carry=none'] : []),
+  const sinceInception = from !== undefined && (asked.carry === 'none' || fiscalYearOf(book, from) === undefined) ? '&carry=none' : '';
+  const rest = [
     ...(asked.closing === 'exclude' ? ['closing=exclude'] : []),
     ...asked.dimensions.map((dimension) => `dimension=${encodeURIComponent(dimension)}`),
     `knownAt=${position}`,
-  ];
-  return `/v1/books/${bookId}/accounts/${encodeURIComponent(code)}/statement?${members.join('&')}`;
+  ].join('&');
+  return ({ code, type }, currency = asked.currency) => {
+    const only = currency === undefined ? '' : `&currency=${encodeURIComponent(currency)}`;
+    return `${start}${encodeURIComponent(code)}${range}${only}${isNominal(type) ? sinceInception : ''}&${rest}`;
+  };
 }
 
 export const entryLink = (bookId: string, entryId: string, position: number): string =>

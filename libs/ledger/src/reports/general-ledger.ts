@@ -20,7 +20,7 @@ import {
   type ReportHead,
   type ReportInput,
   type Sum,
-  statementLink,
+  statementLinks,
   streamLink,
 } from './figures';
 import { type Inputs, lineFilter, type Place } from './inputs';
@@ -426,7 +426,7 @@ function ledgerAccount({ place, column, asked }: Listing, account: AccountView, 
     opening: figures.map(ledgerBalance('opening')),
     lines: [],
     closing: figures.map(ledgerBalance('closing')),
-    statement: statementLink({ ...place, asked }, account, column),
+    statement: statementLinks({ ...place, asked }, column)(account),
   };
 }
 

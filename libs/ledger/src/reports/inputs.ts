@@ -26,7 +26,7 @@ import { type DimensionValue, dimensions, totalsOfDimension } from '../projectio
 import { monthEndsBefore, totalsOfChart } from '../projections/month-ends';
 import { type EntryKey, findEntries, register } from '../projections/register';
 import type { Queries } from '../queries';
-import type { Asked, Column, ColumnSums, CurrencyPart, ReportInput, Sum } from './figures';
+import { type Asked, type Column, type ColumnSums, type CurrencyPart, type ReportInput, type Sum, zero } from './figures';
 import { eveOf } from './question';
 
 /** Totals of one range of dates; the base amounts in minor units of the base currency. */
@@ -298,13 +298,18 @@ export function partsOf(
   { left, currency }: { readonly left: readonly LineTotals[]; readonly currency?: string | undefined },
 ): Map<string, readonly CurrencyPart[]> {
   const boundaries = boundariesIn(columns);
+  const places = columns.map(({ from, to, yearFrom }) => ({
+    yearBefore: yearFrom === undefined ? undefined : boundaries.indexOf(eveOf(yearFrom)),
+    before: boundaries.indexOf(eveOf(from)),
+    upTo: boundaries.indexOf(to),
+  }));
   const parts = new Map<string, readonly CurrencyPart[]>();
   for (const { id } of accounts) {
     const found = totals.of(id).filter((part) => currency === undefined || part.currency === currency);
     if (found.length > 0)
       parts.set(
         id,
-        found.map((part) => partOf(id, part, boundaries, columns, left)),
+        found.map((part) => partOf(id, part, places, left)),
       );
   }
   return parts;
@@ -315,34 +320,44 @@ function boundariesOf({ from, to, yearFrom }: Column): CalendarDate[] {
   return [eveOf(from), to, ...(yearFrom === undefined ? [] : [eveOf(yearFrom)])];
 }
 
+/** @param places by column, the boundaries at which its sums end */
 function partOf(
   accountId: string,
   { currency, scale, ranges }: RangeTotals,
-  boundaries: readonly CalendarDate[],
-  columns: readonly Column[],
+  places: readonly { readonly yearBefore: number | undefined; readonly before: number; readonly upTo: number }[],
   left: readonly LineTotals[],
 ): CurrencyPart {
-  const upTo = new Map<CalendarDate, RangeSum>();
   let sum = noSum;
-  boundaries.forEach((date, index) => {
-    sum = added(sum, ranges[index] ?? noSum, 1n);
-    upTo.set(date, sum);
+  const upTo = ranges.map((range) => {
+    if (range !== noSum) sum = added(sum, range, 1n);
+    return sum;
   });
-  const at = (date: CalendarDate): RangeSum => upTo.get(date) ?? noSum;
-  const sums = columns.map(({ from, to, yearFrom }, index) => {
-    const closing = left[index]?.of(accountId).find((total) => total.currency === currency)?.ranges[1] ?? noSum;
-    return {
-      yearBefore: yearFrom === undefined ? noSum : at(eveOf(yearFrom)),
-      before: at(eveOf(from)),
-      upTo: added(at(to), closing, -1n),
-    };
-  });
+  const closings = left.map((totals) => totals.of(accountId).find((total) => total.currency === currency)?.ranges[1] ?? noSum);
+  const each = (pick: (sum: RangeSum) => Sum): ColumnSums[] => {
+    // One object for each sum, in however many columns it stands.
+    const sums = upTo.map((range, index) => (range === noSum ? zero : range === upTo[index - 1] ? undefined : pick(range)));
+    for (let index = 1; index < sums.length; index++) sums[index] ??= sums[index - 1];
+    return places.map(({ yearBefore, before, upTo: last }, column) => {
+      const closing = closings[column] ?? noSum;
+      return {
+        yearBefore: yearBefore === undefined ? zero : (sums[yearBefore] as Sum),
+        before: sums[before] as Sum,
+        upTo: closing === noSum ? (sums[last] as Sum) : pick(added(upTo[last] as RangeSum, closing, -1n)),
+      };
+    });
+  };
   const own = ({ debit, credit }: RangeSum): Sum => ({ debit, credit });
   const base = ({ baseDebit, baseCredit }: RangeSum): Sum => ({ debit: baseDebit, credit: baseCredit });
-  const each = (pick: (sum: RangeSum) => Sum): ColumnSums[] =>
-    sums.map((column) => ({ yearBefore: pick(column.yearBefore), before: pick(column.before), upTo: pick(column.upTo) }));
-  return { currency, scale, own: each(own), base: each(base) };
+  const hasBase = [...ranges, ...closings].some(({ baseDebit, baseCredit }) => baseDebit !== 0n || baseCredit !== 0n);
+  return { currency, scale, own: each(own), base: hasBase ? each(base) : nothingIn(places.length) };
 }
+
+/** Of no line at all, in so many columns: most accounts have no base amounts, and share it. */
+function nothingIn(columns: number): readonly ColumnSums[] {
+  if (nothing.length !== columns) nothing = Array.from({ length: columns }, () => ({ yearBefore: zero, before: zero, upTo: zero }));
+  return nothing;
+}
+let nothing: readonly ColumnSums[] = [];
 
 const added = (one: RangeSum, other: RangeSum, sign: bigint): RangeSum => ({
   debit: one.debit + sign * other.debit,
@@ -391,7 +406,8 @@ export class LineTotals {
 
   private addSum(accountId: string, currency: string, scale: number, range: number, sum: RangeSum): void {
     const { ranges } = this.entry(accountId, currency, scale);
-    ranges[range] = added(ranges[range] ?? noSum, sum, 1n);
+    const before = ranges[range] ?? noSum;
+    ranges[range] = before === noSum ? sum : added(before, sum, 1n);
   }
 
   /** By currency, sorted. */

@@ -24,9 +24,10 @@ import {
   type ReportInput,
   rollUp,
   type Shown,
+  type StatementLink,
   show,
   signOf,
-  statementLink,
+  statementLinks,
   type TreeRow,
   total,
 } from './figures';
@@ -205,13 +206,18 @@ function sectionOf(
   const accounts = chart.filter((account) => account.type === type);
   const sign = signOf(type);
   const shown = new Map(accounts.map(({ id }) => [id, show(parts.get(id), presentation, (sums) => [sign * pick(sums)])]));
-  const rows = rollUp(accounts, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap((row) => rowOf(input, presentation, row));
+  const links = columns.map((column) => statementLinks(input, column));
+  const rows = rollUp(accounts, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap((row) => rowOf(input, presentation, links, row));
   const sum = plus([columns.map(() => 0n), ...[...shown.values()].flatMap((each) => each.map(({ amounts }) => amounts))]);
   return { type, rows, sum };
 }
 
-function rowOf(input: ReportInput, presentation: OneCurrency, { account, level, sums, own }: TreeRow): StatementRow[] {
-  const { asked, columns, parts } = input;
+function rowOf(
+  { asked, columns, parts }: ReportInput,
+  presentation: OneCurrency,
+  links: readonly StatementLink[],
+  { account, level, sums, own }: TreeRow,
+): StatementRow[] {
   const { currency, scale } = presentation;
   const amounts = sums.get(currency)?.amounts ?? columns.map(() => 0n);
   if (!asked.includeZero && isZero(amounts)) return [];
@@ -225,7 +231,7 @@ function rowOf(input: ReportInput, presentation: OneCurrency, { account, level, 
       level,
       amounts: printed(amounts, scale),
       own: alone && printed(alone.amounts, scale),
-      statements: linked ? columns.map((column) => statementLink(input, account, column, only)) : undefined,
+      statements: linked ? links.map((link) => link(account, only)) : undefined,
     },
   ];
 }
@@ -233,6 +239,7 @@ function rowOf(input: ReportInput, presentation: OneCurrency, { account, level, 
 function memorandumRows(input: ReportInput): (StatementRow & { readonly currency: string })[] {
   const { chart, parts, asked, columns } = input;
   const accounts = chart.filter(({ type }) => type === 'memorandum');
+  const links = columns.map((column) => statementLinks(input, column));
   const rows = rollUp(accounts, ({ id }) => show(parts.get(id), { kind: 'each' }, ({ upTo }) => [net(upTo)]), asked.depth);
   return rows.flatMap(({ account, level, sums, own }) =>
     [...sums.values()].flatMap(({ currency, scale, amounts }) => {
@@ -247,7 +254,7 @@ function memorandumRows(input: ReportInput): (StatementRow & { readonly currency
           currency,
           amounts: printed(amounts, scale),
           own: alone && printed(alone.amounts, scale),
-          statements: linked ? columns.map((column) => statementLink(input, account, column, currency)) : undefined,
+          statements: linked ? links.map((link) => link(account, currency)) : undefined,
         },
       ];
     }),

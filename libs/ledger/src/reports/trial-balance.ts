@@ -24,8 +24,9 @@ import {
   type ReportInput,
   rollUp,
   type Shown,
+  type StatementLink,
   show,
-  statementLink,
+  statementLinks,
   type TreeRow,
   total,
 } from './figures';
@@ -123,8 +124,9 @@ export function trialBalance(input: ReportInput, presentation: Presentation): Tr
     { kind: 'each' },
   );
   const unbalanced = imbalance(input, presentation, [...totals.values()]);
+  const links = columns.map((column) => statementLinks(input, column));
   const rows = (accounts: typeof chart, only: Presentation): TrialBalanceRow[] =>
-    rollUp(accounts, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap((row) => rowsOf(input, row, only));
+    rollUp(accounts, ({ id }) => shown.get(id) ?? [], asked.depth).flatMap((row) => rowsOf(input, links, row, only));
   const { currency, basis, rates } = presentation.kind === 'each' ? ({} as Partial<CurrencyBasis>) : basisOf(presentation);
   return {
     ...headOf('trial-balance', 1, input),
@@ -179,8 +181,12 @@ function imbalance(input: ReportInput, presentation: Presentation, totals: reado
   return wrong.length === 0 ? undefined : `${wrong.join('; ')}: ${causeOfImbalance(input, presentation)}`;
 }
 
-function rowsOf(input: ReportInput, { account, level, sums, own }: TreeRow, presentation: Presentation): TrialBalanceRow[] {
-  const { asked, columns, parts } = input;
+function rowsOf(
+  { asked, parts }: ReportInput,
+  links: readonly StatementLink[],
+  { account, level, sums, own }: TreeRow,
+  presentation: Presentation,
+): TrialBalanceRow[] {
   const linked = (parts.get(account.id) ?? []).length > 0;
   return [...sums.keys()].sort().flatMap((currency) => {
     const { amounts, scale } = sums.get(currency) as Shown;
@@ -196,7 +202,7 @@ function rowsOf(input: ReportInput, { account, level, sums, own }: TreeRow, pres
         currency,
         figures: figuresOf(amounts, scale),
         own: alone && figuresOf(alone.amounts, scale),
-        statements: linked ? columns.map((column) => statementLink(input, account, column, only)) : undefined,
+        statements: linked ? links.map((link) => link(account, only)) : undefined,
       },
     ];
   });

@@ -12,7 +12,7 @@ import {
   type Rate,
   type ReportHead,
   type ReportInput,
-  statementLink,
+  statementLinks,
 } from './figures';
 
 export interface ValuationRow {
@@ -54,6 +54,7 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
   const { type: rateType, date: rateDate, of } = presentation.rates[0] as (typeof presentation.rates)[number];
   let total = 0n;
   const byType = new Map<string, bigint>();
+  const linkOf = statementLinks(input, { to: asOf });
   const rows: ValuationRow[] = [];
   for (const { id, code, name, type } of chart) {
     if (type === 'memorandum') continue;
@@ -72,7 +73,7 @@ export function valuation(input: ReportInput, presentation: Extract<Presentation
         quantity: fromMinor(quantity, part.scale),
         rate: shownRate(of.get(part.currency), asOf),
         value: printedExactly(value, exactScale),
-        statement: statementLink(input, { code, type }, { to: asOf }, part.currency),
+        statement: linkOf({ code, type }, part.currency),
       });
     }
   }
