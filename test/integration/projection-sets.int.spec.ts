@@ -93,6 +93,12 @@ async function rows(table: string, bookId: string): Promise<string[]> {
   return found.rows.map(({ row }) => row);
 }
 
+async function rowsOf(tables: readonly { readonly name: string }[], books: readonly string[]): Promise<string[][]> {
+  const found: string[][] = [];
+  for (const { name } of tables) for (const bookId of books) found.push(await rows(name, bookId));
+  return found;
+}
+
 /** Every plain table, index and cursor has the name that it has in a database without any rebuild. */
 async function namesOf(database: Client): Promise<string[]> {
   const found = await database.query<{ name: string }>(
@@ -150,7 +156,7 @@ describe('a rebuild', () => {
     const poster = started(new Poster(own, projector, 'busy').start());
     const before = await namesOf(admin);
     try {
-      for (const { name } of projections) {
+      for (const { name, version } of projections) {
         const first = await setsOf(name);
         const told: RebuildProgress[] = [];
         const outcome = await sets.rebuild(name, { onProgress: (progress) => told.push(progress), eventsPerFold: 60 });
@@ -162,7 +168,7 @@ describe('a rebuild', () => {
         expect(outcome.events).toBeGreaterThan(0);
         expect(told.at(-1)).toMatchObject({ phase: 'exchanging', done: outcome.events });
         const after = await setsOf(name);
-        expect(shown(after)).toEqual(['v1 retired', 'v1 live']);
+        expect(shown(after)).toEqual([`v${version} retired`, `v${version} live`]);
         expect(after[0]).toEqual({ ...first[0], state: 'retired' });
         // What is posted from now on is folded into the new set only.
         await projector.caughtUp('busy', (await store.head('busy')).position);
@@ -203,7 +209,7 @@ describe('a rebuild', () => {
       for (const [index, bookId] of books.entries()) await history(bookId, seed + 1_000 * round + index, 6 + chance.below(6));
       for (const bookId of books) await folded(bookId);
       for (const { name, tables } of projections) {
-        const live = await Promise.all(tables.flatMap((table) => books.map((bookId) => rows(table.name, bookId))));
+        const live = await rowsOf(tables, books);
         let outcome: Awaited<ReturnType<typeof sets.rebuild>> | undefined;
         let interrupted = 0;
         while (outcome === undefined) {
@@ -232,11 +238,31 @@ describe('a rebuild', () => {
           resumed: interrupted > 0,
           became: 'exchanged',
         });
-        expect(await Promise.all(tables.flatMap((table) => books.map((bookId) => rows(table.name, bookId))))).toEqual(live);
+        expect(await rowsOf(tables, books)).toEqual(live);
       }
     },
     240_000,
   );
+
+  it('forgets the month ends with the lines that they were made of; they are made again from those that are live', async () => {
+    await history('years', seed + 7, 12);
+    await folded('years');
+    const projector = new Projector(store, pool, { monthEndsEvery: 128 });
+    expect(await rows('month_ends', 'years')).toEqual([]);
+    const made = await projector.keepMonthEnds('years');
+    expect(made.length).toBeGreaterThan(0);
+    const kept = await rows('month_ends', 'years');
+    expect((await sets.rebuild('register')).became).toBe('exchanged');
+    expect(await rows('month_ends', 'years')).toEqual([]);
+    expect(await projector.keepMonthEnds('years')).toEqual(made);
+    expect(await rows('month_ends', 'years')).toEqual(kept);
+    await projector.refold('years');
+    expect(await rows('month_ends', 'years')).toEqual([]);
+    expect(await projector.keepMonthEnds('years')).toEqual([]); // nothing is folded
+    await folded('years');
+    expect(await projector.keepMonthEnds('years')).toEqual(made);
+    expect(await rows('month_ends', 'years')).toEqual(kept);
+  });
 
   it('shows what differs and exchanges nothing, unless that is accepted', async () => {
     await history('damaged', seed + 2, 8);
@@ -286,7 +312,7 @@ describe('a rebuild', () => {
     expect(await sets.rebuild('register', { books: ['mended'], acceptDifferences: true })).toMatchObject({ became: 'replaced' });
     expect(await rows('entries', 'mended')).toEqual(right);
     expect(await rows('entries', 'kept')).toEqual(wrong);
-    expect(shown(await setsOf('register'))).toEqual(['v1 live']);
+    expect(shown(await setsOf('register'))).toEqual(['v2 live']);
   });
 
   it('names the event that it cannot fold, keeps what it has, and goes on when that is mended', async () => {
@@ -406,11 +432,11 @@ describe('while sets are exchanged again and again', () => {
       slowest = Math.max(slowest, performance.now() - began);
       await sleep(20);
     }
-    expect(shown(await setsOf('register'))).toEqual(['v1 live', 'v1 building']);
+    expect(shown(await setsOf('register'))).toEqual(['v2 live', 'v2 building']);
     await reader.query('COMMIT');
     await reader.end();
     expect(await exchange).toBe('swapped');
-    expect(shown(await setsOf('register'))).toEqual(['v1 retired', 'v1 live']);
+    expect(shown(await setsOf('register'))).toEqual(['v2 retired', 'v2 live']);
     // 200 ms are what an attempt may make others wait; without giving way it would have been for ever.
     expect(slowest).toBeLessThan(5_000);
   });
