@@ -264,6 +264,28 @@ describe('a rebuild', () => {
     expect(await rows('month_ends', 'years')).toEqual(kept);
   });
 
+  it('has its month ends made by the service: of books that are at rest when it starts, as it folds, and after an exchange', async () => {
+    await history('ends', seed + 8, 8);
+    await folded('ends');
+    const projector = started(new Projector(store, pool, { sweepMs: 5, monthEndsEvery: 128 }));
+    const made = async (bookId: string): Promise<void> => {
+      const due = Math.floor((await store.head(bookId)).position / 128) * 128;
+      expect(due).toBeGreaterThan(0);
+      for (let last = 0; last !== due; await sleep(5)) {
+        const { rows: found } = await admin.query('SELECT max(position) AS last FROM projections.month_ends WHERE book_id = $1', [bookId]);
+        last = found[0].last ?? 0;
+      }
+    };
+    projector.start();
+    await made('ends');
+    await history('more-ends', seed + 9, 8);
+    await made('more-ends');
+    await sets.rebuild('register');
+    await made('ends');
+    await made('more-ends');
+    await projector.stop();
+  }, 60_000);
+
   it('shows what differs and exchanges nothing, unless that is accepted', async () => {
     await history('damaged', seed + 2, 8);
     await folded('damaged');

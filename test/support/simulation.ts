@@ -61,7 +61,7 @@ class Process {
     const proxy = await tcpProxy(url);
     const pool = openPool(proxy.url, { max: 4, queryTimeoutMs: deadlineMs });
     const store = new EventStore(pool, catalogue);
-    const projector = new Projector(store, pool, { sweepMs: 20, retryMs: 20 });
+    const projector = new Projector(store, pool, { sweepMs: 20, retryMs: 20, monthEndsEvery: 128 });
     let self: Process | undefined;
     const ledger = new Ledger(store, {
       connect: () => connect(proxy.url, { pipeline: true }),

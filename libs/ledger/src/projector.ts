@@ -19,7 +19,7 @@ import { beginBuild, compareSets, dropSet, type ProjectionSet, projectionSets, t
 import { asOf } from './projections/as-of';
 import { chart } from './projections/chart';
 import { dimensions } from './projections/dimensions';
-import { keepMonthEnds, passesMonthEnds } from './projections/month-ends';
+import { keepMonthEnds, monthEndsEvery, passesMonthEnds } from './projections/month-ends';
 import { register } from './projections/register';
 
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
@@ -107,9 +107,11 @@ export class Projector {
   /** Why projections are not folded: their tables are not there, or another release's. */
   private unfit: readonly string[] = [];
   private finishing: Promise<void> | undefined;
-  /** Books whose month ends may be due: once after every start, and whenever a fold passes the position. */
+  /** Books whose month ends may be due. */
   private readonly monthEndsDue = new Set<string>();
-  private readonly monthEndsSeen = new Set<string>();
+  /** Number of the live set of the register, and that of which all books were looked at for month ends. */
+  private registerBuild: number | undefined;
+  private monthEndsOf: number | undefined;
   private keeping: Promise<void> | undefined;
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
@@ -253,6 +255,8 @@ export class Projector {
         values: [textArray(sets.map(({ name }) => name)), sets.length],
       });
       for (const { book_id } of rows) this.wake(book_id);
+      await this.lookForMonthEnds();
+      if (this.monthEndsDue.size > 0 && this.running) this.keeping ??= this.keepDueMonthEnds().finally(() => (this.keeping = undefined));
       if (this.builds.length > 0 && this.running) this.finishing ??= this.finishBuilds().finally(() => (this.finishing = undefined));
     } catch (error) {
       this.options.report?.({ error });
@@ -323,6 +327,7 @@ export class Projector {
       const { name, version, previous } = projection;
       const own = known.filter((set) => set.projection === name);
       const live = own.find(({ state }) => state === 'live');
+      if (name === register.name) this.registerBuild = live?.version === version ? live.build : undefined;
       if (live === undefined) {
         unfit.push(`the tables of projection ${name} are not there: run book-keeper migrate`);
       } else if (live.version === version) {
@@ -382,23 +387,28 @@ export class Projector {
     }
   }
 
-  /** Beside the fold, because nobody needs them to be there. */
-  private keepMonthEndsLater(bookId: string, group: readonly FoldedSet[], { from, to }: Pick<Chunk, 'from' | 'to'>): void {
-    if (!this.running || !group.some(({ name }) => name === register.name)) return;
-    if (!passesMonthEnds(from, to, this.options.monthEndsEvery) && this.monthEndsSeen.has(bookId)) return;
-    this.monthEndsSeen.add(bookId);
-    this.monthEndsDue.add(bookId);
-    this.keeping ??= this.keepDueMonthEnds().finally(() => (this.keeping = undefined));
+  /** After a start, and after another set of the register became live, they may be due in any book: also in one that is at rest. */
+  private async lookForMonthEnds(): Promise<void> {
+    const build = this.registerBuild;
+    if (build === undefined || build === this.monthEndsOf) return;
+    const { rows } = await this.pool.query<{ book_id: string }>({
+      name: 'books-with-month-ends',
+      text: `SELECT h.book_id FROM log.book_heads h JOIN projections.cursors c ON c.book_id = h.book_id AND c.projection = $1 WHERE c.position >= $2`,
+      values: [register.name, this.options.monthEndsEvery ?? monthEndsEvery],
+    });
+    for (const { book_id } of rows) this.monthEndsDue.add(book_id);
+    this.monthEndsOf = build;
   }
 
+  /** Beside the folds, which they would hold up, because nobody needs them to be there. */
   private async keepDueMonthEnds(): Promise<void> {
     for (const bookId of this.monthEndsDue) {
-      this.monthEndsDue.delete(bookId);
       try {
         await this.keepMonthEnds(bookId, () => this.running);
+        this.monthEndsDue.delete(bookId);
       } catch (error) {
-        this.monthEndsSeen.delete(bookId);
         this.options.report?.({ bookId, error });
+        return; // a later sweep tries again
       }
     }
   }
@@ -469,7 +479,8 @@ export class Projector {
       if (written instanceof Stuck) return await this.fail(bookId, written);
       for (const { name } of group) this.folded.set(name, (this.folded.get(name) ?? 0) + to - chunk.from);
       this.succeeded(bookId, group, to);
-      this.keepMonthEndsLater(bookId, group, chunk);
+      if (passesMonthEnds(chunk, this.options.monthEndsEvery) && group.some(({ name }) => name === register.name))
+        this.monthEndsDue.add(bookId);
       if (!more) return to < head ? 'more' : 'caughtUp';
     }
   }

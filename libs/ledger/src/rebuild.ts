@@ -34,6 +34,7 @@ import {
   type SetComparison,
   swapSets,
 } from './projection-sets';
+import { keepMonthEnds, monthEnds } from './projections/month-ends';
 
 /** A set with what it holds. */
 export interface SetDescription extends ProjectionSet {
@@ -108,6 +109,12 @@ export class Projections {
     private readonly store: EventStore,
     private readonly all: readonly Projection[],
   ) {}
+
+  /** A service looks at the month ends of all books when another set becomes live, not when a book gets other rows. */
+  private async replaceBook(projection: Projection, build: number, bookId: string): Promise<void> {
+    await replaceBook(this.pool, this.store, projection, build, bookId);
+    if (projection.tables.includes(monthEnds)) await keepMonthEnds(this.pool, bookId, projection);
+  }
 
   /** All sets, those of a projection together, the oldest first. */
   async list(): Promise<SetDescription[]> {
@@ -198,7 +205,7 @@ export class Projections {
     const outcome = { set, resumed, events: work.done, seconds: work.seconds, foldingSeconds, indexingSeconds, comparison };
     if (!comparison.equal && options.acceptDifferences !== true) return { ...outcome, became: 'different' };
     if (options.books !== undefined) {
-      if (!comparison.equal) for (const bookId of options.books) await replaceBook(this.pool, this.store, projection, set.build, bookId);
+      if (!comparison.equal) for (const bookId of options.books) await this.replaceBook(projection, set.build, bookId);
       await dropSet(this.pool, set.build);
       return { ...outcome, became: comparison.equal ? 'equal' : 'replaced' };
     }

@@ -50,7 +50,7 @@ const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n }
 const accountsPerRead = 250;
 const entriesPerRead = 500;
 /** Lines that are added up in the time in which a bucket is looked up: which way to the totals is the shorter one. */
-const linesPerSeek = 16;
+const linesPerSeekMeasured = 16;
 
 /** A book at a position. */
 export type Place = Pick<ReportInput, 'bookId' | 'position' | 'book' | 'recordedAt'>;
@@ -62,9 +62,11 @@ export interface AccountSpan {
 }
 
 export class Inputs {
+  /** @param linesPerSeek for specs: 0 leads to the totals by buckets, Infinity by month ends, which are the same */
   constructor(
     private readonly store: EventStore,
     private readonly queries: Queries,
+    private readonly linesPerSeek: number = linesPerSeekMeasured,
   ) {}
 
   /**
@@ -115,7 +117,7 @@ export class Inputs {
       else {
         const near = await monthEndsBefore(database, bookId, position);
         const wholeChart = wanted.from === undefined && wanted.limit === undefined;
-        const byMonthEnds = wholeChart && position - near <= accounts.length * (boundaries.length + 2) * linesPerSeek;
+        const byMonthEnds = wholeChart && position - near <= accounts.length * (boundaries.length + 2) * this.linesPerSeek;
         base = byMonthEnds ? position : cut;
         const found = byMonthEnds
           ? await totalsOfChart(database, bookId, { near, position }, boundaries)

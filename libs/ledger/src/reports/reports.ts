@@ -83,11 +83,13 @@ export class Reports {
   private readonly accountLines: AccountLines;
   private readonly listings: Listings;
 
+  /** @param linesPerSeek see Inputs */
   constructor(
     private readonly store: EventStore,
     private readonly queries: Queries,
+    linesPerSeek?: number,
   ) {
-    this.inputs = new Inputs(store, queries);
+    this.inputs = new Inputs(store, queries, linesPerSeek);
     this.accountLines = new AccountLines(this.inputs, queries);
     this.listings = new Listings(this.inputs, queries, this.accountLines);
   }
