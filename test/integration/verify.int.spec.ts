@@ -498,7 +498,7 @@ describe(`as superuser (SEED=${seed})`, () => {
   });
 
   describe('heads of other releases', () => {
-    /** Those whose state this release keeps in another form than the first one did: the Book and the counters of years. */
+    /** Those whose state this release keeps in another form than the first one did: accounts and the counters of years. */
     const renewed = 'reducer_version = 2';
     const change = (set: string, where: string) => async (): Promise<number> =>
       (await admin.query(`UPDATE log.heads SET ${set} WHERE book_id = $1 AND ${where}`, [bookId])).rowCount ?? 0;

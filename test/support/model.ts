@@ -562,9 +562,25 @@ export class Model {
         if (account.status !== 'frozen') wrong.push('account_not_frozen');
         return become('open');
       case 'CloseAccount':
-        if (this.totals(account).some(({ debit, credit }) => debit !== credit)) wrong.push('account_not_empty');
+        if (this.totals(account).some(({ debit, credit }) => debit !== credit) || this.isCarried(account)) wrong.push('account_not_empty');
         return become('closed');
     }
+  }
+
+  /** Whether what an account has in a currency is worth something in the books, be its balance 0. */
+  private isCarried(account: ModelAccount): boolean {
+    const own = this.lines.filter((line) => line.account === account);
+    const currencies = new Set(own.map(({ currency }) => currency));
+    return (
+      this.tracked &&
+      [...currencies].some(
+        (one) =>
+          sumOf(
+            own.filter(({ currency }) => currency === one),
+            ({ base = 0n }) => base,
+          ) !== 0n,
+      )
+    );
   }
 
   /** A command of one event. */

@@ -395,7 +395,13 @@ describe('the folded account', () => {
   const anEvent = fc.oneof(
     {
       weight: 6,
-      arbitrary: fc.tuple(fc.constant('post'), fc.constantFrom('EUR', 'JPY', 'BTC'), fc.bigInt({ min: 0n, max: 10n ** 29n }), fc.boolean()),
+      arbitrary: fc.tuple(
+        fc.constant('post'),
+        fc.constantFrom('EUR', 'JPY', 'BTC'),
+        fc.bigInt({ min: 0n, max: 10n ** 29n }),
+        fc.boolean(),
+        fc.option(fc.bigInt({ min: 0n, max: 3n }), { nil: undefined }),
+      ),
     },
     fc.tuple(fc.constantFrom('AccountFrozen', 'AccountUnfrozen', 'AccountClosed')),
     fc.tuple(fc.constantFrom('AccountRenamed', 'AccountCodeChanged'), fc.string({ minLength: 1 })),
@@ -419,7 +425,7 @@ describe('the folded account', () => {
     const scales: Record<string, number> = { EUR: 2, JPY: 0, BTC: 8 };
     const totals: Record<string, { debit: bigint; credit: bigint }> = {};
     const events = [{ type: 'AccountOpened', data: opening }] as unknown as AccountEvent[];
-    for (const [kind, first, minor, onDebit] of steps) {
+    for (const [kind, first, minor, onDebit, base] of steps) {
       if (kind !== 'post') {
         const data = kind === 'AccountRenamed' ? { name: first } : kind === 'AccountCodeChanged' ? { code: first } : {};
         events.push({ type: kind, data } as unknown as AccountEvent);
@@ -435,6 +441,7 @@ describe('the folded account', () => {
         data: {
           ...{ entryId: 'e', entryPosition: 1, line: 1, effectiveDate: '2026-01-01', amount: text(minor as bigint), currency },
           ...{ totalDebit: text(total.debit), totalCredit: text(total.credit) },
+          ...(base === undefined ? {} : { baseAmount: fromMinor(base as bigint, 2) }),
         },
       });
     }
@@ -451,6 +458,10 @@ describe('the folded account', () => {
           const next = accountReducer.evolve(restored, event, 'a');
           restored = accountReducer.fromSnapshot(JSON.parse(JSON.stringify(accountReducer.toSnapshot(next))), 'a', next.version);
           expect(restored).toEqual(folded);
+        }
+        for (const { currency, base = 0n } of folded?.totals ?? []) {
+          const own = steps.filter(([kind, first, , , given]) => kind === 'post' && first === currency && given !== undefined);
+          expect(base).toBe(own.reduce((sum, [, , , onDebit, given]) => sum + (onDebit ? (given as bigint) : -(given as bigint)), 0n));
         }
         expect(folded?.version).toBe(steps.length + 1);
       }),

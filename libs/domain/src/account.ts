@@ -62,6 +62,8 @@ export interface CurrencyTotal {
   readonly scale: number;
   readonly debit: bigint;
   readonly credit: bigint;
+  /** Debit − credit of the base amounts of its lines, minor units of the base currency; absent where it is 0. */
+  readonly base?: bigint | undefined;
 }
 
 /** What decisions need of an account; name and other texts stay in the events and in the chart projection. */
@@ -109,10 +111,15 @@ function evolve(state: AccountState | undefined, event: AccountEvent, id: string
       return { ...state, version, status: 'closed' };
     case 'AccountDebited':
     case 'AccountCredited': {
-      const { currency, totalDebit, totalCredit } = event.data;
-      const total = readTotal(currency, totalDebit, totalCredit);
+      const { currency, totalDebit, totalCredit, baseAmount } = event.data;
       const totals = state.totals.slice();
       const index = totals.findIndex((known) => known.currency === currency);
+      let base = totals[index]?.base;
+      if (baseAmount !== undefined) {
+        const minor = toMinor(baseAmount, decimalsOf(baseAmount)) ?? 0n;
+        base = (base ?? 0n) + (event.type === 'AccountDebited' ? minor : -minor);
+      }
+      const total = readTotal(currency, totalDebit, totalCredit, base);
       if (index < 0) totals.push(total);
       else totals[index] = total;
       return { ...state, version, totals };
@@ -120,9 +127,15 @@ function evolve(state: AccountState | undefined, event: AccountEvent, id: string
   }
 }
 
-function readTotal(currency: string, debit: string, credit: string): CurrencyTotal {
+function readTotal(currency: string, debit: string, credit: string, base: bigint | undefined): CurrencyTotal {
   const scale = decimalsOf(debit);
-  return { currency, scale, debit: toMinor(debit, scale) ?? 0n, credit: toMinor(credit, scale) ?? 0n };
+  return {
+    currency,
+    scale,
+    debit: toMinor(debit, scale) ?? 0n,
+    credit: toMinor(credit, scale) ?? 0n,
+    base: base === 0n ? undefined : base,
+  };
 }
 
 /** Head of an account: written with every batch that touches it, so defaults are left out and totals are short arrays. */
@@ -133,7 +146,8 @@ interface AccountSnapshot {
   readonly normalSide?: Side;
   readonly postable?: false;
   readonly status?: 'frozen' | 'closed';
-  readonly totals?: readonly (readonly [currency: string, debit: string, credit: string])[];
+  /** `base` in minor units. */
+  readonly totals?: readonly (readonly [currency: string, debit: string, credit: string, base?: string])[];
   readonly type: AccountType;
 }
 
@@ -145,7 +159,7 @@ export function normalSideOf(type: AccountType): Side {
 /** Folds an Account stream. Raise `version` when the folded state changes its meaning: older snapshots are then ignored. */
 export const accountReducer = {
   aggregateType: 'Account',
-  version: 1,
+  version: 2,
   evolve,
   toSnapshot(state: AccountState): AccountSnapshot {
     const { type, normalSide, status, totals } = state;
@@ -156,7 +170,10 @@ export const accountReducer = {
       normalSide: normalSide === normalSideOf(type) ? undefined : normalSide,
       postable: state.postable ? undefined : false,
       status: status === 'open' ? undefined : status,
-      totals: totals.map(({ currency, scale, debit, credit }) => [currency, fromMinor(debit, scale), fromMinor(credit, scale)] as const),
+      totals: totals.map(({ currency, scale, debit, credit, base }) => {
+        const [debits, credits] = [fromMinor(debit, scale), fromMinor(credit, scale)];
+        return base === undefined || base === 0n ? [currency, debits, credits] : [currency, debits, credits, String(base)];
+      }),
       type,
     };
   },
@@ -173,7 +190,9 @@ export const accountReducer = {
       status,
       currencies,
       limits,
-      totals: totals.map(([currency, debit, credit]) => readTotal(currency, debit, credit)),
+      totals: totals.map(([currency, debit, credit, base]) =>
+        readTotal(currency, debit, credit, base === undefined ? undefined : BigInt(base)),
+      ),
     };
   },
 };
@@ -367,10 +386,26 @@ function changeOf(decision: Decision, account: AccountState, command: ChangeAcco
             `account ${account.code} has a balance of ${fromMinor(balanceOf(account, open), open.scale)} ${open.currency}; only an account without a balance can be closed`,
           details,
         );
-      }
+      } else noteCarried(decision, account, details, refusals);
       return { type: 'AccountClosed', data: {} };
     }
   }
+}
+
+/** What an empty account is still carried at would stay in the books for ever: no revaluation can post there any more. */
+function noteCarried(decision: Decision, account: AccountState, details: ErrorDetails, refusals: Refusals): void {
+  const { fx, baseCurrency, currencies } = decision.book();
+  const carried = fx === 'tracked' ? account.totals.find(({ base }) => base !== undefined) : undefined;
+  if (carried?.base === undefined) return;
+  const { base, currency, scale } = carried;
+  const baseScale = currencies[baseCurrency] ?? 0;
+  const size = fromMinor(base < 0n ? -base : base, baseScale);
+  refusals.note(
+    'account_not_empty',
+    () =>
+      `account ${account.code} has no balance in ${currency}, but is carried at ${fromMinor(base, baseScale)} ${baseCurrency}; take that off first: post an entry with a ${base < 0n ? 'debit' : 'credit'} of ${fromMinor(0n, scale)} ${currency} and baseAmount ${size} on it, against ${fromMinor(0n, baseScale)} ${baseCurrency} with the same baseAmount on an account for exchange gains or losses`,
+    details,
+  );
 }
 
 /** @throws LedgerError account_unknown as not_found: the code stood in the path */

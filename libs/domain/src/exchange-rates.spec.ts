@@ -170,6 +170,21 @@ describe('an entry of a book that tracks exchange rates', () => {
     ]);
   });
 
+  it('leaves an account open that is empty in a foreign currency and still carried at something: a revaluation could not post there any more', () => {
+    const bought = [debit('BANK-USD', '10', 'USD', { baseAmount: '9.20' }), credit('BANK-EUR', '9.20')];
+    const sold = [credit('BANK-USD', '10', 'USD', { baseAmount: '8.80' }), debit('BANK-EUR', '8.80')];
+    const close = { type: 'CloseAccount', account: 'BANK-USD' } as const;
+    const across = { onImbalance: 'currency_conversion' } as const;
+    const left = history([...tracked, ...designated], [post(bought, across), { id: 'e1' }], [post(sold, across), { id: 'e2' }]);
+    const refusal = given(left).when(close).thenRefused('account_not_empty', { account: 'BANK-USD' });
+    expect(refusal.message).toContain('carried at 0.40 EUR');
+    expect(refusal.message).toContain('a credit of 0.00 USD and baseAmount 0.40');
+    const taken = [credit('BANK-USD', '0', 'USD', { baseAmount: '0.40' }), debit('CONVERSION', '0', 'EUR', { baseAmount: '0.40' })];
+    given(history(left, [post(taken), { id: 'e3' }]))
+      .when(close)
+      .thenAccepted();
+  });
+
   it('is refused where there is neither an amount nor a rate', () => {
     const entry = post([debit('BANK-USD', '10', 'USD'), credit('BANK-EUR', '10', 'USD')]);
     given(tracked).when(entry).thenRefused('base_amount_required', { line: 1 });

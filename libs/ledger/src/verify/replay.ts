@@ -107,6 +107,8 @@ interface Total {
   readonly scale: number;
   debit: Minor;
   credit: Minor;
+  /** Debit − credit of the base amounts of lines. */
+  base: Minor;
   /** The balance before the entry at hand (or the reversal that belongs to it), where the account has limits and the entry a line. */
   before: Minor | undefined;
   /** Limits of the account in this currency; read when they are first asked for. */
@@ -655,6 +657,14 @@ export class BookReplay {
             event,
             `account ${account.code} is closed with debits ${minorText(open.debit, open.scale)} and credits ${minorText(open.credit, open.scale)} ${open.currency}`,
           );
+        const { fx, baseCurrency } = this.book ?? {};
+        const carried = fx === 'tracked' ? account.totals.find(({ base }) => base !== 0) : undefined;
+        if (carried !== undefined)
+          this.tell(
+            'account',
+            event,
+            `account ${account.code} is closed while its ${carried.currency} is carried at ${minorText(carried.base, this.baseScale())} ${baseCurrency}`,
+          );
         account.status = 'closed';
         break;
       }
@@ -875,6 +885,11 @@ export class BookReplay {
     this.scale = Object.hasOwn(book.currencies, currency) ? book.currencies[currency] : undefined;
   }
 
+  /** Decimals of the base currency. */
+  private baseScale(): number {
+    return this.book?.currencies[this.book.baseCurrency] ?? 0;
+  }
+
   private addBase(
     book: BookState,
     { line, side, currency, baseAmount }: { line: number; side: 'debit' | 'credit'; currency: string; baseAmount?: string },
@@ -922,6 +937,10 @@ export class BookReplay {
     if (account.limits !== undefined) this.noteLimit(account, total);
     if (debit) total.debit = plus(total.debit, line.minor);
     else total.credit = plus(total.credit, line.minor);
+    if (line.baseAmount !== undefined) {
+      const base = readAmount(line.baseAmount, this.baseScale()) ?? 0;
+      total.base = debit ? plus(total.base, base) : minus(total.base, base);
+    }
     // Made anew rather than remembered: texts that live from one entry of an account to the next cost more to collect.
     const totalDebit = minorText(total.debit, line.scale);
     const totalCredit = minorText(total.credit, line.scale);
@@ -995,7 +1014,7 @@ export class BookReplay {
       const known = totals[index] as Total;
       if (known.currency === currency) return known;
     }
-    const total = { currency, scale, debit: 0, credit: 0, before: undefined, limits: undefined };
+    const total = { currency, scale, debit: 0, credit: 0, base: 0, before: undefined, limits: undefined };
     totals.push(total);
     return total;
   }

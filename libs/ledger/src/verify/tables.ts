@@ -156,7 +156,9 @@ function periodState(period: number, { entries, sums, base }: ReplayedTally): un
 function accountState({ id, version, code, type, normalSide, postable, status, currencies, limits, totals }: ReplayedAccount): unknown {
   return accountReducer.toSnapshot({
     ...{ id, version, code, type, normalSide, postable, status, currencies, limits },
-    totals: totals.map(({ currency, scale, debit, credit }) => ({ currency, scale, debit: BigInt(debit), credit: BigInt(credit) })),
+    totals: totals.map(({ currency, scale, debit, credit, base }) => ({
+      ...{ currency, scale, debit: BigInt(debit), credit: BigInt(credit), base: BigInt(base) },
+    })),
   });
 }
 
