@@ -14,14 +14,16 @@ import { catalogue, Projector, Queries, type ReportName, type ReportQuestion, Re
 import { connect, openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../support/database';
 
-const bookId = 'golden';
 const directory = join(__dirname, '..', 'golden', 'reports');
 
-/** The log as it is stored, one event a line; what decides commands today has no part in it. */
-const log = JSON.parse(readFileSync(join(directory, 'log.json'), 'utf8')) as readonly Omit<StoredEvent, 'bookId' | 'leafHash'>[];
+type Log = readonly Omit<StoredEvent, 'bookId' | 'leafHash'>[];
+/** A log as it is stored, one event a line; what decides commands today has no part in it. */
+const logIn = (file: string): Log => JSON.parse(readFileSync(join(directory, file), 'utf8')) as Log;
+/** The second one tracks exchange rates: a revaluation over the year end, the closing entry, a gain realised, a rate corrected, a late entry. */
+const logs: Readonly<Record<string, Log>> = { golden: logIn('log.json'), 'golden-tracked': logIn('log-tracked.json') };
 
-/** Writes the log as it stands in the file, as an administrator. */
-async function writeLog(adminUrl: string): Promise<void> {
+/** Writes a log as it stands in the file, as an administrator. */
+async function writeLog(adminUrl: string, bookId: string, log: Log): Promise<void> {
   const admin = await connect(adminUrl);
   const last = log.at(-1) as (typeof log)[number];
   await admin.query('INSERT INTO log.books (book_id, registered_at) VALUES ($1, $2)', [bookId, log[0]?.recordedAt]);
@@ -54,8 +56,9 @@ async function writeLog(adminUrl: string): Promise<void> {
   await admin.end();
 }
 
+type Case = readonly [file: string, name: ReportName, question: ReportQuestion];
 /** Every report at a position inside a batch, and one of each kind of question. */
-const cases: readonly (readonly [file: string, name: ReportName, question: ReportQuestion])[] = [
+const cases: readonly Case[] = [
   ['trial-balance', 'trial-balance', { period: '2026', compare: '2025', knownAt: 47 }],
   ['trial-balance-converted', 'trial-balance', { from: '2026-01-01', to: '2026-02-28', in: 'EUR', carry: 'none', closing: 'exclude' }],
   ['trial-balance-dimension', 'trial-balance', { from: '2025-01-01', to: '2026-12-31', dimensions: ['costCentre:north'], depth: 1 }],
@@ -68,6 +71,17 @@ const cases: readonly (readonly [file: string, name: ReportName, question: Repor
   ['changes-since', 'changes-since', { period: '2025', since: 40 }],
   ['valuation', 'valuation', { asOf: '2026-02-28' }],
 ];
+/** What base amounts have a part in. */
+const tracked: readonly Case[] = [
+  ['tracked-trial-balance', 'trial-balance', { period: '2026', compare: '2025' }],
+  ['tracked-trial-balance-base', 'trial-balance', { period: '2025', in: 'EUR', knownAt: 57 }],
+  ['tracked-general-ledger', 'general-ledger', { from: '2025-12-01', to: '2026-01-31' }],
+  ['tracked-balance-sheet', 'balance-sheet', { asOf: '2026-01-31', compare: '2025' }],
+  ['tracked-income-statement', 'income-statement', { period: '2025', compare: '2026' }],
+  ['tracked-journal', 'journal', { period: '2025' }],
+  ['tracked-changes-since', 'changes-since', { period: '2025', since: 73 }],
+  ['tracked-valuation', 'valuation', { asOf: '2025-12-31', rateType: 'closing' }],
+];
 
 let database: TestDatabase;
 let pool: Pool;
@@ -76,7 +90,7 @@ let reports: Reports;
 
 beforeAll(async () => {
   database = await testDatabase();
-  await writeLog(database.adminUrl);
+  for (const [bookId, log] of Object.entries(logs)) await writeLog(database.adminUrl, bookId, log);
   pool = openPool(database.appUrl, { max: 4 });
   const store = new EventStore(pool, catalogue);
   projector = new Projector(store, pool, { sweepMs: 10 });
@@ -89,7 +103,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-const head = log.at(-1)?.position ?? 0;
+const headOf = (bookId: string): number => logs[bookId]?.at(-1)?.position ?? 0;
 const formats = ['json', 'csv'] as const;
 
 describe('golden reports', () => {
@@ -97,29 +111,34 @@ describe('golden reports', () => {
     const names = new Set<string>(cases.map(([, name]) => name));
     expect([...names, 'statement'].sort()).toEqual(Object.keys(reportVersions).sort());
     expect(Object.values(reportVersions).map((versions) => versions.join())).toEqual(Object.values(reportVersions).map(() => '1'));
-    if (process.env.GOLDEN !== 'write') expect(readdirSync(directory).sort()).toEqual([...files(), 'log.json'].sort());
+    if (process.env.GOLDEN !== 'write') expect(readdirSync(directory).sort()).toEqual([...files(), 'log.json', 'log-tracked.json'].sort());
   });
 
   const files = (): string[] =>
-    [...cases.map(([file]) => file), 'statement'].flatMap((file) => formats.map((format) => `${file}.v1.${format}`));
+    [...cases.map(([file]) => file), ...tracked.map(([file]) => file), ...statements.map(([file]) => file)].flatMap((file) =>
+      formats.map((format) => `${file}.v1.${format}`),
+    );
 
-  it.each(cases.flatMap((golden) => formats.map((format) => [`${golden[0]}.v1.${format}`, golden, format] as const)))(
+  const asked = [...cases.map((one) => ['golden', one] as const), ...tracked.map((one) => ['golden-tracked', one] as const)];
+  it.each(asked.flatMap(([bookId, one]) => formats.map((format) => [`${one[0]}.v1.${format}`, bookId, one, format] as const)))(
     '%s',
-    async (file, [, name, question], format) => {
-      const { body } = await reports.answer(name, bookId, { knownAt: head, ...question, reportVersion: 1 }, format);
+    async (file, bookId, [, name, question], format) => {
+      const { body } = await reports.answer(name, bookId, { knownAt: headOf(bookId), ...question, reportVersion: 1 }, format);
       await sameBytes(file, body);
     },
   );
 
-  it.each(formats)('statement.v1.%s', async (format) => {
-    const { body } = await reports.statement(
-      bookId,
-      '1200',
-      { from: '2026-01-01', to: '2026-12-31', knownAt: head, reportVersion: 1 },
-      format,
-    );
-    await sameBytes(`statement.v1.${format}`, body);
-  });
+  const statements = [
+    ['statement', 'golden', '1200', { from: '2026-01-01', to: '2026-12-31' }],
+    ['tracked-statement', 'golden-tracked', 'Receivables', { from: '2025-12-01', to: '2026-01-31' }],
+  ] as const;
+  it.each(statements.flatMap((one) => formats.map((format) => [`${one[0]}.v1.${format}`, one, format] as const)))(
+    '%s',
+    async (file, [, bookId, code, range], format) => {
+      const { body } = await reports.statement(bookId, code, { ...range, knownAt: headOf(bookId), reportVersion: 1 }, format);
+      await sameBytes(file, body);
+    },
+  );
 });
 
 async function sameBytes(file: string, body: string | AsyncIterable<string>): Promise<void> {
