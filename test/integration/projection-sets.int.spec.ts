@@ -573,13 +573,24 @@ describe('a newer version of a projection', () => {
     await history('alone', seed + 9, 5);
     await prepareProjections(pool, [first]);
     await folded('alone', new Projector(store, pool, { projections: [first] }));
-    const bare = counted(3, { ...columns, effective_date: 'date' }, true);
+    const narrower = counted(3, { ...columns, effective_date: 'date' }, true);
+    const beside = {
+      name: 'counted_beside',
+      columns: { position: 'bigint', book_id: 'text' },
+      primaryKey: ['book_id', 'position'],
+    } as const;
+    const bare = { ...narrower, tables: [...narrower.tables, { ...beside, derived: true as const }] };
     expect(await foldedUpTo(pool, 'alone', [bare])).toBe(0);
+    const impatient = new Queries(store, pool, { readWaitMs: 0 });
+    const ask = (): Promise<number> =>
+      impatient.folded('alone', 1, [bare], async (client) => (await client.query('SELECT FROM projections.counted_beside')).rows.length);
+    await expect(ask()).rejects.toMatchObject({ code: 'projection_behind' });
     const projector = started(new Projector(store, pool, { projections: [bare], sweepMs: 10 }));
     projector.start();
     await projector.caughtUp('alone', (await store.head('alone')).position);
     await projector.stop();
     expect(await countedRows('alone')).toBe(await entries('alone'));
+    expect(await ask()).toBe(0);
     expect(shown(await setsOf('counted'))).toEqual(['v1 retired', 'v3 live']);
   });
 

@@ -779,9 +779,14 @@ export class Queries {
       // In one round trip, and before anything that takes a snapshot, as a lock does not: the snapshot then shows cursors and tables of
       // the same sets, whichever set takes over meanwhile (projection-sets.ts).
       const tables = wanted.flatMap((projection) => projection.tables.map(({ name }) => `projections.${name}`));
-      await client.query(
+      const locked = client.query(
         `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE projections.cursors, ${tables.join(', ')} IN ACCESS SHARE MODE`,
       );
+      // The live set is one of an earlier release, which has not all of the tables: this release's is being built.
+      if (!(await locked.then(() => true, unlessUndefinedTable))) {
+        client.release(true);
+        return { lag: position };
+      }
       const folded = await foldedUpTo(client, bookId, wanted);
       const result = folded >= position ? { answer: await read(client) } : { lag: position - folded };
       await client.query('COMMIT');
@@ -793,6 +798,12 @@ export class Queries {
       throw error;
     }
   }
+}
+
+/** @returns false for an error that says that a table is not there; @throws any other */
+function unlessUndefinedTable(error: { readonly code?: string }): false {
+  if (error.code === '42P01') return false;
+  throw error;
 }
 
 /** The rows of a list, a page at a time. */
