@@ -210,7 +210,8 @@ export class Model {
       case 'CorrectEntry': {
         const original = this.entries.find(({ id }) => id === command.entryId);
         if (original === undefined) return void wrong.push('entry_unknown');
-        const date = command.effectiveDate ?? this.firstOpenDay(original.date > today ? original.date : today);
+        const asked = command.effectiveDate ?? this.firstOpenDay(original.date > today ? original.date : today);
+        const date = command.onClosedPeriod === 'first_open_day' ? this.dayFor(asked) : asked;
         const content = { effectiveDate: date, journalCode: original.journal, reference: original.reference, lines: [] };
         const mirrored = mirror(original);
         for (const { account, currency } of mirrored) this.checkAccount(account, currency, wrong);
@@ -220,7 +221,7 @@ export class Model {
         const drafts: Draft[] = [{ content, lines: mirrored, type: 'reversal', reverses: original }];
         if (command.type === 'CorrectEntry') {
           const { journalCode = original.journal, reference = original.reference, entryType = original.type } = command;
-          drafts.push(this.draft({ ...command, effectiveDate: date, journalCode, reference, entryType }, wrong));
+          drafts.push(this.draft({ ...command, effectiveDate: asked, journalCode, reference, entryType }, wrong));
         }
         return this.post(drafts, wrong);
       }

@@ -438,9 +438,15 @@ export class Simulation {
       ...(chance.below(4) === 0 ? { journalCode: chance.pick(['GENERAL', 'CASH', 'CASH', 'NONE']) } : {}),
       ...(chance.below(4) === 0 ? { reference: `R${chance.below(3)}` } : {}),
       ...(chance.below(6) === 0 ? { entryType: 'adjusting' as const } : {}),
-      ...(chance.below(3) === 0 ? { onClosedPeriod: chance.pick(['first_open_day', 'first_open_day', 'refuse'] as const) } : {}),
+      ...this.wish(),
       lines: this.tracked ? this.valued(lines) : lines,
     };
+  }
+
+  /** What is to become of an entry in a closed period, where it is said. */
+  private wish(): { readonly onClosedPeriod?: 'first_open_day' | 'refuse' } {
+    const { chance } = this;
+    return chance.below(3) === 0 ? { onClosedPeriod: chance.pick(['first_open_day', 'first_open_day', 'refuse'] as const) } : {};
   }
 
   private revaluation(): Command {
@@ -514,13 +520,11 @@ export class Simulation {
         atomic: chance.below(2) === 0,
         entries: Array.from({ length: 1 + chance.below(4) }, () => this.content()),
       };
-    if (kind < 70)
-      return { type: 'ReverseEntry', entryId: this.entryId(), reason, ...(chance.below(3) === 0 ? {} : { effectiveDate: this.date() }) };
-    if (kind < 76) {
-      // A correction stands where its reversal stands.
-      const { onClosedPeriod: _moves, ...content } = this.content();
-      return { ...content, type: 'CorrectEntry', entryId: this.entryId(), reason, effectiveDate: this.date() };
+    if (kind < 70) {
+      const day = chance.below(3) === 0 ? {} : { effectiveDate: this.date(), ...this.wish() };
+      return { type: 'ReverseEntry', entryId: this.entryId(), reason, ...day };
     }
+    if (kind < 76) return { ...this.content(), type: 'CorrectEntry', entryId: this.entryId(), reason, effectiveDate: this.date() };
     const account = this.code();
     if (kind < 79) return { type: 'FreezeAccount', account };
     if (kind < 86) return { type: 'UnfreezeAccount', account: this.frozenCode() ?? account };
