@@ -8,7 +8,7 @@
  */
 import { addDays } from '#domain';
 import { EventStore } from '#event-store';
-import { catalogue, Queries } from '#ledger';
+import { catalogue, Queries, Reports, type StatementAnswer } from '#ledger';
 import { openPool } from '#postgres';
 import type { BenchDatabase, BenchServer } from './server';
 import { generator, percentile } from './statistics';
@@ -31,6 +31,7 @@ interface History {
   readonly lines: number;
   readonly database: BenchDatabase;
   readonly queries: Queries;
+  readonly reports: Reports;
   readonly head: number;
   close(): Promise<void>;
 }
@@ -56,6 +57,7 @@ export async function runAsOf(server: BenchServer, linesMax: number, rounds: num
       }
     }
     for (const [name, figures] of measured) found.push([name, medians(figures)]);
+    for (const history of histories) found.push([`statement-page-${history.lines}`, await askStatements(history)]);
     const longest = histories.at(-1) as History;
     const load: Load = { books: [bookId], accounts: 2, pick: 'one', lines: linesPerEntry, days, callers: 256, tag: 'under-writes' };
     const { written, results } = await underWrites(server, longest.database, load, async () => {
@@ -89,20 +91,46 @@ async function openHistory(server: BenchServer, lines: number): Promise<{ histor
     [bookId],
   );
   const { head, totals } = rows[0] ?? { head: 0, totals: 0 };
-  const { queries, end } = openQueries(database);
+  const { queries, reports, end } = openQueries(database);
   const close = async (): Promise<void> => {
     await end();
     await database.drop();
   };
   return {
-    history: { lines, database, queries, head, close },
+    history: { lines, database, queries, reports, head, close },
     figures: { events: head, runningTotals: totals, fillAndFoldSeconds: seconds },
   };
 }
 
-function openQueries({ url }: BenchDatabase): { queries: Queries; end(): Promise<void> } {
+function openQueries({ url }: BenchDatabase): { queries: Queries; reports: Reports; end(): Promise<void> } {
   const pool = openPool(url, { max: 4 });
-  return { queries: new Queries(new EventStore(pool, catalogue), pool, { readWaitMs }), end: () => pool.end() };
+  const store = new EventStore(pool, catalogue);
+  const queries = new Queries(store, pool, { readWaitMs });
+  return { queries, reports: new Reports(store, queries), end: () => pool.end() };
+}
+
+/** The first page, a hundred lines, of the account's statement of a month, as known at a position. */
+async function askStatements({ reports, database, head, lines }: History): Promise<Figures> {
+  const random = generator(head);
+  const durations: number[] = [];
+  for (let n = -questionsBefore / 10; n < 200; n++) {
+    const from = addDays(firstDay, Math.floor(random() * days));
+    const knownAt = Math.max(1_000, Math.ceil(random() * head));
+    const start = performance.now();
+    const { body } = await reports.statement(bookId, codeOf(0), { from, to: addDays(from, 30), knownAt, limit: 100 }, 'json');
+    if (n >= 0) durations.push(performance.now() - start);
+    if (n % 50 !== 0) continue;
+    const { opening } = JSON.parse(body as string) as StatementAnswer;
+    const { rows } = await database.admin.query<{ net: string }>(
+      `SELECT coalesce(sum(CASE side WHEN 'D' THEN amount ELSE -amount END), 0)::text AS net FROM projections.account_lines
+        WHERE book_id = $1 AND account_id = (SELECT stream_id FROM log.stream_names WHERE book_id = $1 AND category = 'account' AND name = $2)
+          AND effective_date < $3 AND position <= $4`,
+      [bookId, codeOf(0), from, knownAt],
+    );
+    if (Number(opening[0]?.net ?? 0) !== Number(rows[0]?.net))
+      throw new Error(`statement at ${lines} lines: opens with ${opening[0]?.net} instead of ${rows[0]?.net} (${from}, ${knownAt})`);
+  }
+  return { p50Ms: percentile(durations, 0.5), p99Ms: percentile(durations, 0.99) };
 }
 
 /** One question after another. @param checked holds some answers against a SUM, and times that */
