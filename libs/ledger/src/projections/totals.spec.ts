@@ -131,6 +131,38 @@ describe(`totals between dates (TOTALS_SEED=${seed})`, () => {
     }
   });
 
+  it('by month ends need no line where rows are due: a chart may be longer than that before its first entry', async () => {
+    const ledger = await ReferenceLedger.open(database.adminUrl, { now: () => Date.now() });
+    const execute = async (command: Parameters<ReferenceLedger['execute']>[1]): Promise<void> => {
+      const answer = await ledger.execute('charted', command, { key: `charted-${++keys}`, userId, source: 'job' });
+      if (answer.status >= 400) throw new Error(answer.body);
+    };
+    let keys = 0;
+    const userId = '01930000-0000-7000-8000-000000000001';
+    const opening = { id: 'charted', name: 'charted', baseCurrency: 'EUR', fiscalYearStart: '01-01', startsOn: '2026-01-01' } as const;
+    await execute({ type: 'OpenBook', ...opening });
+    for (let n = 0; n < 3 * cutEvery; n++) await execute({ type: 'OpenAccount', code: `a${n}`, name: 'a', accountType: 'asset' });
+    const line = (account: string, side: 'debit' | 'credit') => ({ account, side, amount: '1', currency: 'EUR' });
+    for (let n = 0; n < cutEvery; n++)
+      await execute({
+        type: 'PostEntry',
+        effectiveDate: '2026-02-03',
+        description: 'x',
+        lines: [line('a1', 'debit'), line('a2', 'credit')],
+      });
+    await ledger.close();
+    const store = new EventStore(pool, catalogue);
+    const projector = new Projector(store, pool, { monthEndsEvery: cutEvery });
+    while ((await projector.fold('charted')) !== 'done');
+    const made = await projector.keepMonthEnds('charted');
+    expect(made[0]).toBe(4 * cutEvery);
+    const { position } = await store.head('charted');
+    const near = await monthEndsBefore(pool, 'charted', position);
+    expect(near).toBe(made.at(-1));
+    const found = await totalsOfChart(pool, 'charted', { near, position }, ['2026-02-02', '2026-02-28']);
+    expect([...found.values()].map(([, totals]) => totals?.[0]?.debit).sort()).toEqual([0n, 100n * BigInt(cutEvery)]);
+  });
+
   it('up to a date are the first range', async () => {
     const ids = naive.accounts.map(({ id }) => id);
     for (const date of [undefined, ...naive.dates()]) {

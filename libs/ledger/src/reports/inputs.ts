@@ -61,6 +61,8 @@ export interface AccountSpan {
   readonly limit?: number;
 }
 
+const wholeChart: AccountSpan = {};
+
 export class Inputs {
   /** @param linesPerSeek for specs: 0 leads to the totals by buckets, Infinity by month ends, which are the same */
   constructor(
@@ -97,7 +99,7 @@ export class Inputs {
     { bookId, position, book, recordedAt }: Place,
     columns: readonly Column[],
     asked: Asked,
-    wanted: AccountSpan = {},
+    wanted: AccountSpan = wholeChart,
   ): Promise<ReportInput> {
     const boundaries = boundariesIn(columns);
     const counts = lineFilter(asked);
@@ -115,19 +117,13 @@ export class Inputs {
       accounts.push(...(await accountsIn(database, bookId, position, wanted)));
       if (pairs.length > 0) await addDimension(database, bookId, position, pairs, boundaries, totals);
       else {
-        const near = await monthEndsBefore(database, bookId, position);
-        const wholeChart = wanted.from === undefined && wanted.limit === undefined;
-        const byMonthEnds = wholeChart && position - near <= accounts.length * (boundaries.length + 2) * this.linesPerSeek;
+        const near = wanted === wholeChart ? await monthEndsBefore(database, bookId, position) : undefined;
+        const byMonthEnds = near !== undefined && position - near <= accounts.length * (boundaries.length + 2) * this.linesPerSeek;
         base = byMonthEnds ? position : cut;
+        const ids = accounts.map(({ id }) => id);
         const found = byMonthEnds
           ? await totalsOfChart(database, bookId, { near, position }, boundaries)
-          : await totalsInRanges(
-              database,
-              bookId,
-              accounts.map(({ id }) => id),
-              base,
-              boundaries,
-            );
+          : await totalsInRanges(database, bookId, ids, base, boundaries);
         for (const [id, ranges] of found) for (const [range, each] of ranges.entries()) totals.add(id, range, each);
       }
       if (asked.closing === 'exclude') closing.push(...(await entriesOfType(database, bookId, 'closing', position)));
