@@ -259,6 +259,23 @@ export async function replaceBook(pool: Pool, store: EventStore, projection: Pro
   }
 }
 
+/** Removes a book's rows from the derived tables of the live set; whoever makes such rows is waited for, or finds none. */
+export async function forgetDerived(pool: Pool, { name, tables }: Projection, bookId: string): Promise<void> {
+  const derived = tables.filter((table) => table.derived === true);
+  if (derived.length === 0) return;
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query('SELECT 1 FROM projections.cursors WHERE book_id = $1 AND projection = $2 FOR UPDATE', [bookId, name]);
+    for (const table of derived) await client.query(patiently(`DELETE FROM projections.${table.name} WHERE book_id = $1`, [bookId]));
+    await client.query('COMMIT');
+    client.release();
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
 /** Folds into a set what the live one has more; the tables of both are ours alone. @returns false when it is too much */
 async function foldRest(client: PoolClient, store: EventStore, projection: Projection, build: number): Promise<boolean> {
   const set = foldedSet(projection, build);

@@ -402,6 +402,7 @@ export class Projector {
 
   /** Beside the folds, which they would hold up, because nobody needs them to be there. */
   private async keepDueMonthEnds(): Promise<void> {
+    if (this.registerBuild === undefined) return; // the live set is of another version
     for (const bookId of this.monthEndsDue) {
       try {
         await this.keepMonthEnds(bookId, () => this.running);

@@ -778,7 +778,10 @@ export class Queries {
     try {
       // In one round trip, and before anything that takes a snapshot, as a lock does not: the snapshot then shows cursors and tables of
       // the same sets, whichever set takes over meanwhile (projection-sets.ts).
-      const tables = wanted.flatMap((projection) => projection.tables.map(({ name }) => `projections.${name}`));
+      // Derived tables come and go with the others, and a live set of the version before may have none.
+      const tables = wanted.flatMap((projection) =>
+        projection.tables.filter(({ derived }) => derived !== true).map(({ name }) => `projections.${name}`),
+      );
       const locked = client.query(
         `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE projections.cursors, ${tables.join(', ')} IN ACCESS SHARE MODE`,
       );

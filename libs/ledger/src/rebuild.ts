@@ -27,6 +27,7 @@ import {
   changingSets,
   compareSets,
   dropSet,
+  forgetDerived,
   numberOf,
   type ProjectionSet,
   projectionSets,
@@ -110,9 +111,13 @@ export class Projections {
     private readonly all: readonly Projection[],
   ) {}
 
-  /** A service looks at the month ends of all books when another set becomes live, not when a book gets other rows. */
-  private async replaceBook(projection: Projection, build: number, bookId: string): Promise<void> {
-    await replaceBook(this.pool, this.store, projection, build, bookId);
+  /**
+   * The book's rows are those of the set, and what is derived from them is made again in any case: sets are not compared in that. A
+   * service does so for all books when another set becomes live, not when a book gets other rows.
+   */
+  private async renewBook(projection: Projection, build: number, bookId: string, equal: boolean): Promise<void> {
+    if (equal) await forgetDerived(this.pool, projection, bookId);
+    else await replaceBook(this.pool, this.store, projection, build, bookId);
     if (projection.tables.includes(monthEnds)) await keepMonthEnds(this.pool, bookId, projection);
   }
 
@@ -205,7 +210,7 @@ export class Projections {
     const outcome = { set, resumed, events: work.done, seconds: work.seconds, foldingSeconds, indexingSeconds, comparison };
     if (!comparison.equal && options.acceptDifferences !== true) return { ...outcome, became: 'different' };
     if (options.books !== undefined) {
-      if (!comparison.equal) for (const bookId of options.books) await this.replaceBook(projection, set.build, bookId);
+      for (const bookId of options.books) await this.renewBook(projection, set.build, bookId, comparison.equal);
       await dropSet(this.pool, set.build);
       return { ...outcome, became: comparison.equal ? 'equal' : 'replaced' };
     }

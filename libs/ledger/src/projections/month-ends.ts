@@ -67,23 +67,27 @@ export async function keepMonthEnds(
   while (continues()) {
     const client = await pool.connect();
     try {
-      // Whoever forgets the lines of a book takes this row first, FOR UPDATE; a fold does not mind.
+      // Whoever forgets the lines of a book takes this row first, FOR UPDATE; a fold does not mind. What is there is asked for by the next
+      // statement: one that waited for the row would see it as it is now, and everything else as it was before.
       await client.query('BEGIN');
-      const { rows } = await client.query<{ folded: number; last: number | null; rows: number }>({
+      const cursor = await client.query<{ folded: number }>({
+        name: 'month-ends-cursor',
+        text: `SELECT c.position AS folded FROM projections.cursors c WHERE c.book_id = $1 AND ${cursorsOf([{ ...of, previous: undefined } as Projection])} FOR KEY SHARE`,
+        values: [bookId],
+      });
+      const folded = cursor.rows[0]?.folded ?? 0;
+      const { rows } = await client.query<{ last: number; rows: number }>({
         name: 'month-ends-last',
-        text: `SELECT c.position AS folded, l.position AS last,
-                      (SELECT count(*) FROM projections.month_ends m WHERE m.book_id = $1 AND m.position = l.position) AS rows
-                 FROM projections.cursors c
-                 LEFT JOIN LATERAL (${lastText('$2')}) AS l ON true
-                WHERE c.book_id = $1 AND ${cursorsOf([of])} FOR KEY SHARE OF c`,
+        text: `SELECT m.position AS last, count(*) AS rows FROM projections.month_ends m
+                WHERE m.book_id = $1 AND m.position = (${lastText('$2')}) GROUP BY m.position`,
         values: [bookId, Number.MAX_SAFE_INTEGER],
       });
-      const { folded = 0, last = null, rows: held = 0 } = rows[0] ?? {};
-      const due = duePosition(Math.max(last ?? 0, passed), held, every);
+      const { last = 0, rows: held = 0 } = rows[0] ?? {};
+      const due = duePosition(Math.max(last, passed), held, every);
       passed = due;
       if (due <= folded) {
         await client.query(`SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0`);
-        const { rowCount } = await client.query(patiently(keepText, [bookId, last ?? 0, due]));
+        const { rowCount } = await client.query(patiently(keepText, [bookId, last, due]));
         if (rowCount !== 0) made.push(due);
       }
       await client.query('COMMIT');
@@ -132,8 +136,16 @@ const keepText = `
 
 // --- Reading ---
 
-/** The last position up to another one at which there are rows; 0 when there is none, and all lines are to be added. */
-export async function monthEndsBefore(database: Database, bookId: string, position: number): Promise<number> {
+/**
+ * The last position up to another one at which there are rows; 0 when there is none, and all lines are to be added.
+ * @returns undefined where the live register is of the version before, which keeps none
+ */
+export async function monthEndsBefore(database: Database, bookId: string, position: number): Promise<number | undefined> {
+  const table = await database.query<{ there: boolean }>({
+    name: 'month-ends-there',
+    text: "SELECT to_regclass('projections.month_ends') IS NOT NULL AS there",
+  });
+  if (table.rows[0]?.there !== true) return undefined;
   const { rows } = await database.query<{ position: number }>({
     name: 'month-ends-before',
     text: lastText('$2'),

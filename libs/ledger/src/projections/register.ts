@@ -5,59 +5,53 @@
  */
 import type { CalendarDate, JournalEntryPosted } from '#domain';
 import { dateArray, int4Array, int8Array, textArray, uuidArray } from '#postgres';
-import type { Database, Projection } from '../projection';
+import type { Database, Projection, ProjectionTable } from '../projection';
 import { monthEnds } from './month-ends';
 
-/** One row per line and one per entry, at the position of the JournalEntryPosted. */
-export const register: Projection = {
-  name: 'register',
-  version: 2,
-  tables: [
-    {
-      // Every posted line under its account, in statement order.
-      name: 'account_lines',
-      columns: {
-        position: 'bigint',
-        account_id: 'uuid',
-        effective_date: 'date',
-        line: 'integer',
-        side: '"char"',
-        book_id: 'text',
-        currency: 'text',
-        amount: 'numeric',
-        base_amount: 'numeric null',
-      },
-      primaryKey: ['book_id', 'account_id', 'effective_date', 'position', 'line'],
-      // What was posted between two positions (month-ends.ts).
-      indexes: { position: { columns: ['book_id', 'position'] } },
-      checks: { side: "side IN ('D', 'C')" },
-    },
-    {
-      // The journal index: one row per posted entry; the entry itself is the event at this position.
-      name: 'entries',
-      columns: {
-        position: 'bigint',
-        number: 'bigint',
-        entry_id: 'uuid',
-        effective_date: 'date',
-        period: 'integer',
-        book_id: 'text',
-        journal_code: 'text',
-        fiscal_year: 'text',
-        entry_type: 'text',
-        reference: 'text null',
-      },
-      primaryKey: ['book_id', 'position'],
-      indexes: {
-        number: { columns: ['book_id', 'journal_code', 'fiscal_year', 'number'], unique: true },
-        effective_date: { columns: ['book_id', 'effective_date', 'position'] },
-        reference: { columns: ['book_id', 'reference', 'position'], where: 'reference IS NOT NULL' },
-        // Openings, adjustments, closings, reversals: seldom, and asked for by type.
-        entry_type: { columns: ['book_id', 'entry_type', 'effective_date', 'position'], where: "entry_type <> 'normal'" },
-      },
-    },
-    monthEnds,
-  ],
+const lines: ProjectionTable = {
+  // Every posted line under its account, in statement order.
+  name: 'account_lines',
+  columns: {
+    position: 'bigint',
+    account_id: 'uuid',
+    effective_date: 'date',
+    line: 'integer',
+    side: '"char"',
+    book_id: 'text',
+    currency: 'text',
+    amount: 'numeric',
+    base_amount: 'numeric null',
+  },
+  primaryKey: ['book_id', 'account_id', 'effective_date', 'position', 'line'],
+  checks: { side: "side IN ('D', 'C')" },
+};
+
+const entries: ProjectionTable = {
+  // The journal index: one row per posted entry; the entry itself is the event at this position.
+  name: 'entries',
+  columns: {
+    position: 'bigint',
+    number: 'bigint',
+    entry_id: 'uuid',
+    effective_date: 'date',
+    period: 'integer',
+    book_id: 'text',
+    journal_code: 'text',
+    fiscal_year: 'text',
+    entry_type: 'text',
+    reference: 'text null',
+  },
+  primaryKey: ['book_id', 'position'],
+  indexes: {
+    number: { columns: ['book_id', 'journal_code', 'fiscal_year', 'number'], unique: true },
+    effective_date: { columns: ['book_id', 'effective_date', 'position'] },
+    reference: { columns: ['book_id', 'reference', 'position'], where: 'reference IS NOT NULL' },
+    // Openings, adjustments, closings, reversals: seldom, and asked for by type.
+    entry_type: { columns: ['book_id', 'entry_type', 'effective_date', 'position'], where: "entry_type <> 'normal'" },
+  },
+};
+
+const rowsOfLines: Pick<Projection, 'inserts' | 'fold'> = {
   inserts: [
     `INSERT INTO projections.account_lines (position, account_id, effective_date, line, side, book_id, currency, amount, base_amount)
      SELECT n.position, n.account_id, n.effective_date, n.line, n.side::"char", $book, n.currency, n.amount::numeric, n.base_amount::numeric
@@ -141,6 +135,16 @@ export const register: Projection = {
       ],
     ];
   },
+};
+
+/** One row per line and one per entry, at the position of the JournalEntryPosted; and the month ends that are made of them. */
+export const register: Projection = {
+  name: 'register',
+  version: 2,
+  // By position: what was posted between two of them (month-ends.ts).
+  tables: [{ ...lines, indexes: { position: { columns: ['book_id', 'position'] } } }, entries, monthEnds],
+  ...rowsOfLines,
+  previous: { name: 'register', version: 1, tables: [lines, entries], ...rowsOfLines },
 };
 
 // --- Statements ---

@@ -104,7 +104,7 @@ describe(`totals between dates (TOTALS_SEED=${seed})`, () => {
       const wanted = Array.from({ length: 1 + chance.below(6) }, () => chance.pick([...dates, ...interesting]));
       const boundaries = [...new Set(wanted)].sort();
       const position = 1 + chance.below(naive.head);
-      const near = await monthEndsBefore(pool, bookId, position);
+      const near = (await monthEndsBefore(pool, bookId, position)) ?? -1;
       expect(position - near).toBeLessThan(2 * every);
       const found = await totalsOfChart(pool, bookId, { near, position }, boundaries);
       const where = `seed ${seed}, ${boundaries.join(' ')} at ${position} from ${near}`;
@@ -157,7 +157,7 @@ describe(`totals between dates (TOTALS_SEED=${seed})`, () => {
     const made = await projector.keepMonthEnds('charted');
     expect(made[0]).toBe(4 * cutEvery);
     const { position } = await store.head('charted');
-    const near = await monthEndsBefore(pool, 'charted', position);
+    const near = (await monthEndsBefore(pool, 'charted', position)) ?? -1;
     expect(near).toBe(made.at(-1));
     const found = await totalsOfChart(pool, 'charted', { near, position }, ['2026-02-02', '2026-02-28']);
     expect([...found.values()].map(([, totals]) => totals?.[0]?.debit).sort()).toEqual([0n, 100n * BigInt(cutEvery)]);
