@@ -498,7 +498,7 @@ describe(`as superuser (SEED=${seed})`, () => {
   });
 
   describe('heads of other releases', () => {
-    /** Those whose state this release keeps in another form than the first one did: accounts and the counters of years. */
+    /** Those whose state this release keeps in another form than the first one did: the Book and the counters of years. */
     const renewed = 'reducer_version = 2';
     const change = (set: string, where: string) => async (): Promise<number> =>
       (await admin.query(`UPDATE log.heads SET ${set} WHERE book_id = $1 AND ${where}`, [bookId])).rowCount ?? 0;
@@ -549,6 +549,31 @@ describe(`as superuser (SEED=${seed})`, () => {
       ]);
       expect(verification.clean).toBe(false);
       expect(verification.books[0]).toMatchObject({ bookId, olderHeads: 0 });
+    });
+
+    it('an account’s without the sums of base amounts is as a release before them left it; any other sum is found', async () => {
+      const { rows } = await admin.query<{ id: string; state: { totals?: string[][] } }>(
+        'SELECT stream_id AS id, state FROM log.heads WHERE book_id = $1',
+        [bookId],
+      );
+      const known = rows.filter(({ state }) => state.totals?.some?.(({ length }) => length === 4));
+      expect(known.length).toBeGreaterThan(0);
+      const withTotals = (of: (total: string[]) => string[]) => async (): Promise<void> => {
+        for (const { id, state } of known)
+          await admin.query('UPDATE log.heads SET state = $2 WHERE book_id = $3 AND stream_id = $1', [
+            ...[id, JSON.stringify({ ...state, totals: state.totals?.map(of) }), bookId],
+          ]);
+      };
+      const before = await tampered(
+        'log.heads',
+        withTotals((total) => total.slice(0, 3)),
+      );
+      expect(said(before)).toEqual([]);
+      const other = await tampered(
+        'log.heads',
+        withTotals((total) => [...total.slice(0, 3), ...total.slice(3).map((sum) => `${sum}1`)]),
+      );
+      expect(said(other)).toHaveLength(known.length);
     });
 
     it('one that no release can have written is found', async () => {

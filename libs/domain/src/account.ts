@@ -62,7 +62,11 @@ export interface CurrencyTotal {
   readonly scale: number;
   readonly debit: bigint;
   readonly credit: bigint;
-  /** Debit − credit of the base amounts of its lines, minor units of the base currency; absent where it is 0. */
+  /**
+   * Debit − credit of the base amounts of its lines, minor units of the base currency. Known where the first of them had one; absent in
+   * books without base amounts, and of accounts whose heads an earlier release wrote: to count anew from the first event of a busy account
+   * would take minutes.
+   */
   readonly base?: bigint | undefined;
 }
 
@@ -114,10 +118,10 @@ function evolve(state: AccountState | undefined, event: AccountEvent, id: string
       const { currency, totalDebit, totalCredit, baseAmount } = event.data;
       const totals = state.totals.slice();
       const index = totals.findIndex((known) => known.currency === currency);
-      let base = totals[index]?.base;
-      if (baseAmount !== undefined) {
+      let base = index < 0 && baseAmount !== undefined ? 0n : totals[index]?.base;
+      if (base !== undefined && baseAmount !== undefined) {
         const minor = toMinor(baseAmount, decimalsOf(baseAmount)) ?? 0n;
-        base = (base ?? 0n) + (event.type === 'AccountDebited' ? minor : -minor);
+        base += event.type === 'AccountDebited' ? minor : -minor;
       }
       const total = readTotal(currency, totalDebit, totalCredit, base);
       if (index < 0) totals.push(total);
@@ -134,7 +138,7 @@ function readTotal(currency: string, debit: string, credit: string, base: bigint
     scale,
     debit: toMinor(debit, scale) ?? 0n,
     credit: toMinor(credit, scale) ?? 0n,
-    base: base === 0n ? undefined : base,
+    base,
   };
 }
 
@@ -159,7 +163,7 @@ export function normalSideOf(type: AccountType): Side {
 /** Folds an Account stream. Raise `version` when the folded state changes its meaning: older snapshots are then ignored. */
 export const accountReducer = {
   aggregateType: 'Account',
-  version: 2,
+  version: 1,
   evolve,
   toSnapshot(state: AccountState): AccountSnapshot {
     const { type, normalSide, status, totals } = state;
@@ -172,7 +176,7 @@ export const accountReducer = {
       status: status === 'open' ? undefined : status,
       totals: totals.map(({ currency, scale, debit, credit, base }) => {
         const [debits, credits] = [fromMinor(debit, scale), fromMinor(credit, scale)];
-        return base === undefined || base === 0n ? [currency, debits, credits] : [currency, debits, credits, String(base)];
+        return base === undefined ? [currency, debits, credits] : [currency, debits, credits, String(base)];
       }),
       type,
     };
@@ -395,7 +399,7 @@ function changeOf(decision: Decision, account: AccountState, command: ChangeAcco
 /** What an empty account is still carried at would stay in the books for ever: no revaluation can post there any more. */
 function noteCarried(decision: Decision, account: AccountState, details: ErrorDetails, refusals: Refusals): void {
   const { fx, baseCurrency, currencies } = decision.book();
-  const carried = fx === 'tracked' ? account.totals.find(({ base }) => base !== undefined) : undefined;
+  const carried = fx === 'tracked' ? account.totals.find(({ base = 0n }) => base !== 0n) : undefined;
   if (carried?.base === undefined) return;
   const { base, currency, scale } = carried;
   const baseScale = currencies[baseCurrency] ?? 0;

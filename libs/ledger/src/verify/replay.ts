@@ -107,8 +107,8 @@ interface Total {
   readonly scale: number;
   debit: Minor;
   credit: Minor;
-  /** Debit − credit of the base amounts of lines. */
-  base: Minor;
+  /** Debit − credit of the base amounts of lines; undefined when the first of them had none. */
+  base: Minor | undefined;
   /** The balance before the entry at hand (or the reversal that belongs to it), where the account has limits and the entry a line. */
   before: Minor | undefined;
   /** Limits of the account in this currency; read when they are first asked for. */
@@ -658,12 +658,12 @@ export class BookReplay {
             `account ${account.code} is closed with debits ${minorText(open.debit, open.scale)} and credits ${minorText(open.credit, open.scale)} ${open.currency}`,
           );
         const { fx, baseCurrency } = this.book ?? {};
-        const carried = fx === 'tracked' ? account.totals.find(({ base }) => base !== 0) : undefined;
+        const carried = fx === 'tracked' ? account.totals.find(({ base = 0 }) => base !== 0) : undefined;
         if (carried !== undefined)
           this.tell(
             'account',
             event,
-            `account ${account.code} is closed while its ${carried.currency} is carried at ${minorText(carried.base, this.baseScale())} ${baseCurrency}`,
+            `account ${account.code} is closed while its ${carried.currency} is carried at ${minorText(carried.base ?? 0, this.baseScale())} ${baseCurrency}`,
           );
         account.status = 'closed';
         break;
@@ -937,7 +937,7 @@ export class BookReplay {
     if (account.limits !== undefined) this.noteLimit(account, total);
     if (debit) total.debit = plus(total.debit, line.minor);
     else total.credit = plus(total.credit, line.minor);
-    if (line.baseAmount !== undefined) {
+    if (line.baseAmount !== undefined && total.base !== undefined) {
       const base = readAmount(line.baseAmount, this.baseScale()) ?? 0;
       total.base = debit ? plus(total.base, base) : minus(total.base, base);
     }
@@ -1008,13 +1008,14 @@ export class BookReplay {
     if (account !== undefined) this.touch(account, event);
   }
 
-  private totalOf(account: ReplayedAccount, { currency, scale }: Line): Total {
+  private totalOf(account: ReplayedAccount, { currency, scale, baseAmount }: Line): Total {
     const { totals } = account;
     for (let index = 0; index < totals.length; index++) {
       const known = totals[index] as Total;
       if (known.currency === currency) return known;
     }
-    const total = { currency, scale, debit: 0, credit: 0, base: 0, before: undefined, limits: undefined };
+    const base = baseAmount === undefined ? undefined : 0;
+    const total = { currency, scale, debit: 0, credit: 0, base, before: undefined, limits: undefined };
     totals.push(total);
     return total;
   }

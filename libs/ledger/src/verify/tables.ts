@@ -68,6 +68,8 @@ interface ExpectedHead {
   readonly versionBefore: number | undefined;
   readonly reducer: number;
   readonly state: () => unknown;
+  /** The same as an earlier release of the same reducer version would have left it, given what is stored. */
+  readonly asBefore?: (stored: string) => unknown;
 }
 
 /** Version of the head that holds a fiscal year's counters. */
@@ -85,7 +87,11 @@ function expectedHeads(replay: BookReplay): (stream: string, version: number) =>
     const account = accounts.get(stream);
     if (account !== undefined) {
       const { version, versionBefore, code } = account;
-      return { what: `account ${code}`, version, versionBefore, reducer: accountReducer.version, state: () => accountState(account) };
+      return {
+        ...{ what: `account ${code}`, version, versionBefore, reducer: accountReducer.version },
+        state: () => accountState(account),
+        asBefore: (state) => accountState(withoutBase(account, state)),
+      };
     }
     const year = years.get(stream);
     if (year !== undefined) {
@@ -153,11 +159,18 @@ function periodState(period: number, { entries, sums, base }: ReplayedTally): un
   return base === 0 ? [period, entries, amounts] : [period, entries, amounts, String(base)];
 }
 
+/** As a head that goes back to a release which kept no sums of base amounts: they are missing where they are missing there. */
+function withoutBase(account: ReplayedAccount, stored: string): ReplayedAccount {
+  const { totals = [] } = JSON.parse(stored) as { readonly totals?: readonly (readonly unknown[])[] };
+  const without = new Set(totals.filter(({ length }) => length === 3).map(([currency]) => currency));
+  return { ...account, totals: account.totals.map((total) => (without.has(total.currency) ? { ...total, base: undefined } : total)) };
+}
+
 function accountState({ id, version, code, type, normalSide, postable, status, currencies, limits, totals }: ReplayedAccount): unknown {
   return accountReducer.toSnapshot({
     ...{ id, version, code, type, normalSide, postable, status, currencies, limits },
     totals: totals.map(({ currency, scale, debit, credit, base }) => ({
-      ...{ currency, scale, debit: BigInt(debit), credit: BigInt(credit), base: BigInt(base) },
+      ...{ currency, scale, debit: BigInt(debit), credit: BigInt(credit), base: base === undefined ? undefined : BigInt(base) },
     })),
   });
 }
@@ -203,7 +216,8 @@ export async function checkHeads(
     const stored = state.join('\t');
     const made = canonicalJson(head.state());
     // Type json keeps the bytes of the store, type jsonb prints its own.
-    if (stored !== made && stored !== jsonbText(head.state())) wrong('state', stored, made);
+    const is = (state: unknown): boolean => stored === canonicalJson(state) || stored === jsonbText(state);
+    if (!is(head.state()) && !(head.asBefore !== undefined && is(head.asBefore(stored)))) wrong('state', stored, made);
   });
   const missing = (stream: string): void => {
     const row = `log.heads ${stream}`;
