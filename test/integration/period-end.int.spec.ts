@@ -70,6 +70,22 @@ const inBase = (lines: readonly PlainLine[], account: string, asOf: CalendarDate
 const ask = async <T>(name: ReportName, bookId: string, question: object): Promise<T> =>
   JSON.parse((await service.reports.answer(name, bookId, question, 'json')).body as string) as T;
 
+describe('a revaluation of named accounts', () => {
+  it('takes each of them once, by any of its codes, and none that holds no monetary item', async () => {
+    const own = 'named-accounts';
+    await openTrackedBook(service, own);
+    await recordRate(service, own, ['USD', '2026-06-01', '0.91']);
+    await recordRate(service, own, ['USD', '2026-06-30', '0.95', 'closing']);
+    await carryOut(service, own, entryOf('2026-06-01', ['Bank', 'Capital'], '1000', 'USD'));
+    await carryOut(service, own, { type: 'ChangeAccountCode', account: 'Bank', code: 'Giro' });
+    await carryOut(service, own, { type: 'OpenAccount', code: 'Group', name: 'Group', accountType: 'asset', postable: false });
+    for (const accounts of [['Sales'], ['Giro', 'Capital'], ['Group']])
+      await expect(carryOut(service, own, revalueAt('2026-06-30', { accounts }))).rejects.toMatchObject({ code: 'malformed' });
+    const [{ id } = { id: '' }] = await posted(own, revalueAt('2026-06-30', { accounts: ['Bank', 'Giro', 'Giro'] }));
+    expect(shownLines(await service.queries.entry(own, id))).toEqual(['Giro debit 0.00 USD 40.00', 'Gain credit 0.00 EUR 40.00']);
+  });
+});
+
 describe('revaluation, computed by hand', () => {
   const bookId = 'by-hand';
 
@@ -519,6 +535,52 @@ describe('settlement', () => {
     await settle(settlement.lines, line('Bank', 'credit', '250.00', 'EUR'), '2026-06-20');
     expect(inBase(await plainLines(admin, bookId), 'Loan', '2026-12-31')).toBe('-360.00');
     await checkBook(admin, bookId);
+  });
+
+  it('counts from what is carried without a revaluation that goes back on the next day', async () => {
+    const own = 'settled-on-the-day';
+    await openTrackedBook(service, own);
+    await recordRate(service, own, ['USD', '2026-06-01', '0.90']);
+    await recordRate(service, own, ['USD', '2026-06-30', '0.98', 'closing']);
+    await carryOut(service, own, entryOf('2026-06-01', ['Stock', 'Loan'], '50', 'USD'));
+    const question = { currency: 'USD', amount: '50', proceeds: '49' };
+    const before = await service.periodEnd.settlement(own, 'Loan', { ...question, asOf: '2026-06-30' });
+    await carryOut(service, own, revalueAt('2026-06-30'));
+    for (const asOf of ['2026-06-30', '2026-07-01', undefined]) {
+      const { carrying, realised, lines } = await service.periodEnd.settlement(
+        own,
+        'Loan',
+        asOf === undefined ? question : { ...question, asOf },
+      );
+      expect({ carrying, realised, lines }).toEqual({ carrying: before.carrying, realised: before.realised, lines: before.lines });
+    }
+    expect(before).toMatchObject({ carrying: '-45.00', realised: '-4.00' });
+  });
+
+  it('takes a carrying amount below nothing off on the other side, rounds as the book does, and without a day asks for the rate of today', async () => {
+    const own = 'settled-below-nothing';
+    await openTrackedBook(service, own, { rounding: 'half_even' });
+    const conversion = { onImbalance: 'currency_conversion' } as const;
+    const entry = (lines: EntryLine[]) =>
+      ({ type: 'PostEntry', effectiveDate: '2026-06-01', description: 'x', lines, ...conversion }) as const;
+    const both = (amount: string, base: string, side: 'debit' | 'credit') => line('Bank', side, amount, 'USD', { baseAmount: base });
+    await carryOut(service, own, entry([both('100', '90', 'debit'), line('Capital', 'credit', '90', 'EUR')]));
+    await carryOut(service, own, entry([both('50', '95', 'credit'), line('Capital', 'debit', '95', 'EUR')]));
+    // 50 USD are carried at −5.00: half of them at −2.50, a hundredth of them at −0.05.
+    const half = await service.periodEnd.settlement(own, 'Bank', { currency: 'USD', amount: '25', proceeds: '20' });
+    expect(half).toMatchObject({ carrying: '-5.00', carryingSettled: '-2.50', realised: '22.50' });
+    expect(half.lines).toEqual([
+      line('Bank', 'credit', '25.00', 'USD', { baseAmount: '0.00' }),
+      line('Bank', 'debit', '0.00', 'USD', { baseAmount: '2.50' }),
+      line('RealisedGain', 'credit', '0.00', 'EUR', { baseAmount: '22.50' }),
+    ]);
+    await carryOut(service, own, { ...entry([...half.lines, line('Bank', 'debit', '20', 'EUR')]), effectiveDate: '2026-06-02' });
+    const { carryingSettled } = await service.periodEnd.settlement(own, 'Bank', { currency: 'USD', amount: '0.25', proceeds: '1' });
+    expect(carryingSettled).toBe('-0.02'); // −0.025
+    const today = new Date().toISOString().slice(0, 10);
+    await recordRate(service, own, ['USD', today, '0.5']);
+    const now = await service.periodEnd.settlement(own, 'Bank', { currency: 'USD', amount: '25' });
+    expect(now).toMatchObject({ proceeds: '12.50', rate: { value: '0.5', date: today } });
   });
 
   it('refuses more than there is, nothing, and what cannot be an amount', async () => {

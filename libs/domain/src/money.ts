@@ -69,13 +69,19 @@ export function fromMinor(minor: bigint, scale: number): string {
  * @param from decimals that `minor` has; @param to decimals that are wanted
  */
 export function rescale(minor: bigint, from: number, to: number, rounding: Rounding): bigint {
-  if (to >= from) return minor * 10n ** BigInt(to - from);
-  const unit = 10n ** BigInt(from - to);
-  const size = minor < 0n ? -minor : minor;
-  const [whole, rest] = [size / unit, size % unit];
-  const up = rest * 2n > unit || (rest * 2n === unit && (rounding === 'half_away_from_zero' || whole % 2n === 1n));
+  return to >= from ? minor * 10n ** BigInt(to - from) : quotient(minor, 10n ** BigInt(from - to), rounding);
+}
+
+/**
+ * A whole quotient, rounded in the named mode.
+ * @param dividend may be negative, which rounds like its opposite; @param divisor above 0
+ */
+export function quotient(dividend: bigint, divisor: bigint, rounding: Rounding): bigint {
+  const size = dividend < 0n ? -dividend : dividend;
+  const [whole, rest] = [size / divisor, size % divisor];
+  const up = rest * 2n > divisor || (rest * 2n === divisor && (rounding === 'half_away_from_zero' || whole % 2n === 1n));
   const rounded = up ? whole + 1n : whole;
-  return minor < 0n ? -rounded : rounded;
+  return dividend < 0n ? -rounded : rounded;
 }
 
 const zeroRun = '0'.repeat(digitsMax);

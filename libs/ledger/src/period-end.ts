@@ -13,6 +13,7 @@ import {
   type CloseFiscalYear,
   type Computed,
   convert,
+  dateInZone,
   type EntryLine,
   firstDate,
   fromMinor,
@@ -20,6 +21,7 @@ import {
   LedgerError,
   lastDate,
   periodKey,
+  quotient,
   type Revalue,
   rateTypes,
   scaleOf,
@@ -28,6 +30,7 @@ import {
 import { canonicalJson, type EventStore } from '#event-store';
 import type { Answer } from './answer';
 import { checkDate, malformed } from './asking';
+import { accountCodes } from './catalogue';
 import type { CommandContext } from './commands';
 import type { Ledger } from './ledger';
 import type { AccountView } from './projections/chart';
@@ -141,7 +144,7 @@ export class PeriodEnd {
     const rates = await ratesAt(this.store, { ...at, date, type: rateType, currencies, baseCurrency });
     const lines: EntryLine[] = [];
     const sum = { gain: 0n, loss: 0n };
-    for (const account of chosen(input.chart, accounts)) {
+    for (const account of accounts === undefined ? monetaryIn(input.chart) : await this.named(at, input.chart, accounts)) {
       for (const { currency, scale, own, base } of input.parts.get(account.id) ?? []) {
         if (currency === baseCurrency || own[0] === undefined || base[0] === undefined) continue;
         const [quantity, carried] = [net(own[0].upTo), net(base[0].upTo)];
@@ -164,8 +167,10 @@ export class PeriodEnd {
   }
 
   /**
-   * What settling an amount of an account in a foreign currency gains or loses against what the books carry it at. Posts nothing.
-   * @param question.amount of the currency, above 0, at most the balance · proceeds in base currency; at the spot rate of the day when absent
+   * What settling an amount of an account in a foreign currency gains or loses against what the books carry it at, which is without the
+   * unrealised part of a revaluation that goes back on the next day. Posts nothing.
+   * @param question.amount of the currency, above 0, at most the balance · asOf all dates when absent · proceeds in base currency; at
+   *   the spot rate of asOf (of today in the book's time zone without it) when absent
    * @throws LedgerError account_unknown (not_found) | malformed | amount_format | fx_untracked | rate_unknown | account_not_designated | as balance
    */
   async settlement(
@@ -174,11 +179,12 @@ export class PeriodEnd {
     {
       currency,
       amount,
-      asOf = lastDate,
+      asOf: asked,
       proceeds,
     }: { readonly currency: string; readonly amount: string; readonly asOf?: CalendarDate; readonly proceeds?: string },
   ): Promise<Settlement> {
-    checkDate(asOf, 'asOf');
+    checkDate(asked, 'asOf');
+    const asOf = asked ?? lastDate;
     const position = await this.queries.pin(bookId, undefined);
     const { id } = await this.queries.account(bookId, code, { knownAt: position });
     const at = await this.inputs.placeAt(bookId, position);
@@ -189,7 +195,8 @@ export class PeriodEnd {
     const input = await this.balances(at, firstDate, asOf);
     const account = input.chart.find((candidate) => candidate.id === id) as AccountView;
     const part = input.parts.get(id)?.find((candidate) => candidate.currency === currency);
-    const [quantity, carried] = [net(part?.own[0]?.upTo ?? none), net(part?.base[0]?.upTo ?? none)];
+    const unrealised = await this.unrealisedIn(at, { accountId: id, currency, asOf }, baseScale);
+    const [quantity, carried] = [net(part?.own[0]?.upTo ?? none), net(part?.base[0]?.upTo ?? none) - unrealised];
     const scale = part?.scale ?? scaleOf(book, currency) ?? 0;
     const settled = readPositive(amount, 'amount', currency, scale);
     const size = quantity < 0n ? -quantity : quantity;
@@ -201,13 +208,14 @@ export class PeriodEnd {
     }
     const carriedSize = quantity < 0n ? -carried : carried;
     // The last part takes what is left, so that nothing of the carrying amount stays behind.
-    const share = settled === size ? carriedSize : shareOf(carriedSize, settled, size);
+    const share = settled === size ? carriedSize : quotient(carriedSize * settled, size, rounding);
+    const rateDate = asked ?? dateInZone(Date.now() * 1_000, book.timeZone);
     const rates =
       proceeds === undefined
-        ? await ratesAt(this.store, { ...at, date: asOf, type: 'spot', currencies: [currency], baseCurrency })
+        ? await ratesAt(this.store, { ...at, date: rateDate, type: 'spot', currencies: [currency], baseCurrency })
         : undefined;
     const rate = rates?.rateOf(currency, baseCurrency);
-    if (rates !== undefined && rate === undefined) throw rateUnknown(currency, baseCurrency, asOf, 'spot');
+    if (rates !== undefined && rate === undefined) throw rateUnknown(currency, baseCurrency, rateDate, 'spot');
     const received =
       rate === undefined
         ? readPositive(proceeds ?? '', 'proceeds', baseCurrency, baseScale)
@@ -215,9 +223,12 @@ export class PeriodEnd {
     // What is received for an asset above its carrying amount is a gain; what is paid for a liability above it a loss.
     const realised = quantity < 0n ? share - received : received - share;
     const side = quantity < 0n ? 'debit' : 'credit';
+    const base = share < 0n ? 0n : share;
     const lines: EntryLine[] = [
-      { account: account.code, side, amount: fromMinor(settled, scale), currency, baseAmount: fromMinor(share, baseScale) },
+      { account: account.code, side, amount: fromMinor(settled, scale), currency, baseAmount: fromMinor(base, baseScale) },
     ];
+    // Carried at less than nothing: that part is taken off on the other side.
+    if (share < 0n) lines.push(baseLine(account.code, currency, scale, side === 'credit' ? -share : share, baseScale));
     if (realised !== 0n) {
       const role = realised > 0n ? 'fx_gain_realised' : 'fx_loss_realised';
       lines.push(baseLine((await this.designated(at, role)).code, baseCurrency, baseScale, -realised, baseScale));
@@ -237,6 +248,41 @@ export class PeriodEnd {
       realised: fromMinor(realised, baseScale),
       lines,
     };
+  }
+
+  /** What revaluations that did not go back yet have changed of an account's value, debit − credit in minor units of base currency. */
+  private async unrealisedIn(
+    { bookId, position }: Place,
+    { accountId, currency, asOf }: { readonly accountId: string; readonly currency: string; readonly asOf: CalendarDate },
+    baseScale: number,
+  ): Promise<bigint> {
+    const entries = await this.inputs.revaluationEntries(bookId, position);
+    return entries
+      .filter(({ posted }) => posted.effectiveDate <= asOf)
+      .flatMap(({ posted }) => posted.lines.filter((line) => line.accountId === accountId && line.currency === currency))
+      .map(({ side, baseAmount = '0' }) => (side === 'debit' ? 1n : -1n) * (toMinor(baseAmount, baseScale) ?? 0n))
+      .reduce((sum, minor) => sum + minor, 0n);
+  }
+
+  /**
+   * Accounts that a revaluation names, by any code that they ever had, each once.
+   * @throws LedgerError account_unknown; malformed for one that holds no monetary item
+   */
+  private async named({ bookId }: Place, chart: readonly AccountView[], codes: readonly string[]): Promise<AccountView[]> {
+    const ids = await this.store.streamsByName(bookId, accountCodes, codes);
+    const found = new Map<string, AccountView>();
+    for (const code of codes) {
+      const account = chart.find(({ id }) => id === ids.get(code));
+      if (account === undefined) throw new LedgerError('account_unknown', `there is no account ${code}`, { account: code });
+      const { type, postable } = account;
+      if ((type !== 'asset' && type !== 'liability') || !postable)
+        throw malformed(
+          'accounts',
+          `accounts names ${code}, ${postable ? `of type ${type}` : 'a header account'}; only assets and liabilities that take lines are revalued (IAS 21.23)`,
+        );
+      found.set(account.id, account);
+    }
+    return [...found.values()];
   }
 
   private balances(at: Place, from: CalendarDate, to: CalendarDate): Promise<ReportInput> {
@@ -266,16 +312,8 @@ function nameOf({ date }: Revalue, lines: readonly EntryLine[]): string {
   return `revaluation:${date}:${hash.digest('hex').slice(0, 16)}`;
 }
 
-/** @throws LedgerError account_unknown for a code that leads to none */
-function chosen(chart: readonly AccountView[], codes: readonly string[] | undefined): AccountView[] {
-  if (codes === undefined)
-    return chart.filter(({ type, subtype = '' }) => (type === 'asset' || type === 'liability') && !nonMonetary.has(subtype));
-  return codes.map((code) => {
-    const account = chart.find((candidate) => candidate.code === code);
-    if (account === undefined) throw new LedgerError('account_unknown', `there is no account ${code}`, { account: code });
-    return account;
-  });
-}
+const monetaryIn = (chart: readonly AccountView[]): AccountView[] =>
+  chart.filter(({ type, subtype = '' }) => (type === 'asset' || type === 'liability') && !nonMonetary.has(subtype));
 
 /** A line that changes the value in base currency only. @param difference debit − credit, minor units of base currency */
 function baseLine(account: string, currency: string, scale: number, difference: bigint, baseScale: number): EntryLine {
@@ -287,9 +325,6 @@ function baseLine(account: string, currency: string, scale: number, difference: 
     baseAmount: fromMinor(difference < 0n ? -difference : difference, baseScale),
   };
 }
-
-/** part × of / all, rounded half up: a weighted average. */
-const shareOf = (amount: bigint, of: bigint, all: bigint): bigint => (2n * amount * of + all) / (2n * all);
 
 function readPositive(text: string, member: string, currency: string, scale: number): bigint {
   const minor = isPlainDecimal(text) ? toMinor(text, scale) : undefined;

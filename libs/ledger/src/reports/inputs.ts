@@ -150,6 +150,11 @@ export class Inputs {
     return new Set((await this.withReversals(bookId, ids, position)).map(({ id }) => id));
   }
 
+  /** All revaluations and their reversals. */
+  async revaluationEntries(bookId: string, position: number): Promise<RecordedEntry[]> {
+    return this.withReversals(bookId, [...(await this.revaluations(bookId, position))], position);
+  }
+
   /** Ids of all revaluations; their reversals name them. */
   async revaluations(bookId: string, position: number): Promise<Set<string>> {
     return new Set(
