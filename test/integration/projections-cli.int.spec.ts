@@ -13,6 +13,7 @@ import { type TestDatabase, testDatabase } from '../support/database';
 import { openBookWith, run, transfer } from '../support/ledgers';
 import { controllerContext } from '../support/periods';
 import { openTestService, type TestService } from '../support/services';
+import { carryOut, entryOf, openTrackedBook, recordRate } from '../support/tracked-books';
 
 jest.setTimeout(120_000);
 
@@ -181,11 +182,11 @@ describe('replay', () => {
       'split.cjs',
     );
     const { code, stdout } = await june(file, '--format', 'csv', '--all');
-    const end = (at: number): string => `,fiscalYear,include,${at}`;
+    const end = (at: number): string => `,fiscalYear,include,${at},lines`;
     const { position } = await opened.service.store.head('shop');
     expect(code).toBe(0);
     expect(stdout.split('\n')).toEqual([
-      'row,account,name,currency,opening,debits,credits,closing,rule_opening,rule_debits,rule_credits,rule_closing,difference_opening,difference_debits,difference_credits,difference_closing,carry,closing_entries,position',
+      'row,account,name,currency,opening,debits,credits,closing,rule_opening,rule_debits,rule_credits,rule_closing,difference_opening,difference_debits,difference_credits,difference_closing,carry,closing_entries,position,basis',
       `account,Cash,Cash,EUR,-10.00,0.00,125.50,-135.50,-10.00,0.00,130.00,-140.00,0.00,0.00,4.50,-4.50${end(position)}`,
       `account,Rent,Rent,EUR,10.00,125.50,0.00,135.50,10.00,130.00,0.00,140.00,0.00,4.50,0.00,4.50${end(position)}`,
       '',
@@ -203,7 +204,8 @@ describe('replay', () => {
 
   it('that returns every entry as it is differs in nothing', async () => {
     expect((await june(rule('export const rule = (entry) => entry;'))).stdout).toContain('Nothing differs on 2 accounts and currencies.');
-    expect((await june(rule('export const rule = (entry) => ({ ...entry });'))).stdout).toContain('4 changed, 0 left out\nNothing differs');
+    const copied = await june(rule('export const rule = (entry) => ({ ...entry });'));
+    expect(copied.stdout).toContain('4 entries: 4 as they are, 0 changed, 0 left out\nNothing differs');
   });
 
   it.each([
@@ -302,6 +304,31 @@ describe('replay asks as reports do', () => {
   const halves = `export default (entry) => entry.entryType === 'closing' || Number(entry.lines[0].amount) < 100 ? entry
     : { ...entry, lines: entry.lines.map((line) => ({ ...line, amount: '60.00' })) };`;
 
+  it('of a book that tracks exchange rates shows what changes in base currency, also where no amount of a line does', async () => {
+    const { service } = opened;
+    await openTrackedBook(service, 'worth');
+    await recordRate(service, 'worth', ['USD', '2026-06-01', '0.90']);
+    await carryOut(service, 'worth', entryOf('2026-06-01', ['Bank', 'Capital'], '100', 'USD'));
+    await carryOut(service, 'worth', entryOf('2026-06-02', ['Bank', 'Capital'], '7', 'EUR'));
+    await service.projector.caughtUp('worth', (await service.store.head('worth')).position);
+    const worthMore = whole(
+      `export default (entry) => ({ ...entry, lines: entry.lines.map(({ baseAmount, ...line }) =>
+         line.currency === 'USD' ? { ...line, baseAmount: '95.00' } : line) });`,
+    );
+    const ended = await command('replay', 'worth', '--rules', worthMore, '--from', '2026-06-01', '--to', '2026-06-30');
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    expect(plain(ended).slice(1, -1)).toEqual([
+      '2 entries: 1 as they are, 1 changed, 0 left out',
+      'ACCOUNT CURRENCY OPENING DEBITS CREDITS CLOSING',
+      'Bank all in EUR as it is 0.00 97.00 0.00 97.00',
+      'Bank under the rule 0.00 102.00 0.00 102.00',
+      'difference 0.00 5.00 0.00 5.00',
+      'Capital all in EUR as it is 0.00 0.00 97.00 -97.00',
+      'Capital under the rule 0.00 0.00 102.00 -102.00',
+      'difference 0.00 0.00 5.00 -5.00',
+    ]);
+  });
+
   it('income and expense open at 0 in the fiscal year, what they had is brought forward, and both are said (I13)', async () => {
     const { position } = await opened.service.store.head('years');
     const file = whole(halves);
@@ -330,7 +357,7 @@ describe('replay asks as reports do', () => {
     ]);
     const csv = await asked(file, '2027-01-01', '2027-01-31', '--format', 'csv');
     expect(csv.stdout.split('\n')[2]).toBe(
-      `retainedEarnings,,retained earnings brought forward,EUR,0.00,0.00,0.00,0.00,-60.00,0.00,0.00,-60.00,-60.00,0.00,0.00,-60.00,fiscalYear,include,${position}`,
+      `retainedEarnings,,retained earnings brought forward,EUR,0.00,0.00,0.00,0.00,-60.00,0.00,0.00,-60.00,-60.00,0.00,0.00,-60.00,fiscalYear,include,${position},lines`,
     );
   });
 
@@ -389,7 +416,7 @@ describe('replay asks as reports do', () => {
         expect({ question, figures }).toEqual({ question, figures: [...should, ...brought] });
         for (const cells of said) {
           expect(cells.slice(8, 12)).toEqual(cells.slice(4, 8));
-          expect(cells.slice(16)).toEqual([carry, closing, String(report.position)]);
+          expect(cells.slice(16)).toEqual([carry, closing, String(report.position), 'lines']);
         }
       }
     }

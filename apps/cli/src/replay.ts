@@ -130,10 +130,10 @@ function textOf(
   { bookId, position, from, to, carry, closing, entries, unchanged, changed, leftOut, rows: found }: RuleReplay,
   rows: readonly ShownRow[],
 ): string {
-  const lines = rows.flatMap(({ row, account, name, currency, asItIs, underTheRule, difference }) => {
+  const lines = rows.flatMap(({ row, account, name, currency, basis, asItIs, underTheRule, difference }) => {
     const [title, under] = row === 'account' ? [account, name] : [name, ''];
     return [
-      [clean(title), currency, 'as it is', ...values(asItIs)],
+      [clean(title), basis === 'base' ? `all in ${currency}` : currency, 'as it is', ...values(asItIs)],
       [clean(under), '', 'under the rule', ...values(underTheRule)],
       ['', '', 'difference', ...values(difference)],
     ];
@@ -158,12 +158,12 @@ function csvOf({ carry, closing, position }: RuleReplay, rows: readonly ShownRow
     ...columns.map((column) => `rule_${column}`),
     ...columns.map((column) => `difference_${column}`),
     // Not `closing`, which is a column of amounts.
-    ...['carry', 'closing_entries', 'position'],
+    ...['carry', 'closing_entries', 'position', 'basis'],
   ];
-  const lines = rows.map(({ row, account, name, currency, asItIs, underTheRule, difference }) =>
+  const lines = rows.map(({ row, account, name, currency, basis, asItIs, underTheRule, difference }) =>
     [
       ...[row, account, name, currency, ...values(asItIs), ...values(underTheRule), ...values(difference)],
-      ...[carry, closing, String(position)],
+      ...[carry, closing, String(position), basis],
     ]
       .map(csvField)
       .join(','),

@@ -6,6 +6,7 @@
  */
 import type { Pool } from 'pg';
 import {
+  type AccountType,
   amountCeiling,
   type BookState,
   type CalendarDate,
@@ -23,7 +24,18 @@ import { type Database, databaseOf } from './projection';
 import { changingSets, dropSet, makeSet, type ProjectionSet } from './projection-sets';
 import { asOf, totalsInRanges } from './projections/as-of';
 import type { KnownAt, Queries } from './queries';
-import { type Carry, type Closing, type Column, isNominal, type ReportInput, type Shown, show, total } from './reports/figures';
+import {
+  baseScaleOf,
+  type Carry,
+  type Closing,
+  type Column,
+  isNominal,
+  type Presentation,
+  type ReportInput,
+  type Shown,
+  show,
+  total,
+} from './reports/figures';
 import { boundariesIn, Inputs, LineTotals, partsOf } from './reports/inputs';
 import { askedOf, columnsOf, eveOf } from './reports/question';
 import { broughtForward, movementOf } from './reports/trial-balance';
@@ -79,6 +91,8 @@ export interface RuleReplayAmounts {
 
 export interface RuleReplayFigures {
   readonly currency: string;
+  /** Lines: amounts of lines in the currency. Base, in a book with fx=tracked: base amounts of lines in all currencies, beside these. */
+  readonly basis: 'lines' | 'base';
   readonly asItIs: RuleReplayAmounts;
   readonly underTheRule: RuleReplayAmounts;
   /** Under the rule − as it is. */
@@ -104,7 +118,7 @@ export interface RuleReplay {
   readonly unchanged: number;
   readonly changed: number;
   readonly leftOut: number;
-  /** By account code, then currency: every account with a line on either side. */
+  /** By account code, then currency, base amounts last: every account with a line on either side. */
   readonly rows: readonly RuleReplayRow[];
   /** Of income and expense in the fiscal years before that of the first date, by currency; empty with carry=none. */
   readonly retainedEarnings: readonly RuleReplayFigures[];
@@ -239,15 +253,18 @@ class Ruling {
       return [event];
     }
     const outcomes = returned === undefined || returned === null ? [] : Array.isArray(returned) ? (returned as unknown[]) : [returned];
-    if (outcomes.length === 0) this.leftOut++;
-    else this.changed++;
-    return outcomes.map((outcome, index) => {
+    const made = outcomes.map((outcome, index) => {
       const wrong = (message: string): RuleError =>
         new RuleError(
           `the rule returned ${outcomes.length > 1 ? `as outcome ${index + 1} ` : ''}for ${name} what the book would not take: ${message}`,
         );
       return outcome === entry ? event : { ...event, current: this.checked(outcome, wrong) as unknown as RecordedFact['current'] };
     });
+    const [only] = made;
+    if (only === undefined) this.leftOut++;
+    else if (made.length === 1 && contentOf(only.current as unknown as JournalEntryPosted) === contentOf(posted)) this.unchanged++;
+    else this.changed++;
+    return made;
   }
 
   private checked(outcome: unknown, wrong: (message: string) => RuleError): Pick<JournalEntryPosted, 'effectiveDate' | 'lines'> {
@@ -292,14 +309,19 @@ class Ruling {
     if (baseAmount === undefined) {
       if (this.book.fx === 'tracked' && currency !== baseCurrency)
         throw wrong(`line ${line}: the book tracks exchange rates, so a line in ${currency} needs its baseAmount`);
-      if (currency === baseCurrency) base[side] += minor;
-      return own;
+      if (this.book.fx !== 'tracked') return own;
+      base[side] += minor;
+      return { ...own, baseAmount: own.amount };
     }
     const baseMinor = readAmount(baseAmount, baseScale, (problem) => wrong(`line ${line}: baseAmount ${problem} of ${baseCurrency}`));
     base[side] += baseMinor;
     return { ...own, baseAmount: fromMinor(baseMinor, baseScale) };
   }
 }
+
+/** What counts of an entry, as one text. */
+const contentOf = ({ effectiveDate, lines }: Pick<JournalEntryPosted, 'effectiveDate' | 'lines'>): string =>
+  JSON.stringify([effectiveDate, lines.map((line) => [line.accountId, line.side, line.amount, line.currency, line.baseAmount])]);
 
 interface LineSums {
   readonly sums: Map<string, { scale: number; debit: bigint; credit: bigint }>;
@@ -339,31 +361,40 @@ async function partsUnderRule(
 
 /** Every account and currency with a line on either side. */
 function rowsOf(asItIs: ReportInput, underTheRule: ReportInput): RuleReplayRow[] {
-  const each = { kind: 'each' } as const;
   return asItIs.chart.flatMap(({ id, code: account, name, type }) =>
-    compared(show(asItIs.parts.get(id), each, movementOf(type)), show(underTheRule.parts.get(id), each, movementOf(type))).map((row) => ({
-      account,
-      name,
-      ...row,
-    })),
+    presentationsOf(asItIs, type).flatMap((presentation) => {
+      const shown = ({ parts }: ReportInput): readonly Shown[] => show(parts.get(id), presentation, movementOf(type));
+      return compared(shown(asItIs), shown(underTheRule), presentation).map((row) => ({ account, name, ...row }));
+    }),
   );
+}
+
+/** Each currency for itself; and in a book that tracks rates what the lines are worth in base currency. Statistical units are worth nothing. */
+function presentationsOf({ book }: ReportInput, type?: AccountType): (Presentation & { readonly kind: 'each' | 'base' })[] {
+  const scale = type === 'memorandum' ? undefined : baseScaleOf(book);
+  return [{ kind: 'each' }, ...(scale === undefined ? [] : [{ kind: 'base' as const, currency: book.baseCurrency, scale }])];
 }
 
 function retainedEarningsOf(asItIs: ReportInput, underTheRule: ReportInput): RuleReplayFigures[] {
-  const each = { kind: 'each' } as const;
-  const brought = ({ chart, parts }: ReportInput): Shown[] => [
-    ...total(
-      chart.filter(({ type }) => isNominal(type)).flatMap(({ id }) => show(parts.get(id), each, broughtForward)),
-      each,
-    ).values(),
-  ];
-  return compared(brought(asItIs), brought(underTheRule)).filter(
-    ({ differs, asItIs: { opening } }) => differs || !/^0(\.0+)?$/.test(opening),
-  );
+  return presentationsOf(asItIs).flatMap((presentation) => {
+    const brought = ({ chart, parts }: ReportInput): Shown[] => [
+      ...total(
+        chart.filter(({ type }) => isNominal(type)).flatMap(({ id }) => show(parts.get(id), presentation, broughtForward)),
+        presentation,
+      ).values(),
+    ];
+    return compared(brought(asItIs), brought(underTheRule), presentation).filter(
+      ({ differs, asItIs: { opening } }) => differs || !/^0(\.0+)?$/.test(opening),
+    );
+  });
 }
 
 /** Both sides by currency, sorted; amounts are opening, debits, credits. */
-function compared(asItIs: readonly Shown[], underTheRule: readonly Shown[]): RuleReplayFigures[] {
+function compared(
+  asItIs: readonly Shown[],
+  underTheRule: readonly Shown[],
+  { kind }: { readonly kind: 'each' | 'base' },
+): RuleReplayFigures[] {
   const scales = new Map([...asItIs, ...underTheRule].map(({ currency, scale }) => [currency, scale]));
   const of = (side: readonly Shown[], currency: string): readonly bigint[] =>
     side.find((shown) => shown.currency === currency)?.amounts ?? [0n, 0n, 0n];
@@ -373,7 +404,13 @@ function compared(asItIs: readonly Shown[], underTheRule: readonly Shown[]): Rul
       const [one, two] = [of(asItIs, currency), of(underTheRule, currency)];
       const difference = two.map((amount, index) => amount - (one[index] ?? 0n));
       return {
-        ...{ currency, asItIs: shown(one, scale), underTheRule: shown(two, scale), difference: shown(difference, scale) },
+        ...{
+          currency,
+          basis: kind === 'base' ? ('base' as const) : ('lines' as const),
+          asItIs: shown(one, scale),
+          underTheRule: shown(two, scale),
+          difference: shown(difference, scale),
+        },
         differs: difference.some((amount) => amount !== 0n),
       };
     });
