@@ -304,6 +304,14 @@ export class ReverseBody {
   })
   onClosedPeriod?: OnClosedPeriod;
 
+  @Whole(1, 400, {
+    optional,
+    description:
+      'Number of an adjustment period, such as a 13th one, that the date lies in: where an entry of that period is taken back in it. Without `effectiveDate` on the date of the original.',
+    example: 13,
+  })
+  adjustmentPeriod?: number;
+
   @Prose(500, { description: 'Why it is reversed.', example: 'Entered twice' })
   reason!: string;
 

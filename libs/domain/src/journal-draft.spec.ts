@@ -118,6 +118,18 @@ describe('writing a draft', () => {
       .when(create({ onClosedPeriod: 'first_open_day' }), ann)
       .thenAccepted();
     expect(events[0]?.data).toMatchObject({ effectiveDate: '2026-03-01', fiscalYear: '2026', period: 4 });
+    // Also where a controller writes or approves it, who could post into the period: it is posted where it was counted.
+    const byChief = given(book, closed('2026', 3, 'soft'))
+      .when(create({ onClosedPeriod: 'first_open_day' }), chief)
+      .thenAccepted();
+    expect(byChief[0]?.data).toMatchObject({ period: 4 });
+    const waiting = [written({ onClosedPeriod: 'first_open_day', period: 4 }), submitted()];
+    const posted = given(book, closed('2026', 3, 'soft'), waiting)
+      .when(move('ApproveDraft'), chief)
+      .thenAccepted();
+    expect(posted.find(({ type }) => type === 'JournalEntryPosted')?.data).toMatchObject({
+      ...{ effectiveDate: '2026-04-01', requestedDate: '2026-03-01', period: 4 },
+    });
   });
 
   it('for an adjustment period counts there', () => {

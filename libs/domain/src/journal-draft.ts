@@ -9,6 +9,7 @@ import type { CalendarDate } from './calendar-date';
 import type { Decision } from './decision';
 import { type ErrorCode, errorTable, LedgerError, Refusals } from './errors';
 import {
+  anybody,
   checkUnposted,
   type DraftContent,
   type DraftEvent,
@@ -135,7 +136,7 @@ export function approveDraft(decision: Decision, entryId: string): PostedEntry {
   if (draft.submittedBy === userId)
     refusals.note('second_user_required', () => `you submitted draft ${entryId}; another person has to approve it`, { entry: entryId });
   decision.recordDraft(entryId, { type: 'JournalApproved', data: { approvedBy: userId } });
-  return postUnless(refusals, decision, draft.content, entryId);
+  return postUnless(refusals, decision, draft.content, entryId, anybody(decision));
 }
 
 /** Gives a submitted draft back to its author; whoever submitted it may take it back in this way. @throws LedgerError entry_unknown | draft_state */

@@ -5,10 +5,11 @@
  * and the declared order of codes decides which refusal is told. What happens to an entry before it is posted is decided in
  * journal-draft.ts; it is the same stream, and folded here.
  */
+
 import { type CurrencyTotal, checkPostable, type Side } from './account';
 import { type BookState, scaleOf } from './book';
 import { type CalendarDate, isDate } from './calendar-date';
-import type { Decision } from './decision';
+import type { Actor, Decision } from './decision';
 import { addLines, checkBalance, isOwnOrigin, type ResolvedLine, resolveLines, storedLine } from './entry-lines';
 import { LedgerError, Refusals } from './errors';
 import {
@@ -262,6 +263,8 @@ export interface ReverseEntry {
   readonly effectiveDate?: CalendarDate;
   /** What becomes of it where its date lies in a period that is closed to its caller; refused when absent. */
   readonly onClosedPeriod?: OnClosedPeriod;
+  /** Number of an adjustment period that the date lies in; of the original's date where none is stated. */
+  readonly adjustmentPeriod?: number;
   readonly reason: string;
   readonly description?: string;
 }
@@ -321,14 +324,21 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
 
 /**
  * Posts an entry unless something speaks against it, which may be noted already.
+ * @param movesFor who must be able to post on a day for it to be none that the entry moves from
  * @throws LedgerError as postEntry, or what was noted before when that is declared first
  */
-export function postUnless(refusals: Refusals, decision: Decision, command: EntryContent, id: string): PostedEntry {
+export function postUnless(
+  refusals: Refusals,
+  decision: Decision,
+  command: EntryContent,
+  id: string,
+  movesFor: Actor = decision.actor,
+): PostedEntry {
   const book = decision.book();
   const journalCode = command.journalCode ?? defaultJournalCode;
   checkClaims(command, refusals);
   const lines = resolveLines(decision, book, command, command.effectiveDate, refusals);
-  const day = postingDay(decision, command, command.effectiveDate);
+  const day = postingDay(decision, command, command.effectiveDate, movesFor);
   const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines(lines, refusals);
   refusals.throwFirst();
@@ -344,16 +354,24 @@ export function checkUnposted(decision: Decision, content: DraftContent, refusal
   const book = decision.book();
   checkClaims(content, refusals);
   const lines = resolveLines(decision, book, content, content.effectiveDate, refusals);
-  const day = postingDay(decision, content, content.effectiveDate);
+  const day = postingDay(decision, content, content.effectiveDate, anybody(decision));
   checkEntry(decision, book, day, content.journalCode ?? defaultJournalCode, lines, refusals);
   return day;
 }
 
 /** Where an entry is posted: on its own day, or on the first open one where it may move. */
-function postingDay(decision: Decision, { adjustmentPeriod, onClosedPeriod }: Partial<EntryContent>, date: CalendarDate): PostingDay {
+function postingDay(
+  decision: Decision,
+  { adjustmentPeriod, onClosedPeriod }: Partial<EntryContent>,
+  date: CalendarDate,
+  movesFor: Actor = decision.actor,
+): PostingDay {
   const moves = onClosedPeriod === 'first_open_day';
-  return { date: postingDate(decision.book(), { date, moves }, decision.actor), adjustmentPeriod };
+  return { date: postingDate(decision.book(), { date, moves }, movesFor), adjustmentPeriod };
 }
+
+/** Whoever writes, submits or approves a draft that may move, it stands in the same period: what a controller may do has no part in that. */
+export const anybody = ({ actor }: Decision): Actor => ({ ...actor, isController: false });
 
 /** Relations that only the commands that reverse and correct can make true: they also mark the entry that they point to. */
 const ownRelations = new Set<string>(['reverses', 'corrects']);
@@ -365,10 +383,7 @@ function checkClaims(entry: Partial<EntryContent>, refusals: Refusals): void {
     const message = 'requestedDate is given by onClosedPeriod: first_open_day where an entry moves; state one of them';
     refusals.note('malformed', () => message, { member: 'requestedDate' });
   }
-  if (onClosedPeriod === 'first_open_day' && entry.adjustmentPeriod !== undefined) {
-    const message = 'onClosedPeriod: an entry of an adjustment period cannot move to another day';
-    refusals.note('malformed', () => message, { member: 'onClosedPeriod' });
-  }
+  checkMove(entry, refusals);
   const marked = lines?.findIndex(({ origin }) => isOwnOrigin(origin)) ?? -1;
   if (marked >= 0) {
     const message = `lines.${marked}.origin: book-keeper:… marks lines that the service has added`;
@@ -385,6 +400,13 @@ function checkClaims(entry: Partial<EntryContent>, refusals: Refusals): void {
   refusals.note('malformed', () => message, { member: `links.${index}.rel` });
 }
 
+/** Notes malformed for what is to stay in an adjustment period and to move. */
+function checkMove({ onClosedPeriod, adjustmentPeriod }: Partial<EntryContent>, refusals: Refusals): void {
+  if (onClosedPeriod !== 'first_open_day' || adjustmentPeriod === undefined) return;
+  const message = 'onClosedPeriod: an entry of an adjustment period cannot move to another day';
+  refusals.note('malformed', () => message, { member: 'onClosedPeriod' });
+}
+
 /**
  * Reverses an entry: the mirrored lines under the same day book, with a number of their own, on `effectiveDate` (moved where that is
  * closed and it may move) or else on the later of the original date and today, moved to the first open day.
@@ -394,7 +416,8 @@ function checkClaims(entry: Partial<EntryContent>, refusals: Refusals): void {
 export function reverseEntry(decision: Decision, command: ReverseEntry, today: CalendarDate, id: string): PostedEntry {
   const day = reversalDay(decision, command, today);
   const refusals = new Refusals();
-  const mirrored = mirror(decision, command.entryId, day.date, refusals);
+  checkMove(command, refusals);
+  const mirrored = mirror(decision, command.entryId, day, refusals);
   const totals = addLines(mirrored.lines, refusals);
   refusals.throwFirst();
   return recordReversal(decision, command.entryId, day, mirrored, totals, id, command.description);
@@ -413,10 +436,11 @@ export function correctEntry(
   ids: { readonly reversal: string; readonly replacement: string },
 ): { readonly reversal: PostedEntry; readonly replacement: PostedEntry } {
   const { entryId } = command;
-  const { date, asked, requestedDate } = reversalDay(decision, command, today);
+  const reversalOn = reversalDay(decision, command, today);
+  const { date, asked, requestedDate } = reversalOn;
   const original = knownEntry(decision, entryId).posted;
   const refusals = new Refusals();
-  const mirrored = mirror(decision, entryId, date, refusals);
+  const mirrored = mirror(decision, entryId, reversalOn, refusals);
   const book = decision.book();
   const journalCode = command.journalCode ?? original.journalCode;
   checkClaims(command, refusals);
@@ -426,7 +450,7 @@ export function correctEntry(
   const totals = addLines([...mirrored.lines, ...lines], refusals);
   refusals.throwFirst();
   const reversed = mirrored.lines.length;
-  const reversal = recordReversal(decision, entryId, { date, requestedDate }, mirrored, totals.slice(0, reversed), ids.reversal);
+  const reversal = recordReversal(decision, entryId, reversalOn, mirrored, totals.slice(0, reversed), ids.reversal);
   const header: EntryHeader = {
     ...command,
     entryType: command.entryType ?? original.entryType,
@@ -455,8 +479,7 @@ function knownEntry(decision: Decision, id: string): PostedState {
 }
 
 /** Where a reversal, and the replacement that goes with it, are posted. */
-interface ReversalDay {
-  readonly date: CalendarDate;
+interface ReversalDay extends PostingDay {
   /** The day that was asked for, where they moved from it. */
   readonly requestedDate?: CalendarDate;
 }
@@ -464,18 +487,19 @@ interface ReversalDay {
 /** @returns also the day that was asked for, or the default where none was */
 function reversalDay(
   decision: Decision,
-  command: Pick<ReverseEntry, 'entryId' | 'effectiveDate' | 'onClosedPeriod'>,
+  command: Pick<ReverseEntry, 'entryId' | 'effectiveDate' | 'onClosedPeriod' | 'adjustmentPeriod'>,
   today: CalendarDate,
 ): ReversalDay & { readonly asked: CalendarDate } {
-  const { effectiveDate: asked } = command;
+  const { effectiveDate: asked, adjustmentPeriod } = command;
   if (asked === undefined) {
     const { effectiveDate } = knownEntry(decision, command.entryId).posted;
+    if (adjustmentPeriod !== undefined) return { date: effectiveDate, asked: effectiveDate, adjustmentPeriod };
     const date = firstOpenDay(decision.book(), effectiveDate > today ? effectiveDate : today);
     return { date, asked: date };
   }
   if (!isDate(asked)) throw invalidDate(asked);
   const { date } = postingDay(decision, command, asked);
-  return { date, asked, requestedDate: date === asked ? undefined : asked };
+  return { date, asked, adjustmentPeriod, requestedDate: date === asked ? undefined : asked };
 }
 
 interface Mirrored {
@@ -484,8 +508,8 @@ interface Mirrored {
   readonly tally: PeriodTally;
 }
 
-/** The lines of an entry with their sides exchanged; notes what speaks against posting them on `date`. */
-function mirror(decision: Decision, entryId: string, date: CalendarDate, refusals: Refusals): Mirrored {
+/** The lines of an entry with their sides exchanged; notes what speaks against posting them on that day. */
+function mirror(decision: Decision, entryId: string, day: PostingDay, refusals: Refusals): Mirrored {
   const { posted, reversedBy } = knownEntry(decision, entryId);
   const book = decision.book();
   if (reversedBy !== undefined) {
@@ -507,14 +531,14 @@ function mirror(decision: Decision, entryId: string, date: CalendarDate, refusal
     const baseMinor = baseAmount !== undefined ? toMinor(baseAmount, baseScale) : currency === book.baseCurrency ? minor : undefined;
     return { account, minor, scale, line: line.line, side, currency, baseMinor, stored };
   });
-  const tally = checkEntry(decision, book, { date }, posted.journalCode, lines, refusals);
+  const tally = checkEntry(decision, book, day, posted.journalCode, lines, refusals);
   return { journalCode: posted.journalCode, lines, tally };
 }
 
 function recordReversal(
   decision: Decision,
   entryId: string,
-  { date, requestedDate }: ReversalDay,
+  { date, adjustmentPeriod, requestedDate }: ReversalDay,
   { journalCode, lines, tally }: Mirrored,
   totals: readonly CurrencyTotal[],
   id: string,
@@ -531,7 +555,7 @@ function recordReversal(
     document: posted.document,
     links: [{ rel: 'reverses', entryId }],
   };
-  const reversal = record(decision, header, { date }, journalCode, lines, totals, tally, id);
+  const reversal = record(decision, header, { date, adjustmentPeriod }, journalCode, lines, totals, tally, id);
   decision.recordEntry(entryId, { type: 'JournalEntryReversed', data: { by: id } });
   return reversal;
 }

@@ -164,6 +164,22 @@ describe('closing a period', () => {
     given(withAdjustments(), next, months)
       .when({ ...close(1), fiscalYear: '2027' }, ann)
       .thenAccepted();
+    // For ever it closes only when nothing can move what it opened with any more.
+    const hard = { ...close(1, 'hard'), fiscalYear: '2027' } as const;
+    const softly = [closed('2027', 1, 'soft')];
+    const forever = Array.from({ length: 12 }, (_, index) => closed('2026', index + 1));
+    given(withAdjustments(), next, forever, softly).when(hard, ann).thenRefused('period_order', { fiscalYear: '2026', period: 13 });
+    const all = given(withAdjustments(), next, forever, softly)
+      .when({ ...hard, includeEarlier: true }, ann)
+      .thenAccepted();
+    expect(all.map(({ data }) => data)).toMatchObject([
+      { fiscalYear: '2026', period: 13, level: 'hard' },
+      { fiscalYear: '2027', period: 1, level: 'hard' },
+    ]);
+    // Where an earlier release has done so all the same, the 13th period opens no more.
+    given(withAdjustments(), next, forever, closed('2026', 13, 'soft'), closed('2027', 1))
+      .when({ type: 'RequestReopening', fiscalYear: '2026', period: 13, reason: 'late' }, ann)
+      .thenRefused('period_order', { fiscalYear: '2027', period: 1 });
   });
 });
 
@@ -306,6 +322,33 @@ describe('posting into a closed period', () => {
     given(withAdjustments())
       .when(on('2026-12-31', '1', { adjustmentPeriod: 13, onClosedPeriod: 'first_open_day' }))
       .thenRefused('malformed', { member: 'onClosedPeriod' });
+  });
+
+  it('of an adjustment period is taken back and corrected inside it, both or neither', () => {
+    const shut = [...withAdjustments(), ...Array.from({ length: 12 }, (_, index) => closed('2026', index + 1))];
+    const into13 = on('2026-12-31', '22', { adjustmentPeriod: 13, entryType: 'adjusting' });
+    const posted = history(shut, [into13, { id: 'e1' }]);
+    const into = { entryId: 'e1', reason: 'wrong', adjustmentPeriod: 13 } as const;
+    const periods = (events: readonly { type: string; data: object }[]): unknown[] =>
+      events.flatMap(({ type, data }) =>
+        type === 'JournalEntryPosted'
+          ? [`${(data as { effectiveDate: string }).effectiveDate} in ${(data as { period: number }).period}`]
+          : [],
+      );
+    const reverse = { type: 'ReverseEntry', ...into } as const;
+    expect(periods(given(posted).when(reverse, { today: '2027-03-01' }).thenAccepted())).toEqual(['2026-12-31 in 13']);
+    const lines = [debit('CASH', '20'), credit('BANK', '20')];
+    const correct = { type: 'CorrectEntry', ...into, lines } as const;
+    expect(periods(given(posted).when(correct, { today: '2027-03-01' }).thenAccepted())).toEqual(['2026-12-31 in 13', '2026-12-31 in 13']);
+    given(posted)
+      .when({ ...reverse, onClosedPeriod: 'first_open_day' })
+      .thenRefused('malformed', { member: 'onClosedPeriod' });
+    given(posted)
+      .when({ ...reverse, effectiveDate: '2026-12-30' })
+      .thenRefused('adjustment_period_unknown');
+    given(posted, closed('2026', 13)).when(reverse, ann).thenRefused('period_closed');
+    // Without it the day is that of a normal period, which is closed.
+    given(posted).when({ type: 'ReverseEntry', entryId: 'e1', reason: 'wrong', effectiveDate: '2026-12-31' }).thenRefused('period_closed');
   });
 });
 

@@ -84,8 +84,9 @@ export type ReopenPeriod =
 
 /**
  * Closes a period. Softly: from now on only a controller may post into it. Hard: nobody ever again; it has to be softly closed
- * before, and nobody may ask for it to be reopened. Normal periods close in their order, across fiscal years; an adjustment period closes apart, once the normal ones of
- * its year are closed.
+ * before, and nobody may ask for it to be reopened. Normal periods close in their order, across fiscal years; an adjustment period closes apart, once the
+ * normal ones of its year are closed. Only for ever nothing of a later year closes while one of an earlier year may still take entries: they
+ * would move what the later one opened with.
  * @returns the keys of the periods that were closed, `2026/6`
  * @throws LedgerError forbidden | period_unknown (not_found) | period_state | period_order | period_has_drafts
  */
@@ -100,7 +101,7 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
   if (level === 'hard' && status === 'open')
     throw wrongState(wanted, 'is open; close it softly first, look at its figures, and then for ever', status);
   checkNobodyAsks(book, wanted);
-  const earlier = before(book, wanted).filter((period) => !isClosed(book, period, level));
+  const earlier = before(book, wanted, level).filter((period) => !isClosed(book, period, level));
   const [first] = earlier;
   if (first !== undefined && !command.includeEarlier) {
     throw new LedgerError(
@@ -193,22 +194,26 @@ function findPeriod(book: BookState, { fiscalYear, period: no }: { readonly fisc
   return placed(year, period);
 }
 
-/** Periods that have to be closed before this one, in order. */
-function before(book: BookState, wanted: PlacedPeriod): PlacedPeriod[] {
-  const normal = book.fiscalYears.flatMap((year) =>
-    year.periods.filter(({ kind }) => kind === 'normal').map((period) => placed(year, period)),
+/** Periods that have to be closed before this one in this way, in order. */
+function before(book: BookState, wanted: PlacedPeriod, level: CloseLevel): PlacedPeriod[] {
+  const own = book.fiscalYears.find(({ label }) => label === wanted.fiscalYear);
+  const comesFirst = (year: FiscalYear, { kind, to }: Period): boolean => {
+    if (kind !== 'normal') return level === 'hard' && own !== undefined && year.to < own.from;
+    return wanted.kind === 'normal' ? to < wanted.from : own !== undefined && to <= own.to;
+  };
+  return book.fiscalYears.flatMap((year) =>
+    year.periods.filter((period) => comesFirst(year, period)).map((period) => placed(year, period)),
   );
-  if (wanted.kind === 'normal') return normal.filter(({ to }) => to < wanted.from);
-  const year = book.fiscalYears.find(({ label }) => label === wanted.fiscalYear);
-  return normal.filter(({ to }) => year !== undefined && to <= year.to);
 }
 
 /** @throws LedgerError period_order when something that comes after it is closed */
 function checkLast(book: BookState, period: PlacedPeriod): void {
   const all = book.fiscalYears.flatMap((year) => year.periods.map((other) => placed(year, other)));
-  const later = all.findLast(
-    (other) => statusOf(book, other) !== 'open' && before(book, other).some((earlier) => periodKey(earlier) === periodKey(period)),
-  );
+  const later = all.findLast((other) => {
+    const status = statusOf(book, other);
+    const level = status === 'hard_closed' ? 'hard' : 'soft';
+    return status !== 'open' && before(book, other, level).some((earlier) => periodKey(earlier) === periodKey(period));
+  });
   if (later === undefined) return;
   throw new LedgerError(
     'period_order',
