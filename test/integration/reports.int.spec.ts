@@ -413,6 +413,14 @@ describe(`reports against a plain fold of the log (REPORTS_SEED=${seed})`, () =>
     }
   }, 120_000);
 
+  it('a moment that is wrong is named as the question names it', async () => {
+    for (const since of [String(head + 1), 'yesterday', 'close:1999-1'])
+      await expect(ask('changes-since', bookId, { from: '2024-01-01', to: '2024-12-31', since })).rejects.toMatchObject({
+        details: { member: 'since' },
+        message: expect.stringMatching(/^since /),
+      });
+  });
+
   it('a cursor with a position that the log does not have yet is none that a listing gave', async () => {
     const { position: head } = await store.head(bookId);
     const forged = (cursor = ''): string => {

@@ -9,8 +9,8 @@
  * months before its month and the days up to D, or from the nearer end: its month less the days after D, its year less the months
  * after that. Batches are cut (`cutEvery`), so that what lies between the last row and P is little.
  *
- * Measured at 1,000,000 lines of one account in long batches (p50 on a slow Intel Xeon, bench/results/2026-11-26T03-23-55.json): any
- * day 1.44 ms, as known at any position 0.99, both 1.40; ten times as many lines take 0.99 to 1.21 times as long. A seek of running_totals takes 12 µs, of which more than half
+ * Measured at 10,000,000 lines of one account (p50, AMD EPYC, 3 GB of shared_buffers, bench/results/2026-11-27T00-32-35.json): any day 0.74
+ * ms, as known at any position 0.76, both 1.03; that is 1.26, 1.05 and 1.35 times what they take at 100,000. A seek of running_totals takes 12 µs, of which more than half
  * goes to the rows beside it in its index page: an index scan checks them all, and columns after a text have no fixed place.
  */
 import type { QueryConfig } from 'pg';

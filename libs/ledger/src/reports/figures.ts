@@ -13,6 +13,7 @@ import {
   fromMinor,
   LedgerError,
   type Rounding,
+  rateAgeMax,
   rescale,
   scaleOf,
   toMinor,
@@ -201,7 +202,7 @@ export function converted(
     if (missing.length > 0) {
       throw new LedgerError(
         'report_currency_needed',
-        `there is no ${type} rate on or before ${date} from ${missing.join(', ')} to ${currency}; record it, name another day or type (rateDate, rateType), or ask for the lines of one currency (currency=…)`,
+        `there is no ${type} rate of ${date} or up to ${rateAgeMax} days before from ${missing.join(', ')} to ${currency}; record it, name another day or type (rateDate, rateType), or ask for the lines of one currency (currency=…)`,
         { currencies: missing },
       );
     }

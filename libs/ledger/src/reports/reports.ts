@@ -153,7 +153,11 @@ export class Reports {
     first: number | undefined,
   ): Promise<number> {
     const cursor = moment === undefined && first !== undefined ? { position: first } : undefined;
-    const position = await this.queries.pin(bookId, moment, cursor);
+    const position = await this.queries.pin(bookId, moment, cursor).catch((error: unknown) => {
+      // Moments are knownAt to the queries, whatever the question calls them.
+      if (!(error instanceof LedgerError) || error.details.member !== 'knownAt') throw error;
+      throw new LedgerError(error.code, error.message.replaceAll('knownAt', member), { ...error.details, member });
+    });
     if (first !== undefined && position !== first) {
       throw malformed(
         'cursor',
