@@ -111,16 +111,6 @@ export class Projections {
     private readonly all: readonly Projection[],
   ) {}
 
-  /**
-   * The book's rows are those of the set, and what is derived from them is made again in any case: sets are not compared in that. A
-   * service does so for all books when another set becomes live, not when a book gets other rows.
-   */
-  private async renewBook(projection: Projection, build: number, bookId: string, equal: boolean): Promise<void> {
-    if (equal) await forgetDerived(this.pool, projection, bookId);
-    else await replaceBook(this.pool, this.store, projection, build, bookId);
-    if (projection.tables.includes(monthEnds)) await keepMonthEnds(this.pool, bookId, projection);
-  }
-
   /** All sets, those of a projection together, the oldest first. */
   async list(): Promise<SetDescription[]> {
     const described: SetDescription[] = [];
@@ -216,6 +206,16 @@ export class Projections {
     }
     await work.exchange();
     return { ...outcome, became: 'exchanged' };
+  }
+
+  /**
+   * The book's rows are those of the set, and what is derived from them is made again in any case: sets are not compared in that. A
+   * service does so for all books when another set becomes live, not when a book gets other rows.
+   */
+  private async renewBook(projection: Projection, build: number, bookId: string, equal: boolean): Promise<void> {
+    if (equal) await forgetDerived(this.pool, projection, bookId);
+    else await replaceBook(this.pool, this.store, projection, build, bookId);
+    if (projection.tables.includes(monthEnds)) await keepMonthEnds(this.pool, bookId, projection);
   }
 
   private async beginOrResume(projection: Projection): Promise<{ live: ProjectionSet; set: ProjectionSet; resumed: boolean }> {

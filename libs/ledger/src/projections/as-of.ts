@@ -473,7 +473,8 @@ class TotalsFold {
 
 const dayNumber = (year: number, month: number, day: number): number => Date.UTC(year, month - 1, day) / 86_400_000;
 
-function minorOf(amount: string, scale: number): bigint {
+/** @throws Error for an amount with more decimals than its currency had so far */
+export function minorOf(amount: string, scale: number): bigint {
   const minor = toMinor(amount, scale);
   if (minor === undefined) throw new Error(`amount ${amount} has more than the ${scale} decimals that its currency had so far`);
   return minor;

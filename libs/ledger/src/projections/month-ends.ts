@@ -12,10 +12,10 @@
  * that was just built), and nothing but time is lost by that. They are never changed once they were written.
  */
 import type { Pool } from 'pg';
-import { addDays, type CalendarDate, decimalsOf, lastDate, toMinor } from '#domain';
+import { addDays, type CalendarDate, decimalsOf, lastDate } from '#domain';
 import { dateArray, int4Array } from '#postgres';
 import { cursorsOf, type Database, type Projection, type ProjectionTable, patiently } from '../projection';
-import { cutEvery, type Totals } from './as-of';
+import { cutEvery, minorOf, type Totals } from './as-of';
 
 /** Kept by projection register, whose lines they are made of; the two are exchanged and forgotten together. */
 export const monthEnds: ProjectionTable = {
@@ -356,10 +356,4 @@ class RangeSums {
     }
     return found;
   }
-}
-
-function minorOf(amount: string, scale: number): bigint {
-  const minor = toMinor(amount, scale);
-  if (minor === undefined) throw new Error(`amount ${amount} has more than the ${scale} decimals that its currency has elsewhere`);
-  return minor;
 }
