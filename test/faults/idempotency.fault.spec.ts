@@ -284,7 +284,7 @@ const commands: readonly CommandRow[] = [
     path: `${entries}/{id}/reverse`,
     target: (ground) => ground.entries.reversing,
     addressed: 'entryId',
-    body: () => ({ effectiveDate: '2026-03-09', onClosedPeriod: 'refuse', reason, description: 'undone' }),
+    body: () => ({ effectiveDate: '2027-12-31', adjustmentPeriod: 2, onClosedPeriod: 'refuse', reason, description: 'undone' }),
     refused: { target: (ground) => ground.entries.reversed, body: () => ({ reason }), code: 'already_reversed' },
   },
   {

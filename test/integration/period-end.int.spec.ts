@@ -79,7 +79,7 @@ describe('a revaluation of named accounts', () => {
     await carryOut(service, own, entryOf('2026-06-01', ['Bank', 'Capital'], '1000', 'USD'));
     await carryOut(service, own, { type: 'ChangeAccountCode', account: 'Bank', code: 'Giro' });
     await carryOut(service, own, { type: 'OpenAccount', code: 'Group', name: 'Group', accountType: 'asset', postable: false });
-    for (const accounts of [['Sales'], ['Giro', 'Capital'], ['Group']])
+    for (const accounts of [['Sales'], ['Giro', 'Capital'], ['Group'], ['Stock']])
       await expect(carryOut(service, own, revalueAt('2026-06-30', { accounts }))).rejects.toMatchObject({ code: 'malformed' });
     const [{ id } = { id: '' }] = await posted(own, revalueAt('2026-06-30', { accounts: ['Bank', 'Giro', 'Giro'] }));
     expect(shownLines(await service.queries.entry(own, id))).toEqual(['Giro debit 0.00 USD 40.00', 'Gain credit 0.00 EUR 40.00']);
@@ -555,6 +555,11 @@ describe('settlement', () => {
       expect({ carrying, realised, lines }).toEqual({ carrying: before.carrying, realised: before.realised, lines: before.lines });
     }
     expect(before).toMatchObject({ carrying: '-45.00', realised: '-4.00' });
+    // One that stays is what the account is carried at.
+    const stays = { entryType: 'revaluation', effectiveDate: '2026-06-30' } as const;
+    const worth = [line('Loan', 'credit', '0', 'USD', { baseAmount: '3' }), line('Loss', 'debit', '0', 'EUR', { baseAmount: '3' })];
+    await carryOut(service, own, { type: 'PostEntry', description: 'taken over', lines: worth, ...stays });
+    expect(await service.periodEnd.settlement(own, 'Loan', { ...question, asOf: '2026-06-30' })).toMatchObject({ carrying: '-48.00' });
   });
 
   it('takes a carrying amount below nothing off on the other side, rounds as the book does, and without a day asks for the rate of today', async () => {

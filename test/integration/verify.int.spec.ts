@@ -574,6 +574,12 @@ describe(`as superuser (SEED=${seed})`, () => {
         withTotals((total) => [...total.slice(0, 3), ...total.slice(3).map((sum) => `${sum}1`)]),
       );
       expect(said(other)).toHaveLength(known.length);
+      for (const state of ['null', '{"totals":5}', '{"totals":[null]}', '[]']) {
+        const damaged = await tampered('log.heads', () =>
+          admin.query('UPDATE log.heads SET state = $1 WHERE book_id = $2 AND stream_id = $3', [state, bookId, known[0]?.id]),
+        );
+        expect(said(damaged)).toHaveLength(1);
+      }
     });
 
     it('one that no release can have written is found', async () => {

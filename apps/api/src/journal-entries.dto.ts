@@ -292,7 +292,8 @@ export class BatchBody {
 export class ReverseBody {
   @EffectiveDate({
     optional,
-    description: 'Date of the reversal; else the later of the original date and today, moved to the first open day.',
+    description:
+      'Date of the reversal; else the later of the original date and today, moved to the first open day, and with `adjustmentPeriod` the original date.',
   })
   effectiveDate?: string;
 
@@ -322,7 +323,8 @@ export class ReverseBody {
 export class CorrectBody extends EntryMembers {
   @EffectiveDate({
     optional,
-    description: 'Date of reversal and replacement; else the later of the original date and today, moved to the first open day.',
+    description:
+      'Date of reversal and replacement; else the later of the original date and today, moved to the first open day, and with `adjustmentPeriod`, which counts for both, the original date.',
   })
   effectiveDate?: string;
 

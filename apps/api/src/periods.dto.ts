@@ -149,14 +149,14 @@ export class SettlementQuery {
 
   @EffectiveDate({
     optional,
-    description: 'Balance at the end of this day, and day of the spot rate; all dates when left out.',
+    description: 'Balance at the end of this day, and day of the spot rate; all dates, and the rate of today, when left out.',
     example: '2026-06-30',
   })
   asOf?: string;
 
   @Amount({
     optional,
-    description: 'What it is settled for in base currency; at the spot rate of the day when left out.',
+    description: 'What it is settled for in base currency; at the spot rate (see asOf) when left out.',
     example: '92.00',
   })
   proceeds?: string;
@@ -206,7 +206,10 @@ export class SettlementShown {
   @ApiProperty({ description: 'Balance, debit − credit.', example: '250.00' })
   quantity!: string;
 
-  @ApiProperty({ description: 'What the books carry it at in base currency.', example: '225.00' })
+  @ApiProperty({
+    description: 'What the books carry it at in base currency, without what a revaluation has added that goes back after `asOf`.',
+    example: '225.00',
+  })
   carrying!: string;
 
   @ApiProperty({ example: 'EUR' })

@@ -407,7 +407,7 @@ function noteCarried(decision: Decision, account: AccountState, details: ErrorDe
   refusals.note(
     'account_not_empty',
     () =>
-      `account ${account.code} has no balance in ${currency}, but is carried at ${fromMinor(base, baseScale)} ${baseCurrency}; take that off first: post an entry with a ${base < 0n ? 'debit' : 'credit'} of ${fromMinor(0n, scale)} ${currency} and baseAmount ${size} on it, against ${fromMinor(0n, baseScale)} ${baseCurrency} with the same baseAmount on an account for exchange gains or losses`,
+      `account ${account.code} has no balance in ${currency}, but is carried at ${fromMinor(base, baseScale)} ${baseCurrency}; take that off first: ${account.status === 'frozen' ? 'unfreeze it and ' : ''}post an entry with a ${base < 0n ? 'debit' : 'credit'} of ${fromMinor(0n, scale)} ${currency} and baseAmount ${size} on it, against ${fromMinor(0n, baseScale)} ${baseCurrency} with the same baseAmount on an account for exchange gains or losses`,
     details,
   );
 }

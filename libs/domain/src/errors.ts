@@ -200,7 +200,11 @@ export const errorTable = declare({
   account_frozen: { kind: 'rejected', meaning: 'The account is frozen.', members: ['account', 'line'] },
   account_not_frozen: { kind: 'rejected', meaning: 'The account is not frozen.', members: ['account'] },
   account_closed: { kind: 'rejected', meaning: 'The account is closed (I9).', members: ['account', 'line'] },
-  account_not_empty: { kind: 'rejected', meaning: 'An account with a balance cannot be closed.', members: ['account'] },
+  account_not_empty: {
+    kind: 'rejected',
+    meaning: 'An account with a balance, or still carried at something in base currency, cannot be closed.',
+    members: ['account'],
+  },
   limit_exceeded: {
     kind: 'rejected',
     meaning: 'The balance would leave the limits of the account.',

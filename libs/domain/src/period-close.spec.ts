@@ -168,8 +168,14 @@ describe('closing a period', () => {
     const hard = { ...close(1, 'hard'), fiscalYear: '2027' } as const;
     const softly = [closed('2027', 1, 'soft')];
     const forever = Array.from({ length: 12 }, (_, index) => closed('2026', index + 1));
-    given(withAdjustments(), next, forever, softly).when(hard, ann).thenRefused('period_order', { fiscalYear: '2026', period: 13 });
-    const all = given(withAdjustments(), next, forever, softly)
+    // What is open is looked at before it closes for ever, whoever asks for all at once.
+    for (const command of [hard, { ...hard, includeEarlier: true } as const])
+      given(withAdjustments(), next, forever, softly)
+        .when(command, ann)
+        .thenRefused('period_state', { fiscalYear: '2026', period: 13, periodStatus: 'open' });
+    const seen = [...softly, closed('2026', 13, 'soft')];
+    given(withAdjustments(), next, forever, seen).when(hard, ann).thenRefused('period_order', { fiscalYear: '2026', period: 13 });
+    const all = given(withAdjustments(), next, forever, seen)
       .when({ ...hard, includeEarlier: true }, ann)
       .thenAccepted();
     expect(all.map(({ data }) => data)).toMatchObject([

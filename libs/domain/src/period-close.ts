@@ -102,6 +102,13 @@ export function closePeriod(decision: Decision, command: ClosePeriod): string[] 
     throw wrongState(wanted, 'is open; close it softly first, look at its figures, and then for ever', status);
   checkNobodyAsks(book, wanted);
   const earlier = before(book, wanted, level).filter((period) => !isClosed(book, period, level));
+  const open = level === 'hard' ? earlier.find((period) => statusOf(book, period) === 'open') : undefined;
+  if (open !== undefined)
+    throw wrongState(
+      open,
+      `is open, and comes before ${periodKey(wanted)}; close it softly first, look at its figures, and then for ever`,
+      'open',
+    );
   const [first] = earlier;
   if (first !== undefined && !command.includeEarlier) {
     throw new LedgerError(

@@ -195,7 +195,7 @@ export class PeriodEnd {
     const input = await this.balances(at, firstDate, asOf);
     const account = input.chart.find((candidate) => candidate.id === id) as AccountView;
     const part = input.parts.get(id)?.find((candidate) => candidate.currency === currency);
-    const unrealised = await this.unrealisedIn(at, { accountId: id, currency, asOf }, baseScale);
+    const unrealised = asked === undefined ? 0n : await this.unrealisedIn(at, { accountId: id, currency, asOf }, baseScale);
     const [quantity, carried] = [net(part?.own[0]?.upTo ?? none), net(part?.base[0]?.upTo ?? none) - unrealised];
     const scale = part?.scale ?? scaleOf(book, currency) ?? 0;
     const settled = readPositive(amount, 'amount', currency, scale);
@@ -250,15 +250,16 @@ export class PeriodEnd {
     };
   }
 
-  /** What revaluations that did not go back yet have changed of an account's value, debit − credit in minor units of base currency. */
+  /** What revaluations that go back after a day have changed of an account's value up to it, debit − credit in minor units of base currency. */
   private async unrealisedIn(
     { bookId, position }: Place,
     { accountId, currency, asOf }: { readonly accountId: string; readonly currency: string; readonly asOf: CalendarDate },
     baseScale: number,
   ): Promise<bigint> {
     const entries = await this.inputs.revaluationEntries(bookId, position);
+    const dates = new Map(entries.map(({ id, posted }) => [id, posted.effectiveDate]));
     return entries
-      .filter(({ posted }) => posted.effectiveDate <= asOf)
+      .filter(({ posted, reversedBy = '' }) => posted.effectiveDate <= asOf && (dates.get(reversedBy) ?? '') > asOf)
       .flatMap(({ posted }) => posted.lines.filter((line) => line.accountId === accountId && line.currency === currency))
       .map(({ side, baseAmount = '0' }) => (side === 'debit' ? 1n : -1n) * (toMinor(baseAmount, baseScale) ?? 0n))
       .reduce((sum, minor) => sum + minor, 0n);
@@ -274,11 +275,10 @@ export class PeriodEnd {
     for (const code of codes) {
       const account = chart.find(({ id }) => id === ids.get(code));
       if (account === undefined) throw new LedgerError('account_unknown', `there is no account ${code}`, { account: code });
-      const { type, postable } = account;
-      if ((type !== 'asset' && type !== 'liability') || !postable)
+      if (monetaryIn([account]).length === 0 || !account.postable)
         throw malformed(
           'accounts',
-          `accounts names ${code}, ${postable ? `of type ${type}` : 'a header account'}; only assets and liabilities that take lines are revalued (IAS 21.23)`,
+          `accounts names ${code}, ${account.postable ? `of type ${[account.type, account.subtype].filter(Boolean).join(', ')}` : 'a header account'}; only monetary assets and liabilities that take lines are revalued (IAS 21.23)`,
         );
       found.set(account.id, account);
     }

@@ -113,8 +113,8 @@ export class Projector {
   private registerBuild: number | undefined;
   private monthEndsOf: number | undefined;
   private keeping: Promise<void> | undefined;
-  /** By the clock that nobody turns; a book whose month ends cannot be made is not tried at every sweep. */
-  private monthEndsRetryAt = 0;
+  /** By book, by the clock that nobody turns: one whose month ends cannot be made is not tried at every sweep. */
+  private readonly monthEndsRetryAt = new Map<string, number>();
   private sweeping: Promise<void> | undefined;
   private sweepTimer: NodeJS.Timeout | undefined;
   private running = false;
@@ -258,8 +258,7 @@ export class Projector {
       });
       for (const { book_id } of rows) this.wake(book_id);
       await this.lookForMonthEnds();
-      if (this.monthEndsDue.size > 0 && this.running && performance.now() >= this.monthEndsRetryAt)
-        this.keeping ??= this.keepDueMonthEnds().finally(() => (this.keeping = undefined));
+      if (this.monthEndsDue.size > 0 && this.running) this.keeping ??= this.keepDueMonthEnds().finally(() => (this.keeping = undefined));
       if (this.builds.length > 0 && this.running) this.finishing ??= this.finishBuilds().finally(() => (this.finishing = undefined));
     } catch (error) {
       this.options.report?.({ error });
@@ -406,19 +405,19 @@ export class Projector {
   /** Beside the folds, which they would hold up, because nobody needs them to be there. */
   private async keepDueMonthEnds(): Promise<void> {
     if (this.registerBuild === undefined) return; // the live set is of another version
-    const failed: string[] = [];
     for (const bookId of this.monthEndsDue) {
+      if ((this.monthEndsRetryAt.get(bookId) ?? 0) > performance.now()) continue;
       // Before, since a fold may pass the next position meanwhile.
       this.monthEndsDue.delete(bookId);
       try {
         await this.keepMonthEnds(bookId, () => this.running);
+        this.monthEndsRetryAt.delete(bookId);
       } catch (error) {
-        failed.push(bookId);
+        this.monthEndsRetryAt.set(bookId, performance.now() + 20 * (this.options.retryMs ?? 5_000));
+        this.monthEndsDue.add(bookId);
         this.options.report?.({ bookId, error });
       }
     }
-    if (failed.length > 0) this.monthEndsRetryAt = performance.now() + 20 * (this.options.retryMs ?? 5_000);
-    for (const bookId of failed) this.monthEndsDue.add(bookId);
   }
 
   /**

@@ -757,6 +757,7 @@ export class Queries {
       if ('answer' in attempt) return attempt.answer;
       const left = deadline - performance.now();
       if (left <= 0) {
+        if (attempt.missing !== undefined && !(await this.isBuilding())) throw attempt.missing;
         const { lag } = attempt;
         throw new LedgerError(
           'projection_behind',
@@ -768,12 +769,18 @@ export class Queries {
     }
   }
 
+  /** Whether somebody makes tables that are not there yet. */
+  private async isBuilding(): Promise<boolean> {
+    const { rows } = await this.pool.query("SELECT FROM projections.builds WHERE state = 'building' LIMIT 1");
+    return rows.length > 0;
+  }
+
   private async attempt<T>(
     bookId: string,
     position: number,
     wanted: readonly Projection[],
     read: (database: PoolClient) => Promise<T>,
-  ): Promise<{ readonly answer: T } | { readonly lag: number }> {
+  ): Promise<{ readonly answer: T } | { readonly lag: number; readonly missing?: unknown }> {
     const client = await this.pool.connect();
     try {
       // In one round trip, and before anything that takes a snapshot, as a lock does not: the snapshot then shows cursors and tables of
@@ -782,13 +789,16 @@ export class Queries {
       const tables = wanted.flatMap((projection) =>
         projection.tables.filter(({ derived }) => derived !== true).map(({ name }) => `projections.${name}`),
       );
-      const locked = client.query(
-        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE projections.cursors, ${tables.join(', ')} IN ACCESS SHARE MODE`,
-      );
-      // The live set is one of an earlier release, which has not all of the tables: this release's is being built.
-      if (!(await locked.then(() => true, unlessUndefinedTable))) {
-        client.release(true);
-        return { lag: position };
+      try {
+        await client.query(
+          `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE projections.cursors, ${tables.join(', ')} IN ACCESS SHARE MODE`,
+        );
+      } catch (error) {
+        if ((error as { code?: string }).code !== undefinedTable) throw error;
+        // The live set is one of an earlier release, which has not all of the tables, and this release's is being built.
+        await client.query('ROLLBACK');
+        client.release();
+        return { lag: position, missing: error };
       }
       const folded = await foldedUpTo(client, bookId, wanted);
       const result = folded >= position ? { answer: await read(client) } : { lag: position - folded };
@@ -803,11 +813,7 @@ export class Queries {
   }
 }
 
-/** @returns false for an error that says that a table is not there; @throws any other */
-function unlessUndefinedTable(error: { readonly code?: string }): false {
-  if (error.code === '42P01') return false;
-  throw error;
-}
+const undefinedTable = '42P01';
 
 /** The rows of a list, a page at a time. */
 async function* pages<T>(

@@ -96,16 +96,16 @@ describe(`totals between dates (TOTALS_SEED=${seed})`, () => {
     const dates = naive.dates().flatMap((date) => [addDays(date, -1), date, addDays(date, 1)]);
     const interesting: CalendarDate[] = ['1900-01-01', '2023-12-31', '2024-01-01', '2024-02-29', '2024-12-31', '2199-12-31', lastDate];
     const made = await Promise.all([1, 2].map(() => keepMonthEnds(pool, bookId, register, { every })));
-    expect([...new Set(made.flat())].sort((a, b) => a - b)).toEqual(
-      Array.from({ length: (made.flat().at(-1) ?? 0) / every }, (_, n) => (n + 1) * every),
-    );
+    const positions = [...new Set(made.flat())].sort((a, b) => a - b);
+    expect(positions.length).toBeGreaterThan(1);
+    expect(positions.filter((position) => position % every !== 0 || position > naive.head)).toEqual([]);
     expect(await keepMonthEnds(pool, bookId, register, { every })).toEqual([]);
     for (let round = 0; round < 120; round++) {
       const wanted = Array.from({ length: 1 + chance.below(6) }, () => chance.pick([...dates, ...interesting]));
       const boundaries = [...new Set(wanted)].sort();
       const position = 1 + chance.below(naive.head);
       const near = (await monthEndsBefore(pool, bookId, position)) ?? -1;
-      expect(position - near).toBeLessThan(2 * every);
+      expect(near).toBe(Math.max(0, ...positions.filter((known) => known <= position)));
       const found = await totalsOfChart(pool, bookId, { near, position }, boundaries);
       const where = `seed ${seed}, ${boundaries.join(' ')} at ${position} from ${near}`;
       for (const id of ids) {

@@ -161,8 +161,9 @@ function periodState(period: number, { entries, sums, base }: ReplayedTally): un
 
 /** As a head that goes back to a release which kept no sums of base amounts: they are missing where they are missing there. */
 function withoutBase(account: ReplayedAccount, stored: string): ReplayedAccount {
-  const { totals = [] } = JSON.parse(stored) as { readonly totals?: readonly (readonly unknown[])[] };
-  const without = new Set(totals.filter(({ length }) => length === 3).map(([currency]) => currency));
+  const { totals } = (JSON.parse(stored) ?? {}) as { readonly totals?: unknown };
+  const known = Array.isArray(totals) ? (totals as unknown[]).filter((total) => Array.isArray(total)) : [];
+  const without = new Set((known as unknown[][]).filter(({ length }) => length === 3).map(([currency]) => currency));
   return { ...account, totals: account.totals.map((total) => (without.has(total.currency) ? { ...total, base: undefined } : total)) };
 }
 
