@@ -86,6 +86,27 @@ describe('a revaluation of named accounts', () => {
   });
 });
 
+describe('a revaluation of a day before an account was closed', () => {
+  it('is refused with what to do, and possible without that account', async () => {
+    const own = 'closed-since';
+    await openTrackedBook(service, own);
+    await recordRate(service, own, ['USD', '2026-06-01', '0.90']);
+    await carryOut(service, own, entryOf('2026-06-01', ['Receivables', 'Sales'], '100', 'USD'));
+    await carryOut(service, own, entryOf('2026-06-01', ['Bank', 'Sales'], '10', 'USD'));
+    await carryOut(service, own, entryOf('2026-07-01', ['Costs', 'Receivables'], '100', 'USD'));
+    await carryOut(service, own, { type: 'CloseAccount', account: 'Receivables' });
+    await recordRate(service, own, ['USD', '2026-06-30', '0.95', 'closing']);
+    await expect(carryOut(service, own, revalueAt('2026-06-30'))).rejects.toThrow(
+      /account Receivables is closed; it would have to be revalued to 2026-06-30; name the accounts to be revalued without it \(accounts\)/,
+    );
+    const [{ id } = { id: '' }] = await posted(own, revalueAt('2026-06-30', { accounts: ['Bank'] }));
+    expect(shownLines(await service.queries.entry(own, id))).toEqual(['Bank debit 0.00 USD 0.50', 'Gain credit 0.00 EUR 0.50']);
+    // On a day on which it was empty it is in nobody's way.
+    await recordRate(service, own, ['USD', '2026-07-31', '0.80', 'closing']);
+    await posted(own, revalueAt('2026-07-31'));
+  });
+});
+
 describe('revaluation, computed by hand', () => {
   const bookId = 'by-hand';
 

@@ -11,7 +11,7 @@ import type { Decision } from './decision';
 import { LedgerError } from './errors';
 import type { RateType } from './exchange-rates';
 import { periodKey, postingDate } from './fiscal-calendar';
-import { type EntryLine, type PostedEntry, postEntry, reverseEntry } from './journal';
+import { type EntryContent, type EntryLine, type PostedEntry, postEntry, reverseEntry } from './journal';
 
 /** What was computed for a command, and from what. No part of what the command's key stands for. */
 export interface Computed {
@@ -80,10 +80,22 @@ export function revalue(
   const { lines, name = '' } = computedFor(decision, command, (period) => period.from <= date);
   if (lines.length === 0) return [];
   const content = { effectiveDate: date, description, journalCode, lines, source: { system: 'book-keeper', id: name } };
-  const posted = postEntry(decision, { ...content, entryType: 'revaluation', entryMethod: 'system' }, ids[0]);
+  const posted = postRevaluation(decision, content, ids[0]);
   const effectiveDate = postingDate(decision.book(), { date: addDays(date, 1), moves: true }, decision.actor);
   const reason = command.reason ?? 'a revaluation holds for its day only';
   return [posted, reverseEntry(decision, { type: 'ReverseEntry', entryId: posted.id, effectiveDate, reason }, today, ids[1])];
+}
+
+/** @throws LedgerError as postEntry; where that is about an account, with how to do without it */
+function postRevaluation(decision: Decision, content: EntryContent, id: string): PostedEntry {
+  try {
+    return postEntry(decision, { ...content, entryType: 'revaluation', entryMethod: 'system' }, id);
+  } catch (error) {
+    if (!(error instanceof LedgerError) || (error.code !== 'account_closed' && error.code !== 'account_frozen')) throw error;
+    const { code, message, details } = error;
+    const advice = `it would have to be revalued to ${content.effectiveDate}; name the accounts to be revalued without it (accounts)`;
+    throw new LedgerError(code, `${message}; ${advice}`, details);
+  }
 }
 
 /** @throws LedgerError books_moving | what the computation was refused with */
