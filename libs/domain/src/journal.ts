@@ -5,7 +5,6 @@
  * and the declared order of codes decides which refusal is told. What happens to an entry before it is posted is decided in
  * journal-draft.ts; it is the same stream, and folded here.
  */
-
 import { type CurrencyTotal, checkPostable, type Side } from './account';
 import { type BookState, scaleOf } from './book';
 import { type CalendarDate, isDate } from './calendar-date';

@@ -9,7 +9,7 @@
  * months before its month and the days up to D, or from the nearer end: its month less the days after D, its year less the months
  * after that. Batches are cut (`cutEvery`), so that what lies between the last row and P is little.
  *
- * Measured at 10,000,000 lines of one account (p50, AMD EPYC, 3 GB of shared_buffers, bench/results/2026-11-27T00-32-35.json): any day 0.74
+ * Measured at 10,000,000 lines of one account (p50, AMD EPYC, 2 cores, PostgreSQL 18.4, 3 GB of shared_buffers, bench/results/2026-11-27T00-32-35.json): any day 0.74
  * ms, as known at any position 0.76, both 1.03; that is 1.26, 1.05 and 1.35 times what they take at 100,000. A seek of running_totals takes 12 µs, of which more than half
  * goes to the rows beside it in its index page: an index scan checks them all, and columns after a text have no fixed place.
  */
@@ -473,8 +473,7 @@ class TotalsFold {
 
 const dayNumber = (year: number, month: number, day: number): number => Date.UTC(year, month - 1, day) / 86_400_000;
 
-/** @throws Error for an amount with more decimals than its currency had so far */
-export function minorOf(amount: string, scale: number): bigint {
+function minorOf(amount: string, scale: number): bigint {
   const minor = toMinor(amount, scale);
   if (minor === undefined) throw new Error(`amount ${amount} has more than the ${scale} decimals that its currency had so far`);
   return minor;

@@ -23,7 +23,7 @@ import type { Database } from '../projection';
 import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
 import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
 import { type DimensionValue, dimensions, totalsOfDimension } from '../projections/dimensions';
-import { monthEndsBefore, totalsOfChart } from '../projections/month-ends';
+import { addTotalsOfChart, monthEndsBefore } from '../projections/month-ends';
 import { type EntryKey, findEntries, register } from '../projections/register';
 import type { Queries } from '../queries';
 import { type Asked, type Column, type ColumnSums, type CurrencyPart, type ReportInput, type Sum, zero } from './figures';
@@ -49,7 +49,10 @@ const noSum: RangeSum = { debit: 0n, credit: 0n, baseDebit: 0n, baseCredit: 0n }
 /** Accounts whose totals are read by one statement. */
 const accountsPerRead = 250;
 const entriesPerRead = 500;
-/** Lines that are added up in the time in which a bucket is looked up: which way to the totals is the shorter one. */
+/**
+ * Lines that are added up in the time in which a bucket is looked up, which tells the shorter way to the totals. At 10,000 accounts a
+ * bucket took 16 µs (eleven for each account in 1.77 s), a line 1 (213,000 in 0.21 s).
+ */
 const linesPerSeekMeasured = 16;
 
 /** A book at a position. */
@@ -120,11 +123,13 @@ export class Inputs {
         const near = wanted === wholeChart ? await monthEndsBefore(database, bookId, position) : undefined;
         const byMonthEnds = near !== undefined && position - near <= accounts.length * (boundaries.length + 2) * this.linesPerSeek;
         base = byMonthEnds ? position : cut;
-        const ids = accounts.map(({ id }) => id);
-        const found = byMonthEnds
-          ? await totalsOfChart(database, bookId, { near, position }, boundaries)
-          : await totalsInRanges(database, bookId, ids, base, boundaries);
-        for (const [id, ranges] of found) for (const [range, each] of ranges.entries()) totals.add(id, range, each);
+        if (byMonthEnds)
+          await addTotalsOfChart(database, bookId, { near, position }, boundaries, (id, range, each) => totals.add(id, range, [each]));
+        else {
+          const ids = accounts.map(({ id }) => id);
+          for (const [id, ranges] of await totalsInRanges(database, bookId, ids, base, boundaries))
+            for (const [range, each] of ranges.entries()) totals.add(id, range, each);
+        }
       }
       if (asked.closing === 'exclude') closing.push(...(await entriesOfType(database, bookId, 'closing', position)));
     });
