@@ -85,7 +85,7 @@ module.exports = {
       name: 'ledger-reaches-down-only',
       severity: 'error',
       from: { path: '^libs/ledger/' },
-      to: { path: '^libs/(?!ledger/|domain/|event-store/|postgres/)' },
+      to: { path: '^libs/(?!ledger/|domain/|event-store/|postgres/|privacy/)' },
     },
     {
       name: 'event-store-knows-no-accounting',
@@ -94,10 +94,35 @@ module.exports = {
       to: { path: '^libs/(?!event-store/|postgres/)' },
     },
     {
+      name: 'privacy-knows-no-accounting',
+      severity: 'error',
+      from: { path: '^libs/privacy/' },
+      to: { path: '^libs/(?!privacy/|postgres/)' },
+    },
+    {
       name: 'postgres-knows-no-library',
       severity: 'error',
       from: { path: '^libs/postgres/' },
       to: { path: '^libs/(?!postgres/)' },
+    },
+    {
+      name: 'verifier-stands-alone',
+      comment: 'an auditor runs these very files with nothing but Node, and they must not repeat an error of ours',
+      severity: 'error',
+      from: { path: '^packages/verifier/', pathNot: '/test/' },
+      to: { pathNot: '^packages/verifier/[^/]+\\.mjs$', dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'packages-and-the-service-do-not-know-each-other',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { path: '^(apps|libs|bench|test)/' },
+    },
+    {
+      name: 'the-service-and-packages-do-not-know-each-other',
+      severity: 'error',
+      from: { path: '^(apps|libs|bench)/' },
+      to: { path: '^packages/' },
     },
     {
       name: 'no-development-package-in-production',

@@ -20,8 +20,11 @@ export interface HttpCase {
   readonly connections: number;
   /** Entries of one request; 1 when absent. */
   readonly batch?: number;
-  /** service: projections off; projected: folded by the service itself, its default; empty: the framework alone. `service` when absent. */
-  readonly target?: 'service' | 'projected' | 'empty';
+  /**
+   * service: projections and the log of user actions off; projected: folded by the service itself; recorded: every command in the log of
+   * user actions before it is answered; empty: the framework alone. `service` when absent.
+   */
+  readonly target?: 'service' | 'projected' | 'recorded' | 'empty';
   /** Open loop at this share of the best rate of single entries in the same round. */
   readonly ofCapacity?: number;
   readonly quick?: true;
@@ -34,6 +37,9 @@ export const httpCases: readonly HttpCase[] = [
   { name: 'http-256', connections: 256 },
   { name: 'http-batch-100', connections: 16, batch: 100, quick: true },
   { name: 'http-batch-1000', connections: 4, batch: 1_000 },
+  { name: 'http-recorded-1', connections: 1, target: 'recorded' },
+  { name: 'http-recorded-64', connections: 64, target: 'recorded', quick: true },
+  { name: 'http-recorded-256', connections: 256, target: 'recorded' },
   { name: 'http-projected-64', connections: 64, target: 'projected' },
   { name: 'http-open-50', connections: 256, ofCapacity: 0.5 },
   { name: 'http-open-80', connections: 256, ofCapacity: 0.8, quick: true },
@@ -117,7 +123,7 @@ export class HttpTargets {
   private async target(target: NonNullable<HttpCase['target']>): Promise<Target> {
     const known = this.targets.get(target);
     if (known !== undefined) return known;
-    const started = target === 'empty' ? await this.startEmpty() : await this.startService(target === 'projected');
+    const started = target === 'empty' ? await this.startEmpty() : await this.startService(target);
     this.targets.set(target, started);
     await this.warmUp(target, started.url);
     return started;
@@ -138,15 +144,17 @@ export class HttpTargets {
     return { url: await program.its.url(), program };
   }
 
-  private async startService(projects: boolean): Promise<Target> {
+  private async startService(target: NonNullable<HttpCase['target']>): Promise<Target> {
     const database = await booksDatabase(this.server);
     const program = startProgram('api', {
       DATABASE_URL: database.url,
       DATA_DIR: this.server.directory,
+      CHECKPOINT_DIR: 'off', // of clones, which have one name
       BOOTSTRAP_API_KEY: apiKey,
       PORT: '0',
       HOST: '127.0.0.1',
-      PROJECT: projects ? 'inline' : 'off',
+      PROJECT: target === 'projected' ? 'inline' : 'off',
+      ACTIONS: target === 'recorded' ? 'reports' : 'off',
     });
     let url: string | undefined;
     while (url === undefined) url = /API +(http:\/\/[^/]+)\//.exec(await program.nextLine())?.[1];

@@ -17,7 +17,7 @@ const roles: Readonly<Record<string, (...given: never[]) => Promise<object>>> = 
   writer: async (options: WriterOptions) => new Writer(options),
   'load-generator': async () => new LoadGenerator(),
   'empty-server': () => EmptyServer.start(),
-  meter: (url: string, directory: string) => Meter.open(url, directory),
+  meter: (url: string, directory: string, settings?: Readonly<Record<string, string>>) => Meter.open(url, directory, settings),
 };
 
 async function main(): Promise<void> {

@@ -6,7 +6,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accountReducer } from '#domain';
-import { accountCodes, createLogger, importFile, importFormats, openService, projections, readConfig, type Service } from '#ledger';
+import {
+  accountCodes,
+  createLogger,
+  exportBook,
+  importFile,
+  importFormats,
+  openService,
+  projections,
+  readConfig,
+  type Service,
+} from '#ledger';
 import { copyFloor, copyRows } from './floors';
 import { startRole } from './processes';
 import { type BenchDatabase, type BenchServer, serverMicros } from './server';
@@ -118,14 +128,31 @@ export async function runImport(server: BenchServer, entries: number): Promise<F
   }
 }
 
-async function metered(
+type Measure =
+  | 'fold'
+  | 'rebuild'
+  | 'replay'
+  | 'verify'
+  | 'import'
+  | 'read'
+  | 'seal'
+  | 'hashes'
+  | 'proofs'
+  | 'export'
+  | 'pack'
+  | 'closeAndFold'
+  | 'archive'
+  | 'entriesRead';
+export type BenchMeter = { [K in Measure]: (...given: Parameters<Meter[K]>) => Promise<Figures> };
+
+export const startMeter = (
   server: BenchServer,
   { url }: BenchDatabase,
-  measure: (
-    its: { [K in 'fold' | 'rebuild' | 'replay' | 'verify' | 'import']: (...given: Parameters<Meter[K]>) => Promise<Figures> },
-  ) => Promise<Figures>,
-): Promise<Figures> {
-  const meter = await startRole<Meter>('meter', url, server.directory);
+  settings: Readonly<Record<string, string>> = {},
+): Promise<{ readonly its: BenchMeter; end(): Promise<void> }> => startRole<Meter>('meter', url, server.directory, settings);
+
+async function metered(server: BenchServer, database: BenchDatabase, measure: (its: BenchMeter) => Promise<Figures>): Promise<Figures> {
+  const meter = await startMeter(server, database);
   try {
     return await measure(meter.its);
   } finally {
@@ -133,15 +160,28 @@ async function metered(
   }
 }
 
+/** Rate by the clock and by the processor time of this process. */
+async function timed(events: number, work: () => Promise<unknown>): Promise<Figures> {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await work();
+  const seconds = (performance.now() - start) / 1_000;
+  const used = process.cpuUsage(cpu);
+  return { events, seconds, eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, ...memory() };
+}
+
 // --- In a process of its own ---
 
 export class Meter {
   private constructor(private readonly service: Service) {}
 
-  static async open(url: string, directory: string): Promise<Meter> {
+  static async open(url: string, directory: string, settings: Readonly<Record<string, string>> = {}): Promise<Meter> {
     const config = readConfig({
+      ...settings,
       DATABASE_URL: url,
       DATA_DIR: directory,
+      // Clones of one database have one name; nothing of them is compared.
+      CHECKPOINT_DIR: 'off',
       BOOTSTRAP_API_KEY: 'the-key-of-the-bench-itself',
       LOG_LEVEL: 'error',
     });
@@ -157,6 +197,54 @@ export class Meter {
     const used = process.cpuUsage(cpu);
     await this.service.projector.caughtUp(bookId, (await this.service.store.head(bookId)).position, 1_000);
     return { eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, ...memory() };
+  }
+
+  /** Closes all years for ever, and folds. */
+  async closeAndFold(events: number): Promise<Figures> {
+    const { fiscalYears } = await this.service.queries.fiscalYears(bookId);
+    for (const { label, periods } of fiscalYears)
+      for (const level of ['soft', 'hard'] as const) {
+        const last = periods.filter(({ kind }) => kind === 'normal').at(-1)?.no ?? 0;
+        const command = { type: 'ClosePeriod', fiscalYear: label, period: last, level, includeEarlier: true } as const;
+        const context = { key: `close-${label}-${level}`, userId: 'bench', source: 'job', isController: true } as const;
+        const { status, body } = await this.service.execute(bookId, command, context);
+        if (status >= 400) throw new Error(body);
+      }
+    return this.fold(events);
+  }
+
+  /** Moves all that may go to cold storage. */
+  async archive(): Promise<Figures> {
+    const cpu = process.cpuUsage();
+    const { events, seconds, fileBytes, rowBytes, ranges } = await this.service.archiver.archive(bookId, { olderThanDays: 0 });
+    const used = process.cpuUsage(cpu);
+    const { clean, books } = await this.service.verify({ books: [bookId], hashesOnly: true });
+    if (!clean) throw new Error(`what was moved is not what it was: ${JSON.stringify(books[0]?.findings.slice(0, 3))}`);
+    return {
+      ...{ events, eventsPerSecond: events / seconds, nodeMicrosPerEvent: (used.user + used.system) / events, files: ranges.length },
+      ...{ bytesPerEvent: fileBytes / events, rowBytesPerEvent: rowBytes / events },
+      ...memory(),
+    };
+  }
+
+  /** Entries by id, one after the other, all over the log. */
+  async entriesRead(times: number): Promise<Figures> {
+    const { queries, store } = this.service;
+    const { position } = await store.head(bookId);
+    const random = generator(11);
+    const ids: string[] = [];
+    while (ids.length < times) {
+      const events = await store.readStored(bookId, Math.floor(random() * (position - 10)), position, 3);
+      const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
+      if (posted !== undefined) ids.push(posted.streamId);
+    }
+    const durations: number[] = [];
+    for (const id of ids) {
+      const start = performance.now();
+      await queries.entry(bookId, id);
+      durations.push(performance.now() - start);
+    }
+    return { p50Ms: median(durations), ...memory() };
   }
 
   /** Builds the as-of totals again, compares and exchanges. */
@@ -203,6 +291,83 @@ export class Meter {
         `verify found ${found}: ${JSON.stringify([...installation, ...books.flatMap(({ findings }) => findings)].slice(0, 3))}`,
       );
     return { events, seconds, micros: used.user + used.system, ...memory() };
+  }
+
+  /** Reads all events of the book one after the other, as whoever hashes or packs them does, and does nothing with them. */
+  async read(): Promise<Figures> {
+    const { store } = this.service;
+    const { position } = await store.head(bookId);
+    return timed(position, async () => {
+      for (let after = 0; after < position; ) after = (await store.readStored(bookId, after, position, 1_000)).at(-1)?.position ?? position;
+    });
+  }
+
+  /** Seals the book from its first event on. */
+  async seal(): Promise<Figures> {
+    const { position } = await this.service.store.head(bookId);
+    const figures = await timed(position, () => this.service.sealer.seal(bookId));
+    const { clean } = await this.service.verify({ books: [bookId], hashesOnly: true });
+    if (!clean) throw new Error('what was sealed is not what the events are');
+    return figures;
+  }
+
+  /** Hashes alone, again and again like `verify`; the first time is not counted. */
+  async hashes(): Promise<Figures> {
+    const verify = async (): Promise<number> => {
+      const { clean, events } = await this.service.verify({ books: [bookId], hashesOnly: true });
+      if (!clean) throw new Error('the hashes are wrong');
+      return events;
+    };
+    await verify();
+    let events = 0;
+    const cpu = process.cpuUsage();
+    const start = performance.now();
+    while (events < eventsVerified) events += await verify();
+    const used = process.cpuUsage(cpu);
+    const micros = used.user + used.system;
+    return {
+      eventsPerSecond: events / ((performance.now() - start) / 1_000),
+      eventsPerSecondPerCore: (events / micros) * 1e6,
+      nodeMicrosPerEvent: micros / events,
+      ...memory(),
+    };
+  }
+
+  /** Proofs of random events and sizes, one after the other. */
+  async proofs(times: number): Promise<Figures> {
+    const { proofs, store } = this.service;
+    const { position } = await store.head(bookId);
+    const random = generator(7);
+    const inclusion: number[] = [];
+    const consistency: number[] = [];
+    for (let n = 0; n < times; n++) {
+      const start = performance.now();
+      await proofs.inclusion(bookId, { position: 1 + Math.floor(random() * position) });
+      const between = performance.now();
+      await proofs.consistency(bookId, { from: 1 + Math.floor(random() * position) });
+      inclusion.push(between - start);
+      consistency.push(performance.now() - between);
+    }
+    return { p50Ms: median(inclusion), consistencyP50Ms: median(consistency), ...memory() };
+  }
+
+  async export(format: string): Promise<Figures> {
+    const { position } = await this.service.store.head(bookId);
+    return this.written(position, (await exportBook(this.service, bookId, format)).content);
+  }
+
+  async pack(): Promise<Figures> {
+    const { position } = await this.service.store.head(bookId);
+    return this.written(position, (await this.service.auditPack(bookId, { from: '2000-01-01', to: '2100-12-31' })).content);
+  }
+
+  /** Reads to the end of what is written; rows are lines of entries, two of three events. */
+  private async written(events: number, content: AsyncIterable<string | Uint8Array>): Promise<Figures> {
+    let bytes = 0;
+    const figures = await timed(events, async () => {
+      for await (const some of content) bytes += typeof some === 'string' ? Buffer.byteLength(some) : some.length;
+    });
+    return { ...figures, rowsPerSecond: ((figures.eventsPerSecond ?? 0) * 2) / 3, bytesPerEvent: bytes / events };
   }
 
   async import(file: string, entries: number): Promise<Figures> {

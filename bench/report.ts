@@ -149,6 +149,12 @@ const goalRules: readonly GoalRule[] = [
       floor: 100_000,
     }),
   ),
+  {
+    goal: 'verify --hashes, events/s per core',
+    compute: (f) => f('verify-hashes', 'eventsPerSecondPerCore'),
+    better: 'higher',
+    floor: 150_000,
+  },
   // Two hot accounts have a row for twenty events: there the events count, which have to be read, and not the rows.
   {
     goal: 'rebuild of as-of totals: rows/s over COPY of the same rows, uniform',

@@ -5,9 +5,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { runAsOf, runBalances } from './as-of';
+import { runAuditTrail } from './audit-trail';
 import { runBaseline } from './baseline';
+import { runColdStorage } from './cold-storage';
 import { commitFloor } from './floors';
 import { HttpTargets, httpCases } from './http';
+import { runPrivacy } from './privacy';
+import { runProofs } from './proofs';
 import { runImport, runLogRates } from './rates';
 import {
   type Comparison,
@@ -86,6 +90,10 @@ function casesOf(server: BenchServer, http: () => HttpTargets, { quick, rounds, 
     { name: 'trial-balance', group: 'as-of', once: true, run: () => runTrialBalance(server, lines) },
     { name: 'rates-uniform', group: 'rates', quick: true, once: true, run: () => runLogRates(server, 'uniform', logged) },
     { name: 'rates-hot', group: 'rates', quick: true, once: true, run: () => runLogRates(server, 'hot', logged) },
+    { name: 'audit-trail', group: 'rates', once: true, run: () => runAuditTrail(server) },
+    { name: 'privacy', group: 'rates', once: true, run: () => runPrivacy(server) },
+    { name: 'proofs', group: 'rates', once: true, run: () => runProofs(server, quick ? 10_000 : 330_000) },
+    { name: 'cold-storage', group: 'rates', once: true, run: () => runColdStorage(server, quick ? 10_000 : 100_000) },
     { name: 'import', group: 'rates', once: true, run: () => runImport(server, entries / 2) },
   ];
 }

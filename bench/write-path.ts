@@ -64,7 +64,7 @@ const accountsUsual = 10_000;
 const accountsMany = 1_000_000;
 /** Room for 5 % of a million accounts, as BookMemory counts an account with one currency and a code of 14 characters (700 bytes). */
 const stateCacheMany = Math.round((0.05 * accountsMany * 700) / 1_048_576);
-const bookIds = ['bench-1', 'bench-2'] as const;
+export const bookIds = ['bench-1', 'bench-2'] as const;
 const warmUpMs = 1_000;
 /** Per book; after so many entries of two lines 98 of 100 accounts drawn uniformly from ten thousand have been used. */
 const warmUpEntries = 20_000;
@@ -264,6 +264,7 @@ export async function startWorker(server: BenchServer, { url }: BenchDatabase): 
   const worker = startProgram('worker', {
     DATABASE_URL: url,
     DATA_DIR: server.directory,
+    CHECKPOINT_DIR: 'off', // of clones, which have one name
     BOOTSTRAP_API_KEY: 'the-key-of-the-bench-itself',
   });
   await worker.nextLine();

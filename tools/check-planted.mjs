@@ -33,6 +33,12 @@ const plants = [
     seen: [/planted\.ts.*error TS2322/],
   },
   {
+    name: 'type error in the verifier',
+    check: 'types, verifier',
+    files: { 'packages/verifier/planted.mjs': `/** @type {number} */\nexport const planted = 'text';\n` },
+    seen: [/planted\.mjs\(2,14\): error TS2322/],
+  },
+  {
     name: 'lint and format',
     check: 'lint and format',
     files: {
@@ -60,6 +66,9 @@ const plants = [
       'libs/domain/src/planted.ts': `export const planted = 1;\n`,
       'libs/domain/src/planted-pg.ts': `export { Client } from 'pg';\n`,
       'libs/domain/src/planted-io.ts': `export { readFileSync } from 'node:fs';\n`,
+      'packages/verifier/planted-ours.mjs': `export { planted } from '../../libs/domain/src/planted.ts';\n`,
+      'packages/verifier/planted-package.mjs': `export { parse } from 'csv-parse/sync';\n`,
+      'libs/ledger/src/planted-verifier.ts': `export { planted } from '../../../packages/verifier/planted-ours.mjs';\n`,
       'libs/domain/src/planted-circle-a.ts': `import { b } from './planted-circle-b';\nexport const a = () => b;\n`,
       'libs/domain/src/planted-circle-b.ts': `import { a } from './planted-circle-a';\nexport const b = () => a;\n`,
     },
@@ -77,6 +86,10 @@ const plants = [
       /no-development-package-in-production: libs\/ledger\/src\/planted-development\.ts/,
       /production-knows-no-tests: libs\/ledger\/src\/planted-test\.ts/,
       /resolvable: apps\/api\/src\/planted-nowhere\.ts/,
+      /verifier-stands-alone: packages\/verifier\/planted-ours\.mjs/,
+      /verifier-stands-alone: packages\/verifier\/planted-package\.mjs/,
+      /packages-and-the-service-do-not-know-each-other: packages\/verifier\/planted-ours\.mjs/,
+      /the-service-and-packages-do-not-know-each-other: libs\/ledger\/src\/planted-verifier\.ts/,
       /no-circle: libs\/domain\/src\/planted-circle-[ab]\.ts/,
     ],
   },

@@ -14,11 +14,13 @@ const root = join(fileURLToPath(import.meta.url), '..', '..');
 
 /** @param {string} file a program of node_modules, started by this very Node */
 const packaged = (file) => [process.execPath, join(root, 'node_modules', file)];
-const sources = ['apps', 'libs', 'bench', 'test'].filter((directory) => existsSync(join(root, directory)));
+const sources = ['apps', 'libs', 'packages', 'bench', 'test'].filter((directory) => existsSync(join(root, directory)));
 
 /** Each check with its command. */
 const checks = {
   types: [...packaged('typescript/bin/tsc'), '--noEmit'],
+  // Plain JavaScript with its types in comments, and so under other settings.
+  'types, verifier': [...packaged('typescript/bin/tsc'), '-p', 'packages/verifier'],
   // `ci` is lint, format and import order, and changes nothing.
   'lint and format': [...packaged('@biomejs/biome/bin/biome'), 'ci', '--error-on-warnings', '--colors=off', '.'],
   layers: [...packaged('dependency-cruiser/bin/dependency-cruise.mjs'), '--config', '.dependency-cruiser.cjs', ...sources],

@@ -32,6 +32,7 @@ it('verify is held to events per second of one core, whatever the clock says', (
   expect(goals.map(({ goal, held }) => [goal, held])).toEqual([
     ['verify, events/s per core, uniform', undefined],
     ['verify, events/s per core, hot', true],
+    ['verify --hashes, events/s per core', undefined],
   ]);
 });
 

@@ -13,7 +13,8 @@ it('drops its databases and its login, also those of a case that did not', async
   const client = await connect(postgres.url);
   const names = async (): Promise<string[]> => {
     const { rows } = await client.query<{ name: string }>(
-      `SELECT datname::text AS name FROM pg_database UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname NOT LIKE 'book\\_keeper\\_%' ORDER BY 1`,
+      `SELECT datname::text AS name FROM pg_database UNION ALL SELECT rolname::text FROM pg_roles
+        WHERE rolname NOT LIKE 'book\\_keeper\\_%' AND rolname <> 'audit_trail_owner' ORDER BY 1`,
     );
     return rows.map(({ name }) => name);
   };

@@ -126,10 +126,10 @@ describe('the bootstrap key', () => {
     const secret = readFileSync(file, 'utf8').trim();
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(ensured.filter((key) => key.secret !== undefined)).toEqual([
-      { id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller'], file, secret },
+      { id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller', 'personal'], file, secret },
     ]);
     for (const { keys, pool } of services) {
-      expect(await keys.verify(secret)).toEqual({ id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller'] });
+      expect(await keys.verify(secret)).toEqual({ id: ensured[0]?.id, name: 'bootstrap', scopes: ['controller', 'personal'] });
       expect(await keys.verify(`${secret}x`)).toBeUndefined();
       await pool.end();
     }
@@ -143,7 +143,7 @@ describe('the bootstrap key', () => {
     const after = await keys.ensureBootstrap(configOf({ BOOTSTRAP_API_KEY: 'second' }));
     expect([after.id, after.file, after.secret]).toEqual([before.id, undefined, undefined]);
     expect(await keys.verify('first')).toBeUndefined();
-    expect(await keys.verify('second')).toEqual({ id: before.id, name: 'bootstrap', scopes: ['controller'] });
+    expect(await keys.verify('second')).toEqual({ id: before.id, name: 'bootstrap', scopes: ['controller', 'personal'] });
     await pool.end();
   });
 
@@ -267,7 +267,10 @@ describe('readiness', () => {
   it('holds for the login of the service', async () => {
     expect(await readinessOf(api.database.appUrl)).toMatchObject({
       status: 200,
-      body: { ready: true, checks: ['database', 'schema', 'privileges', 'projector'].map((name) => ({ name, ok: true })) },
+      body: {
+        ready: true,
+        checks: ['database', 'schema', 'privileges', 'projector', 'actions', 'sealer'].map((name) => ({ name, ok: true })),
+      },
     });
   });
 

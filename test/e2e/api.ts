@@ -1,4 +1,7 @@
 /** The HTTP application of a spec file: on a database of its own, asked through Fastify without a socket. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type ApiKeys, type Config, createLogger, openService, readConfig, type Service } from '#ledger';
 import { createApp } from '../../apps/api/src/app.module';
@@ -8,6 +11,7 @@ export interface Reply {
   readonly status: number;
   /** The bytes of the body as text. */
   readonly text: string;
+  readonly bytes: Buffer;
   /** The body, when it is JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: specs look into answers of every shape
   readonly body: any;
@@ -41,7 +45,9 @@ let keys = 0;
 /** @param settings beyond the defaults of tests */
 export async function startApi(settings: Partial<Record<keyof Config, string>> = {}, given?: TestDatabase): Promise<Api> {
   const database = given ?? (await testDatabase());
-  const config = readConfig({ DATABASE_URL: database.appUrl, BOOTSTRAP_API_KEY: bootstrapSecret, LOG_LEVEL: 'silent', ...settings });
+  const directory = mkdtempSync(join(tmpdir(), 'book-keeper-api-'));
+  const base = { DATABASE_URL: database.appUrl, DATA_DIR: directory, BOOTSTRAP_API_KEY: bootstrapSecret, LOG_LEVEL: 'silent' };
+  const config = readConfig({ ...base, ...settings });
   const log = createLogger(config);
   const service = await openService(config, { log });
   const app = await createApp(service, log);
@@ -63,7 +69,8 @@ export async function startApi(settings: Partial<Record<keyof Config, string>> =
     return {
       status: answer.statusCode,
       text: answer.body,
-      body: type.includes('json') && answer.body !== '' ? JSON.parse(answer.body) : undefined,
+      bytes: answer.rawPayload,
+      body: /^application\/(?:[a-z]+\+)?json\b/.test(type) && answer.body !== '' ? JSON.parse(answer.body) : undefined,
       headers: answer.headers as Record<string, string | undefined>,
     };
   };
@@ -78,6 +85,7 @@ export async function startApi(settings: Partial<Record<keyof Config, string>> =
     async close() {
       await app.close();
       await service.close();
+      rmSync(directory, { recursive: true, force: true });
       if (given === undefined) await database.drop();
     },
   };

@@ -53,6 +53,7 @@ const questions = [
   'reports/journal?period=2026/6',
   'reports/valuation?asOf=2026-06-30',
   'reports/changes-since?since=0&from=2026-01-01&to=2026-12-31',
+  'reports/journal-entry-tests?period=2026/6',
 ];
 
 const ask = (question: string, knownAt: string | number): Promise<Reply> =>

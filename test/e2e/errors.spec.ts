@@ -60,6 +60,12 @@ beforeAll(async () => {
     }),
   );
   clerk = (await api.keys.create('clerk')).secret;
+  await account({ code: 'Control', control: 'customer' });
+  const opened = async () => (await created(api.post(`${book}/parties`, { kind: 'customer', name: 'x' }))).body.id as string;
+  [party, closedParty, erasedParty] = [await opened(), await opened(), await opened()];
+  await api.post(`${book}/parties/${party}/holds`, { hold: 'case', reason: 'x' });
+  await api.post(`${book}/parties/${closedParty}/close`, {});
+  await api.post(`${book}/parties/${erasedParty}/erase`, erase);
   await created(api.post(`${book}/rates`, { rates: [rate] }));
   const shut = await openBook(api, 'closed');
   await api.post(`${shut}/periods/2026/1/close`, { level: 'soft' });
@@ -81,6 +87,11 @@ afterAll(async () => {
 const post = (body: object, sending = {}) => api.post(`${book}/journal-entries`, body, sending);
 const line = (account: string, side: string, amount = '1.00', currency = 'EUR') => ({ account, side, amount, currency });
 const lines = (...given: object[]) => post(entry('1', { lines: given }));
+
+let party: string;
+let closedParty: string;
+let erasedParty: string;
+const erase = { legalBasis: 'GDPR Art. 17(1)(a)', reason: 'x' };
 
 /** How each code comes about; `elsewhere` says why it cannot over HTTP yet, and where it is tested. */
 const rows: Record<
@@ -108,6 +119,9 @@ const rows: Record<
     sends: () => api.post(`${book}/periods/2026/14/close`, { level: 'soft' }),
     tells: { fiscalYear: '2026', period: 14 },
   },
+  export_unfit: { elsewhere: 'only some formats refuse a book; their own specs do' },
+  export_inconsistent: { elsewhere: 'nothing in order leads to it; libs/ledger/src/exports/checks.spec.ts does' },
+  tile_unknown: { sends: () => api.get(`${book}/tile/7/000`), tells: { tile: '7/000' } },
   format_unknown: { sends: () => api.get(`${book}/exports/paper`), tells: { format: 'paper' } },
   stream_unknown: { sends: () => api.get(`${book}/streams/Account/${original}`) },
   projection_unknown: { elsewhere: 'projections are named on the command line only; test/integration/projections-cli.int.spec.ts does' },
@@ -167,6 +181,24 @@ const rows: Record<
     sends: () => api.post(`${book}/designated-accounts`, { role: 'rounding', account: 'Assets:Cash' }),
     tells: { account: 'Assets:Cash', role: 'rounding' },
   },
+  party_unknown: {
+    sends: () => lines({ ...line('Control', 'debit'), party: { id: original, kind: 'customer' } }, line('Assets:Cash', 'credit')),
+    tells: { party: () => original, line: 1 },
+  },
+  party_exists: { elsewhere: 'the id of a party comes from the key of its command; libs/domain/src/party.spec.ts opens it twice' },
+  party_required: { sends: () => lines(line('Control', 'debit'), line('Assets:Cash', 'credit')), tells: { account: 'Control', line: 1 } },
+  party_kind: {
+    sends: () => lines({ ...line('Control', 'debit'), party: { id: party, kind: 'supplier' } }, line('Assets:Cash', 'credit')),
+    tells: { account: 'Control', line: 1, party: () => party },
+  },
+  party_closed: { sends: () => api.post(`${book}/parties/${closedParty}/close`, {}), tells: { party: () => closedParty } },
+  person_erased: { sends: () => api.post(`${book}/parties/${erasedParty}/change`, { name: 'x' }), tells: { party: () => erasedParty } },
+  legal_hold: { sends: () => api.post(`${book}/parties/${party}/erase`, erase), tells: { party: () => party, holds: ['case'] } },
+  hold_state: {
+    sends: () => api.post(`${book}/parties/${party}/holds`, { hold: 'case', reason: 'x' }),
+    tells: { party: () => party, hold: 'case' },
+  },
+  nothing_to_erase: { sends: () => api.post(`${book}/parties/${erasedParty}/erase`, erase), tells: { party: () => erasedParty } },
   too_few_lines: { sends: () => lines(line('Assets:Cash', 'debit')) },
   unbalanced: {
     sends: () => lines(line('Assets:Cash', 'debit', '100'), line('Income:Sales', 'credit', '90')),
@@ -246,10 +278,14 @@ const rows: Record<
     },
     tells: { retryAfter: 1 },
   },
+  not_sealed: { elsewhere: 'test/integration/sealer.int.spec.ts stops the sealer' },
   projection_behind: { sends: () => behind.get('/v1/books/behind/balances'), tells: { lag: expect.any(Number), retryAfter: 1 } },
   books_moving: {
     elsewhere: 'entries must be posted in the moment in which balances are read; test/integration/period-end.int.spec.ts does that',
   },
+  actions_unavailable: { elsewhere: 'the log of user actions must be down while the rest is up; test/e2e/actions.spec.ts does that' },
+  keys_unavailable: { elsewhere: 'the master key must be another one; test/integration/subject-keys.int.spec.ts brings one' },
+  archive_unreadable: { elsewhere: 'a file of cold storage must be altered; test/integration/cold-store.int.spec.ts does that' },
   database_unavailable: {
     sends: async () => {
       await unreachable.post(`${book}/journal-entries`, entry());
@@ -278,9 +314,16 @@ describe('every code', () => {
   it('has a row, in the declared order', () => {
     expect(Object.keys(rows)).toEqual(Object.keys(errorTable));
     expect(Object.entries(rows).flatMap(([code, row]) => ('elsewhere' in row ? [code] : []))).toEqual([
+      'export_unfit',
+      'export_inconsistent',
       'projection_unknown',
+      'party_exists',
       'too_many_drafts',
+      'not_sealed',
       'books_moving',
+      'actions_unavailable',
+      'keys_unavailable',
+      'archive_unreadable',
     ]);
   });
 

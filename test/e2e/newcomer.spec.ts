@@ -141,11 +141,8 @@ test('npm start, the tour, Ctrl-C; then kill -9 of the service and of PostgreSQL
   );
   blocks.forEach(({ commands, shown }, index) => {
     if (shown === undefined) return;
-    const last =
-      printed[index]
-        ?.split('\n')
-        .filter((line) => line.startsWith('{'))
-        .at(-1) ?? '';
+    // On one line, or indented up to a brace at its beginning.
+    const last = (printed[index] ?? '').match(/^\{(.*\}$|$[\s\S]*?^\}$)/gm)?.at(-1) ?? '';
     expect({ commands, answer: JSON.parse(last || 'null') }).toEqual({ commands, answer: matcher(shown) });
   });
   expect(printed.at(-1)).toMatch(/488194\.98/);

@@ -1,6 +1,6 @@
 /** The programs as people run them: start, several at once, signals, what they print and what they log. */
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,8 +75,12 @@ describe('on an embedded database', () => {
   it('two that start at once share server, key and demo book; the last one out ends the server', async () => {
     const [one, two] = await Promise.all([serve({ DATA_DIR }), serve({ DATA_DIR })]);
     const secret = secretOf(DATA_DIR);
-    for (const file of ['bootstrap-api-key', 'postgres-password']) expect(statSync(join(DATA_DIR, file)).mode & 0o777).toBe(0o600);
-    expect(readdirSync(DATA_DIR).sort()).toEqual(['bootstrap-api-key', 'postgres', 'postgres-password']);
+    // The key that signs is made with the first checkpoint, and then the name of the log; both are handed out some seconds later.
+    for (const file of ['signing-key.pem', 'log-name']) while (!existsSync(join(DATA_DIR, file))) await sleep(20);
+    const secrets = ['bootstrap-api-key', 'postgres-archiver-password', 'postgres-password', 'signing-key.pem'];
+    for (const file of secrets) expect(statSync(join(DATA_DIR, file)).mode & 0o777).toBe(0o600);
+    const kept = readdirSync(DATA_DIR).filter((name) => name !== 'checkpoints');
+    expect(kept.sort()).toEqual([...secrets, 'log-name', 'postgres'].sort());
     const shown = [one, two].filter(({ printed }) => printed.includes(secret));
     expect(shown).toHaveLength(1);
     for (const running of [one, two]) {

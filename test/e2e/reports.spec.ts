@@ -335,6 +335,87 @@ describe('changes since', () => {
   });
 });
 
+describe('journal-entry tests', () => {
+  let tested: string;
+  beforeAll(async () => {
+    tested = await openBook(api, 'tested', { timeZone: 'Asia/Tokyo' });
+    const post = (description: string, effectiveDate: string, amount: string) =>
+      created(api.post(`${tested}/journal-entries`, entry(amount, { effectiveDate, description })));
+    await post('Sold', '2026-03-02', '12.50');
+    await post('x', '2026-03-02', '12.50');
+    await post('Round', '2026-03-07', '7000.00');
+  });
+
+  it('say what was tested, and list the entries with their hits and links that lead to them', async () => {
+    const { body } = await api.get(`${tested}/reports/journal-entry-tests?period=2026&tests=duplicates,round-amounts,no-description`);
+    expect(body).toMatchObject({ report: 'journal-entry-tests', timeZone: 'Asia/Tokyo', entriesTested: 3, linesTested: 6 });
+    expect(body.tests).toEqual([
+      { test: 'duplicates', parameters: { days: 0, minimum: '0' }, of: 'lines', population: 6, hits: 4 },
+      { test: 'round-amounts', parameters: { zeros: 3, minimum: '0' }, of: 'lines', population: 6, hits: 2 },
+      {
+        ...{ test: 'no-description', parameters: { placeholders: ['(no description)'], shorterThan: 3 } },
+        ...{ of: 'entries', population: 3, hits: 1 },
+      },
+    ]);
+    expect(body.entries.map(({ number, hits }: Reply['body']) => [number, hits.map(({ test }: Reply['body']) => test).join()])).toEqual([
+      ['GENERAL/2026/1', 'duplicates,duplicates'],
+      ['GENERAL/2026/2', 'duplicates,duplicates,no-description'],
+      ['GENERAL/2026/3', 'round-amounts,round-amounts'],
+    ]);
+    const [{ id, position, entry: link, events, hits }] = body.entries;
+    expect((await api.get(link)).body).toMatchObject({ id, position });
+    expect((await api.get(events)).body.events[0]).toMatchObject({ position });
+    expect((await api.get(hits[0].others[0].entry)).body).toMatchObject({ number: 2 });
+  });
+
+  it('take thresholds, come in pages of JSON and whole as CSV', async () => {
+    const query = 'period=2026&tests=no-description&descriptionLength=10&placeholder=sold&placeholder=none';
+    const { body } = await api.get(`${tested}/reports/journal-entry-tests?${query}`);
+    expect(body.entries.map(({ hits: [hit] }: Reply['body']) => hit.reason)).toEqual(['placeholder', 'short', 'short']);
+    const first = await api.get(`${tested}/reports/journal-entry-tests?${query}&limit=2`);
+    const second = await api.get(`${tested}/reports/journal-entry-tests?${query}&limit=2&cursor=${first.body.nextCursor}`);
+    expect([...first.body.entries, ...second.body.entries]).toEqual(body.entries);
+    expect(second.body.nextCursor).toBeUndefined();
+    const other = await api.get(`${tested}/reports/journal-entry-tests?period=2026&limit=2&cursor=${first.body.nextCursor}`);
+    expect([other.status, other.body.code]).toEqual([400, 'malformed']);
+    const { text, headers } = await api.get(`${tested}/reports/journal-entry-tests?${query}`, { headers: { accept: 'text/csv' } });
+    expect(headers['content-disposition']).toBe(`inline; filename="tested.journal-entry-tests.p${body.position}.v1.csv"`);
+    const rows = text.trimEnd().split('\r\n');
+    expect(rows.map((row) => row.split(',', 3).join())).toEqual([
+      'row,test,reason',
+      'test,no-description,',
+      'hit,no-description,placeholder',
+      'hit,no-description,short',
+      'hit,no-description,short',
+    ]);
+    expect(rows.slice(1).every((row) => row.endsWith(`,${body.position},1`))).toBe(true);
+  });
+
+  it.each([
+    ['tests=ghosts', 'tests', '"ghosts" is no test; write one or more of number-gaps, '],
+    ['tests=night&lateDays=3', 'lateDays', 'lateDays belongs to the test posted-after-close, which tests leaves out'],
+    ['roundZeros=99', 'roundZeros', 'must be a whole number from 1 to 30, not 99'],
+    ['duplicateDays=-1', 'duplicateDays', 'must be a whole number from 0 to 366'],
+    ['weekendDays=saturday', 'weekendDays', '1 (Monday) to 7 (Sunday)'],
+    ['nightHours=22-6', 'nightHours', 'like 20:00-06:00'],
+    ['digits=5', 'digits', 'must be a whole number from 10 to 99'],
+    ['benfordMinimum=0', 'benfordMinimum', 'must be above 0'],
+    ['from=2026-01-01', 'period', 'period stands for from and to'],
+  ])('refuse %s, and say what was expected', async (query, member, says) => {
+    const { status, body } = await api.get(`${tested}/reports/journal-entry-tests?period=2026&${query}`);
+    expect([status, body.code, body.member]).toEqual([400, 'malformed', member]);
+    expect(body.detail).toContain(says);
+  });
+
+  it('refuse an amount that is none, members of other reports, and pages of CSV', async () => {
+    const code = async (query: string) => (await api.get(`${tested}/reports/journal-entry-tests?period=2026&${query}`)).body.code;
+    expect(await code('duplicateMinimum=1e3')).toBe('amount_format');
+    expect(await code('dimension=cc:1')).toBe('unknown_member');
+    expect(await code('limit=2&format=csv')).toBe('malformed');
+    expect(await code('currency=DOUBLOON')).toBe('currency_unknown');
+  });
+});
+
 describe('account statement', () => {
   it('opens income and expense at 0 in the fiscal year as the reports do, unless carry=none', async () => {
     const hand = await openBook(api, 'statements', { startsOn: '2025-01-01' });

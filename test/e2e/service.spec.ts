@@ -1,4 +1,7 @@
 /** Opening the service on a given database: who migrates, who may not, and what is said when nobody can. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Config, createLogger, migrateDatabase, openService, readConfig, type Service } from '#ledger';
 import { emptyDatabase, type TestDatabase, testDatabase } from '../support/database';
 
@@ -18,8 +21,11 @@ afterAll(async () => {
   await Promise.all([migrated.drop(), empty.drop()]);
 });
 
+const directory = mkdtempSync(join(tmpdir(), 'book-keeper-service-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
 const configOf = (settings: Partial<Record<keyof Config, string>>) =>
-  readConfig({ BOOTSTRAP_API_KEY: 'the-first-administrators-key', LOG_LEVEL: 'silent', ...settings });
+  readConfig({ DATA_DIR: directory, BOOTSTRAP_API_KEY: 'the-first-administrators-key', LOG_LEVEL: 'silent', ...settings });
 const log = createLogger({ LOG_LEVEL: 'silent' });
 
 async function open(

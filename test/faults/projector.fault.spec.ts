@@ -3,15 +3,13 @@
  * lock, sessions are ended in the middle, and the worker processes that fold are killed anywhere. No reader skips an event or
  * sees one twice, and no projection folds one twice or leaves one out.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { EventStore, type NewEvent, uuidV7 } from '#event-store';
 import { catalogue } from '#ledger';
 import { connect, isConnectionLost, openPool } from '#postgres';
-import { type DurableServer, durableServer } from '../support/database';
+import type { DurableServer } from '../support/database';
+import { type FaultServer, faultServer } from '../support/fault-server';
 import { LoadProcess, writers } from '../support/load-process';
 import { runScript, type Script } from '../support/processes';
 import { audit, chance, checkProjections, folded, openWorkload, report, rounds, seed, soak, Witness } from '../support/workload';
@@ -19,29 +17,19 @@ import { audit, chance, checkProjections, folded, openWorkload, report, rounds, 
 const kills = rounds(4, 100);
 const bookIds = ['followed', 'followed-too'];
 
+let its: FaultServer;
 let server: DurableServer;
-let directory: string;
-let environment: Record<string, string>;
+let environment: Readonly<Record<string, string>>;
 const loads: LoadProcess[] = [];
-const workers: Script[] = [];
 beforeAll(async () => {
-  server = await durableServer({ max_connections: 80 });
-  directory = mkdtempSync(join(tmpdir(), 'book-keeper-faults-'));
-  environment = {
-    ...{ DATABASE_URL: server.appUrl, DATA_DIR: directory, BOOTSTRAP_API_KEY: 'bk_specs_only_0123456789abcdef' },
-    ...{ LOG_LEVEL: 'silent', MIGRATION_DATABASE_URL: '', PROJECT: 'off' },
-  };
+  its = await faultServer();
+  ({ server, environment } = its);
 });
-afterAll(async () => {
-  for (const load of loads) await load.kill();
-  for (const { process: child } of workers) child.kill('SIGKILL');
-  await server?.destroy();
-  rmSync(directory, { recursive: true, force: true });
-});
+afterAll(() => its?.end());
 
 async function startWorker(): Promise<Script> {
   const worker = runScript('apps/worker/src/main.ts', [], environment);
-  workers.push(worker);
+  its.running.push({ kill: () => worker.process.kill('SIGKILL') });
   expect(await worker.nextLine()).toContain('folds projections');
   return worker;
 }
@@ -91,6 +79,7 @@ test(
         LoadProcess.start(environment, [...witnesses].reverse(), writers('y', 12)),
       ])),
     );
+    its.running.push(...loads);
     const pool = openPool(server.appUrl, { max: 6 });
     const store = new EventStore(pool, catalogue);
     const admin = await connect(server.adminUrl);

@@ -3,15 +3,13 @@
  * sessions are ended, while services write, fold and are asked. The next rebuild goes on where the last one was; afterwards every row is
  * there once, nothing was ever answered from a set that is half made, and all sets and their names are in order.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EventStore } from '#event-store';
 import { catalogue, projectionSets, projections, Queries } from '#ledger';
 import { connect, isTransient, openPool } from '#postgres';
 import { startCommand } from '../support/cli';
-import { type DurableServer, durableServer } from '../support/database';
+import type { DurableServer } from '../support/database';
+import { type FaultServer, faultServer } from '../support/fault-server';
 import { LoadProcess, writers } from '../support/load-process';
 import { runScript } from '../support/processes';
 import { audit, chance, checkProjections, folded, openWorkload, report, rounds, seed, soak, Witness } from '../support/workload';
@@ -19,23 +17,14 @@ import { audit, chance, checkProjections, folded, openWorkload, report, rounds, 
 const kills = rounds(8, 120);
 const bookIds = ['rebuilt', 'rebuilt-too'];
 
+let its: FaultServer;
 let server: DurableServer;
-let directory: string;
-let environment: Record<string, string>;
+let environment: Readonly<Record<string, string>>;
 beforeAll(async () => {
-  server = await durableServer({ max_connections: 80 });
-  directory = mkdtempSync(join(tmpdir(), 'book-keeper-faults-'));
-  environment = {
-    ...{ DATABASE_URL: server.appUrl, DATA_DIR: directory, BOOTSTRAP_API_KEY: 'bk_specs_only_0123456789abcdef' },
-    ...{ LOG_LEVEL: 'silent', MIGRATION_DATABASE_URL: '', PROJECT: 'off' },
-  };
+  its = await faultServer();
+  ({ server, environment } = its);
 });
-const running: { kill(): unknown }[] = [];
-afterAll(async () => {
-  for (const process of running) await process.kill();
-  await server?.destroy();
-  rmSync(directory, { recursive: true, force: true });
-});
+afterAll(() => its?.end());
 
 test(
   `a rebuild that is killed anywhere loses nothing, doubles nothing and goes on (SEED=${seed})`,
@@ -45,7 +34,7 @@ test(
     await openWorkload(server.appUrl, bookIds);
     const load = await LoadProcess.start(environment, witnesses, writers('r', 12));
     const worker = runScript('apps/worker/src/main.ts', [], environment);
-    running.push(load, { kill: () => worker.process.kill('SIGKILL') });
+    its.running.push(load, { kill: () => worker.process.kill('SIGKILL') });
     await worker.nextLine();
     const admin = await connect(server.adminUrl);
     const pool = openPool(server.appUrl, { max: 4 });

@@ -464,7 +464,7 @@ describe('the projector', () => {
     for (const [bad, version, stopped] of [
       [spoilt, 1, ['as-of', ...also(data.lines.slice(0, 1)), 'register']],
       [{ ...data, effectiveDate: '2024-02-31' }, 1, ['as-of', ...also(data.lines), 'register']],
-      [data, 99, ['as-of', 'chart', 'dimensions', 'register']],
+      [data, 99, ['as-of', 'chart', 'dimensions', 'parties', 'register']],
     ] as const) {
       await new Projector(store, pool).refold(bookId);
       await rewrite(bad, version);

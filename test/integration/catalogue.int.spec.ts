@@ -21,7 +21,7 @@ const classes: typeof declared = {
   ...Object.fromEntries(projected.map((table) => [table, { class: 'tenant', why: 'Folded from one book.' }])),
 };
 const ofClass = (wanted: string) => Object.keys(classes).filter((table) => classes[table]?.class === wanted);
-const ours = `('log', 'projections', 'access', 'public')`;
+const ours = `('log', 'projections', 'access', 'privacy', 'public')`;
 
 let database: TestDatabase;
 let admin: Client;
@@ -147,22 +147,39 @@ describe('triggers', () => {
     const triggers = await all<{ name: string; function: string; onInsert: boolean }>(
       `SELECT t.tgname AS name, t.tgfoid::regproc AS function, (t.tgtype & 4) > 0 AS "onInsert"
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE NOT t.tgisinternal AND n.nspname IN ${ours}`,
+        WHERE NOT t.tgisinternal AND n.nspname IN ${ours} AND t.tgfoid::regproc::text NOT LIKE 'audit.%'`,
     );
     expect(triggers.length).toBeGreaterThan(0);
-    expect(triggers.filter(({ function: name, onInsert }) => onInsert || name !== 'log.refuse_change')).toEqual([]);
+    expect(triggers.filter(({ function: name, onInsert }) => onInsert || !['log.refuse_change', 'log.refuse_loss'].includes(name))).toEqual(
+      [],
+    );
+  });
+
+  it('of the audit trail stand on what is changed in place: the table of API keys', async () => {
+    expect(
+      await list(
+        `SELECT DISTINCT t.tgrelid::regclass FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE NOT t.tgisinternal AND n.nspname IN ${ours} AND t.tgfoid::regproc::text LIKE 'audit.%'`,
+      ),
+    ).toEqual(['access.api_keys']);
   });
 
   it('stand in a migration of their own, for plain PostgreSQL only', () => {
     const files = readdirSync(migrationsDirectory()).filter((file) => file.endsWith('.sql'));
     const making = files.filter((file) => /\bTRIGGER\b/.test(withoutComments(readFileSync(join(migrationsDirectory(), file), 'utf8'))));
-    expect(making).toEqual(['0004_append_only.plain.sql']);
+    expect(making).toEqual([
+      '0004_append_only.plain.sql',
+      '0012_merkle_log_append_only.plain.sql',
+      '0013_audit_trail.plain.sql',
+      '0015_audit_chain.plain.sql',
+      '0018_cold_storage_append_only.plain.sql',
+    ]);
     const others = files.filter((file) => file.includes('.plain.') && !making.includes(file));
-    expect(others).toEqual([]);
+    expect(others).toEqual(['0014_audited_access.plain.sql']);
   });
 
   it('are enabled', async () => {
-    expect(await list(`SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'O'`)).toEqual([]);
+    expect(await list(`SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled NOT IN ('O', 'A')`)).toEqual([]);
   });
 });
 
@@ -186,23 +203,39 @@ describe('functions', () => {
   it('have a fixed search_path with pg_temp at its end, and an owner who cannot log in', async () => {
     for (const { name, config, owner } of await functions()) {
       expect([name, owner]).toEqual([name, 'book_keeper_owner']);
-      expect([name, config]).toEqual([name, expect.arrayContaining(['search_path=pg_catalog, log, pg_temp'])]);
+      expect([name, config]).toEqual([name, expect.arrayContaining([`search_path=pg_catalog, ${name.split('.')[0]}, pg_temp`])]);
     }
   });
 
-  it('are executed by the service, and by nobody else: the doors of the log', async () => {
+  it('are executed by the service, one of them by role archiver, and by nobody else: the doors of the log', async () => {
     const found = await functions();
     const doors = found.filter(({ definer }) => definer);
-    expect(doors.map(({ name }) => name)).toEqual([
+    expect(doors.map(({ name }) => name).sort()).toEqual([
       'log.append',
+      'log.archive_range',
       'log.hold_head',
       'log.raise_floor',
+      'log.record_audit_pack',
+      'log.record_origin',
+      'log.record_signature',
+      'log.record_signing_key',
       'log.register_book',
+      'log.seal',
       'log.touch_receipt',
+      'privacy.destroy_keys',
+      'privacy.rewrap_key',
+      'privacy.rewrite_keys',
     ]);
-    for (const { name, executors } of doors) expect([name, executors]).toEqual([name, ['book_keeper_app', 'book_keeper_owner']]);
+    for (const { name, executors } of doors) {
+      const role = name === 'log.archive_range' ? 'book_keeper_archiver' : 'book_keeper_app';
+      expect([name, executors]).toEqual([name, [role, 'book_keeper_owner']]);
+    }
     const others = found.filter(({ definer }) => !definer);
-    expect(others.map(({ name, executors }) => [name, executors])).toEqual([['log.refuse_change', ['book_keeper_owner']]]);
+    expect(others.map(({ name, executors }) => [name, executors])).toEqual([
+      ['log.archived_version', ['book_keeper_owner']],
+      ['log.refuse_change', ['book_keeper_owner']],
+      ['log.refuse_loss', ['book_keeper_owner']],
+    ]);
   });
 
   it('do nothing that a distributed or standby database could not follow', async () => {
@@ -245,12 +278,13 @@ describe('roles', () => {
   it('own what is theirs', async () => {
     const owners = await all<{ schema: string; owner: string }>(
       `SELECT DISTINCT n.nspname AS schema, c.relowner::regrole::text AS owner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname IN ('log', 'projections', 'access') UNION SELECT nspname, nspowner::regrole::text FROM pg_namespace
-        WHERE nspname IN ('log', 'projections', 'access') ORDER BY 1`,
+        WHERE n.nspname IN ('log', 'projections', 'access', 'privacy') UNION SELECT nspname, nspowner::regrole::text FROM pg_namespace
+        WHERE nspname IN ('log', 'projections', 'access', 'privacy') ORDER BY 1`,
     );
     expect(owners).toEqual([
       { schema: 'access', owner: 'book_keeper_owner' },
       { schema: 'log', owner: 'book_keeper_owner' },
+      { schema: 'privacy', owner: 'book_keeper_owner' },
       { schema: 'projections', owner: 'book_keeper_projector' },
     ]);
   });
@@ -266,7 +300,7 @@ describe('roles', () => {
                  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname IN ${ours} AND a.attacl IS NOT NULL
                UNION ALL
-               SELECT format('schema %s', n.nspname), n.nspacl, n.nspowner FROM pg_namespace n WHERE n.nspname IN ('log', 'projections', 'access')
+               SELECT format('schema %s', n.nspname), n.nspacl, n.nspowner FROM pg_namespace n WHERE n.nspname IN ('log', 'projections', 'access', 'privacy')
                UNION ALL
                SELECT 'what is made later', d.defaclacl, d.defaclrole FROM pg_default_acl d) AS o
          CROSS JOIN aclexplode(o.acl) AS g WHERE g.grantee <> o.owner`,
@@ -280,11 +314,16 @@ describe('roles', () => {
       ),
       ...projections.map((table) => `book_keeper_auditor: SELECT on ${table}`),
       'book_keeper_app: SELECT on access.api_keys',
+      'audit_trail_owner: SELECT on access.api_keys',
+      'audit_trail_owner: USAGE on schema access',
       'book_keeper_app: INSERT on access.api_keys',
       'book_keeper_app: UPDATE on access.api_keys (revoked_at)',
       'PUBLIC: SELECT on public.book_keeper_migrations',
       ...['app', 'projector', 'auditor', 'archiver'].map((role) => `book_keeper_${role}: USAGE on schema log`),
       'book_keeper_app: USAGE on schema access',
+      'book_keeper_app: USAGE on schema privacy',
+      ...['subject_keys', 'destroyed_keys', 'master_keys'].map((table) => `book_keeper_app: SELECT on privacy.${table}`),
+      ...['subject_keys', 'master_keys'].map((table) => `book_keeper_app: INSERT on privacy.${table}`),
       'book_keeper_auditor: USAGE on schema projections',
     ];
     expect([...rights].sort()).toEqual([...expected].sort());
@@ -305,7 +344,9 @@ describe('our sources', () => {
     expect(sources.length).toBeGreaterThan(20);
     // The launcher of the embedded server counts the processes that use it by a lock: it guards a server, never data.
     const launcher = join('libs', 'postgres', 'src', 'embedded.ts');
-    const held = [...sources, ...migrations].filter(([file]) => file !== launcher);
+    // The audit trail of ordinary tables is no part of the log, and of one database: there a sequence orders the changes of a row.
+    const trail = join('migrations', '0013_audit_trail.plain.sql');
+    const held = [...sources, ...migrations].filter(([file]) => file !== launcher && file !== trail);
     expect(held.flatMap(([file, text]) => forbiddenIn(text).map((found) => `${file}: ${found}`))).toEqual([]);
   });
 

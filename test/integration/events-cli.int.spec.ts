@@ -475,6 +475,17 @@ describe('book-keeper events', () => {
     expect(stdout).not.toContain('\u001b');
   });
 
+  it('says that not everything was written when the disk is full', async () => {
+    for (const verb of ['events large --json', 'events large', 'export large --format jsonl']) {
+      const { code, stderr } = await startScript(`$BOOK_KEEPER ${verb} > /dev/full`, opened.environment).ended;
+      expect({ verb, code, stderr }).toEqual({
+        ...{ verb, code: 1 },
+        stderr: expect.stringMatching(/book-keeper: what was written ends too early: ENOSPC[^\n]*\n$/),
+      });
+      expect(stderr).not.toContain('    at ');
+    }
+  });
+
   it('ends quietly when its reader has seen enough', async () => {
     const ended = await startScript('$BOOK_KEEPER events large --json | head -n 2', opened.environment).ended;
     expect({ code: ended.code, stderr: ended.stderr, lines: ended.stdout.trimEnd().split('\n').length }).toEqual({

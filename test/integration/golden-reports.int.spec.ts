@@ -70,6 +70,15 @@ const cases: readonly Case[] = [
   ['journal', 'journal', { period: '2025', currency: 'EUR' }],
   ['changes-since', 'changes-since', { period: '2025', since: 40 }],
   ['valuation', 'valuation', { asOf: '2026-02-28' }],
+  [
+    'journal-entry-tests',
+    'journal-entry-tests',
+    {
+      from: '2025-01-01',
+      to: '2026-12-31',
+      entryTests: { duplicateDays: 31, roundZeros: 2, rarePairEntries: 2, benfordLines: 10, digits: 10 },
+    },
+  ],
 ];
 /** What base amounts have a part in. */
 const tracked: readonly Case[] = [
@@ -81,6 +90,7 @@ const tracked: readonly Case[] = [
   ['tracked-journal', 'journal', { period: '2025' }],
   ['tracked-changes-since', 'changes-since', { period: '2025', since: 73 }],
   ['tracked-valuation', 'valuation', { asOf: '2025-12-31', rateType: 'closing' }],
+  ['tracked-journal-entry-tests', 'journal-entry-tests', { period: '2025', currency: 'USD', knownAt: 73 }],
 ];
 
 let database: TestDatabase;

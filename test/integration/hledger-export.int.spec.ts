@@ -1,18 +1,39 @@
 /**
- * Books of every kind as journals: hledger and ledger, reading them, have every balance that the book has, at random dates and as
- * known at random positions; our own import reads them back. And the export itself: the same bytes for ever, whole files only.
+ * Books of every kind as files of other programs: hledger, ledger, Beancount and DuckDB, reading them, have every balance that the book
+ * has, at random dates and as known at random positions, whole and from a day on; our own import reads journals back. And the export
+ * itself: the same bytes for ever, whole files only.
  *
  * EXPORT_SEED chooses dates, positions and histories; each failure names it.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { unzipSync } from 'fflate';
 import { type AccountType, addDays } from '#domain';
-import { type BookExport, exportBook, type ImportOptions, importFile, importFormats, type KnownAt, type Service } from '#ledger';
+import {
+  type ExportQuestion,
+  exportBook,
+  exportFormats,
+  type ImportOptions,
+  importFile,
+  importFormats,
+  type KnownAt,
+  type Service,
+} from '#ledger';
 import { type Ended, startCommand, startScript } from '../support/cli';
 import { type TestDatabase, testDatabase } from '../support/database';
+import { bytesIn } from '../support/exported-books';
 import { HistoryBuilder, random } from '../support/histories';
-import { askHledger, askHledgerMonthly, askLedger, withPrograms } from '../support/other-programs';
+import {
+  askBeancount,
+  askHledger,
+  askHledgerMonthly,
+  askLedger,
+  beancountPrograms,
+  checkBeancount,
+  withPrograms,
+} from '../support/other-programs';
 import { add, type Balances, readPostings, shown, units } from '../support/postings';
 import { ReferenceLedger } from '../support/reference-ledger';
 import { openTestService, type TestService } from '../support/services';
@@ -43,21 +64,20 @@ afterAll(async () => {
 
 // --- The grammar of the specs below ---
 
-async function textOf({ text }: BookExport): Promise<string> {
-  let whole = '';
-  for await (const some of text) whole += some;
-  return whole;
-}
-
 let files = 0;
 
 /** A book as a file, with the position that it holds for. */
-async function exported(book: string, knownAt?: KnownAt): Promise<{ file: string; text: string; position: number }> {
-  const begun = await exportBook(service, book, 'hledger', { knownAt });
-  const text = await textOf(begun);
+async function exported(
+  book: string,
+  knownAt?: KnownAt,
+  format = 'hledger',
+  range: Omit<ExportQuestion, 'knownAt'> = {},
+): Promise<{ file: string; text: string; position: number }> {
+  const begun = await exportBook(service, book, format, { knownAt, ...range });
+  const bytes = await bytesIn(begun.content);
   const file = join(directory, `${++files}-${begun.fileName}`);
-  writeFileSync(file, text);
-  return { file, text, position: begun.position };
+  writeFileSync(file, bytes);
+  return { file, text: bytes.toString(), position: begun.position };
 }
 
 /** All balances of the book at the end of a day, debit positive, without zeros. */
@@ -105,21 +125,47 @@ async function randomBook(book: string, own: number, batches: number): Promise<v
   }
 }
 
-/** Compares a book as known at a position with what both programs say of its export, at several dates. */
-async function compare(book: string, knownAt: KnownAt | undefined, dates: readonly string[], monthly: boolean): Promise<number> {
-  const { file, position } = await exported(book, knownAt);
-  let compared = 0;
-  const check = async (program: string, asOf: string, theirs: Balances): Promise<void> => {
-    const question = { seed, book, position, asOf, program };
-    expect({ ...question, balances: shown(theirs) }).toEqual({ ...question, balances: shown(await ours(book, asOf, position)) });
-    compared += theirs.size;
-  };
-  // Asking hledger for all months costs as much as asking for one day; comparing each of them would take long.
-  if (monthly)
-    for (const [asOf, balances] of [...(await askHledgerMonthly(file))].filter((_, index) => index % 4 === seed % 4))
-      await check('hledger', asOf, balances);
-  else await check('hledger', dates[0] as string, await askHledger(file, dates[0] as string));
+type Check = (program: string, asOf: string, theirs: Balances) => Promise<void>;
+/** What one of the programs says of a book that it reads from a file, at dates. */
+type Asking = (file: string, dates: readonly string[], check: Check) => Promise<void>;
+
+/** Asking hledger for all months costs as much as asking for one day; comparing each of them would take long. */
+const monthly: Asking = async (file, _, check) => {
+  for (const [asOf, balances] of [...(await askHledgerMonthly(file))].filter((_, index) => index % 4 === seed % 4))
+    await check('hledger', asOf, balances);
+};
+const journal: Asking = async (file, dates, check) => {
+  await check('hledger', dates[0] as string, await askHledger(file, dates[0] as string));
   for (const asOf of dates) await check('ledger', asOf, await askLedger(file, asOf));
+};
+const pedantic: Asking = async (file, dates, check) => {
+  for (const asOf of dates) await check('ledger --pedantic', asOf, await askLedger(file, asOf, ['--pedantic']));
+};
+const beancount: Asking = async (file, dates, check) => {
+  expect({ seed, file, wrong: await checkBeancount(file) }).toEqual({ seed, file, wrong: '' });
+  for (const asOf of dates) await check('bean-query', asOf, await askBeancount(file, asOf));
+};
+
+/** Compares a book as known at a position with what a program says of its export, and of one that begins on the earliest of the dates. */
+async function compare(
+  book: string,
+  knownAt: KnownAt | undefined,
+  dates: readonly string[],
+  format: string,
+  ...askings: readonly Asking[]
+): Promise<number> {
+  const sorted = [...dates].sort();
+  let compared = 0;
+  for (const range of [{}, { from: sorted[0], to: sorted.at(-1) }]) {
+    const { file, position } = await exported(book, knownAt, format, range);
+    const check: Check = async (program, asOf, theirs) => {
+      const question = { seed, book, position, range, asOf, program };
+      expect({ ...question, balances: shown(theirs) }).toEqual({ ...question, balances: shown(await ours(book, asOf, position)) });
+      compared += theirs.size;
+    };
+    // All months are those of the whole book.
+    for (const ask of askings) if (ask !== monthly || range.from === undefined) await ask(file, dates, check);
+  }
   return compared;
 }
 
@@ -136,18 +182,35 @@ const ledgers: readonly Ledger[] = [
   { name: 'ledger-demo', file: join(shared, 'ledger-demo', 'ledger-demo.postings.csv') },
 ];
 
-withPrograms('hledger and ledger have the balances of', () => {
-  for (const { name, file, defaultType } of ledgers) {
+/** Ledgers that were imported already, since each is asked of several programs. */
+const importing = new Map<string, Promise<void>>();
+function importedOnce({ name, file, defaultType }: Ledger): Promise<void> {
+  const begun = importing.get(name) ?? imported(name, file, 'postings-csv', { defaultType });
+  importing.set(name, begun);
+  return begun;
+}
+const randoms = new Map<string, Promise<void>>();
+function randomOnce(book: string, own: number): Promise<void> {
+  const begun = randoms.get(book) ?? randomBook(book, own, 20);
+  randoms.set(book, begun);
+  return begun;
+}
+
+/** Specs of the programs that read one format. */
+function specsOf(format: string, ...askings: readonly Asking[]): void {
+  for (const ledger of ledgers) {
+    const { name, file } = ledger;
     const [given, title] = existsSync(file) ? [it, name] : [it.skip, `${name} [needs: ../shared/data beside the checkout]`];
     given(`the ledger ${title}, at random dates, as known at random positions`, async () => {
       const chance = random(seed);
-      await imported(name, file, 'postings-csv', { defaultType });
+      await importedOnce(ledger);
       const dates = [...new Set(readPostings(file).map(({ date }) => date))];
       const { position: head } = await service.store.head(name);
       let compared = 0;
       for (const knownAt of [undefined, 1 + chance.below(head)]) {
         const asked = Array.from({ length: 3 }, () => addDays(chance.pick(dates), chance.below(3) - 1));
-        compared += await compare(name, knownAt, asked, knownAt === undefined);
+        const asking = askings.filter((ask) => ask !== monthly || knownAt === undefined);
+        compared += await compare(name, knownAt, asked, format, ...asking);
       }
       expect(compared).toBeGreaterThan(10);
     });
@@ -158,15 +221,51 @@ withPrograms('hledger and ledger have the balances of', () => {
     for (let index = 0; index < 2; index++) {
       const book = `random-${index}`;
       const chance = random(seed + index);
-      await randomBook(book, seed + index, 20);
+      await randomOnce(book, seed + index);
       const { position: head } = await service.store.head(book);
       for (const knownAt of [undefined, 0, ...Array.from({ length: 3 }, () => 1 + chance.below(head))]) {
         const asked = Array.from({ length: 3 }, () => addDays('2024-03-01', chance.below(800) - 400));
-        compared += await compare(book, knownAt, asked, false);
+        compared += await compare(book, knownAt, asked, format, ...askings.filter((ask) => ask !== monthly));
       }
     }
     expect(compared).toBeGreaterThan(100);
   });
+}
+
+withPrograms('hledger and ledger have the balances of', () => specsOf('hledger', journal, monthly));
+withPrograms('ledger, reading its own format, has the balances of', () => specsOf('ledger', pedantic), ['ledger']);
+withPrograms('Beancount finds nothing wrong with, and has the balances of', () => specsOf('beancount', beancount), beancountPrograms);
+
+describe('DuckDB has the balances of', () => {
+  let duckdb: DuckDBConnection;
+  beforeAll(async () => {
+    duckdb = await (await DuckDBInstance.create(':memory:')).connect();
+    // Its cache tells a file by name and time.
+    await duckdb.run('SET enable_external_file_cache = false');
+  });
+  afterAll(() => duckdb.closeSync());
+
+  const parquet: Asking = async (folder, dates, check) => {
+    // What was before the range stands in the balances.
+    const opening = `SELECT account, currency, decimals, openingMinor AS minor FROM '${folder}/balances.parquet'`;
+    for (const asOf of dates) {
+      const lines = `SELECT account, currency, decimals, coalesce(debitMinor, -creditMinor) FROM '${folder}/lines.parquet' WHERE effectiveDate <= '${asOf}'`;
+      const reader = await duckdb.runAndReadAll(
+        `SELECT account, currency, decimals, sum(minor)::TEXT FROM (${opening} UNION ALL ${lines}) GROUP BY ALL`,
+      );
+      const balances: Balances = new Map();
+      for (const [account, currency, decimals, minor] of reader.getRows() as [string, string, bigint, string][])
+        add(balances, account, currency, BigInt(minor) * 10n ** (18n - decimals));
+      await check('DuckDB', asOf, balances);
+    }
+  };
+  const unpacked: Asking = async (file, dates, check) => {
+    const folder = `${file}.files`;
+    mkdirSync(folder);
+    for (const [name, bytes] of Object.entries(unzipSync(readFileSync(file)))) writeFileSync(join(folder, name), bytes);
+    await parquet(folder, dates, check);
+  };
+  specsOf('parquet', unpacked);
 });
 
 // --- Our own import ---
@@ -262,6 +361,21 @@ describe('an export', () => {
     expect(now.text).toContain('commodity POINTS\n');
   });
 
+  // Those for tax offices want more of a book; test/integration/audit-exports.int.spec.ts does the same with them.
+  it.each(exportFormats.filter((name) => !['saf-t-no', 'fec', 'ads'].includes(name)))(
+    'as %s is the same for ever, whole and of a range, whatever happens later',
+    async (format) => {
+      const { position } = await service.store.head(book);
+      const whole = await exported(book, undefined, format);
+      const some = await exported(book, undefined, format, { from: '2026-01-02', to: '2026-01-31' });
+      expect(readFileSync(some.file).equals(readFileSync(whole.file))).toBe(false);
+      await post('Cash', '2.00');
+      expect(readFileSync((await exported(book, position, format)).file).equals(readFileSync(whole.file))).toBe(true);
+      const again = await exported(book, position, format, { from: '2026-01-02', to: '2026-01-31' });
+      expect(readFileSync(again.file).equals(readFileSync(some.file))).toBe(true);
+    },
+  );
+
   it('goes on where that of an earlier position ends: a reversal names what it reverses, which stays as it was', async () => {
     const before = await exported(book);
     const id = (await service.queries.entries(book)).entries[0]?.id ?? '';
@@ -282,6 +396,22 @@ describe('an export', () => {
     await expect(exportBook(service, id, format, { knownAt })).rejects.toMatchObject({ code });
   });
 
+  it('that the format cannot hold is refused before anything is written, and says why', async () => {
+    const file = join(directory, 'huge.csv');
+    const row = (line: number, account: string, quantity: string): string => `1,2026-01-01,x,${line},${account},EUR,${quantity},posting`;
+    const rows = [row(1, 'Assets:A', '99999999999999999999999999.99'), row(2, 'Equity:E', '-99999999999999999999999999.99')];
+    writeFileSync(file, ['txn,date,description,line,account,commodity,quantity,kind', ...rows, ''].join('\n'));
+    await imported('huge', file, 'postings-csv');
+    await expect(exportBook(service, 'huge', 'beancount')).rejects.toMatchObject({
+      code: 'export_unfit',
+      message: expect.stringContaining(
+        'debits and credits in EUR sum to 199999999999999999999999999.98, and Beancount counts with 28 digits',
+      ),
+      details: { problems: 1 },
+    });
+    expect((await exported('huge', undefined, 'hledger')).text).toContain('99999999999999999999999999.99 EUR');
+  });
+
   describe('by the command line', () => {
     const cli = (...args: string[]): Promise<Ended> => startCommand(['export', ...args], opened.environment, directory).ended;
 
@@ -294,6 +424,14 @@ describe('an export', () => {
       });
       const early = await cli(book, '--format', 'hledger', '--known-at', '6');
       expect(early).toMatchObject({ code: 0, stdout: (await exported(book, 6)).text });
+    });
+
+    it('may be binary, and of a range', async () => {
+      const file = join(directory, 'range.xlsx');
+      const range = { from: '2026-01-01', to: '2026-01-01' };
+      const ended = await cli(book, '--format', 'xlsx', '--from', range.from, '--to', range.to, '--output', file);
+      expect(ended).toMatchObject({ code: 0, stdout: '' });
+      expect(readFileSync(file).equals(readFileSync((await exported(book, undefined, 'xlsx', range)).file))).toBe(true);
     });
 
     it('goes to a file, which it replaces when it is whole and leaves alone when it cannot be', async () => {

@@ -1,4 +1,5 @@
 /** The import of postings against a real server: what it refuses and where, what it leaves behind, how it goes on. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -329,6 +330,23 @@ describe('faulty files', () => {
       '2 1 text_invalid: description holds a control character',
     ],
     [
+      'an account with a character that cannot be seen',
+      entry('1', '1', { account: 'Assets:A\u200b' }),
+      '2 1 text_invalid: account "Assets:A\u200b" holds U+200B, which cannot be seen or told from a space',
+    ],
+    [
+      'a description in another order than it is stored in',
+      entry('1', '1', { text: 'a\u202eb' }),
+      '2 1 text_invalid: description holds U+202E, which puts text in another order',
+    ],
+    ['a txn with a character that cannot be seen', entry('1\u200b', '1'), '2 1\u200b text_invalid: txn holds U+200B, which cannot be seen'],
+    ['a txn with a blank at its end', entry('1 '), '2 1  text_invalid: txn begins or ends with a blank'],
+    [
+      'a kind with a blank at its end',
+      ['1,2024-01-01,x,1,Assets:A,EUR,1,fee ', '1,2024-01-01,x,2,Equity:E,EUR,-1,p'],
+      '2 1 text_invalid: kind begins or ends with a blank',
+    ],
+    [
       'a description of 1,001 characters',
       entry('1', '1', { text: 'ä'.repeat(1_001) }),
       '2 1 too_large: description has 1001 characters; 1000 are allowed',
@@ -456,6 +474,22 @@ describe('an import that is repeated', () => {
       '2,2024-03-01,x,2,Equity:F,EUR,-10.00,posting',
     ]);
     expect((await run(book, second, { onError: 'continue' })).refusals.map(({ line }) => line)).toEqual([5]);
+  });
+
+  it('knows what an earlier release imported: what is hashed of an entry stays the same', async () => {
+    const book = newBook();
+    await run(book, fileOf('hashed.csv', entry('1')));
+    const line = (account: string, side: string): object => ({ account, amount: '10', currency: 'EUR', side });
+    const hashed = {
+      description: 'x',
+      effectiveDate: '2024-03-01',
+      entryMethod: 'import',
+      lines: [line('Assets:A', 'debit'), line('Equity:E', 'credit')],
+      source: { id: '1', system: 'spec' },
+      type: 'PostEntry',
+    };
+    const [receipt] = await service.store.receipts(book, [{ key: 'import:spec:1', item: 0 }]);
+    expect(receipt?.fingerprint).toBe(createHash('sha256').update(JSON.stringify(hashed)).digest('hex'));
   });
 
   it('is not disturbed by amounts that are written in another way', async () => {

@@ -64,6 +64,22 @@ describe('as superuser, without touching a row', () => {
       'function public.aside is not the one',
     ],
     ['a schema for others to write in', 'GRANT CREATE ON SCHEMA log TO book_keeper_app', 'book_keeper_app may CREATE in schema log'],
+    [
+      'an audit trail that records nothing',
+      "CREATE OR REPLACE FUNCTION audit.record_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NULL; END'",
+      'function audit.record_change is not the one',
+    ],
+    [
+      'an audit trail whose chain may be changed',
+      'ALTER TABLE audit.chain DISABLE TRIGGER chain_append_only',
+      'trigger chain_append_only of audit.chain is disabled',
+    ],
+    ['an audit trail that never seals', 'DROP TRIGGER transactions_commit ON audit.transactions', 'trigger transactions_commit is missing'],
+    [
+      'a door to the keys of persons',
+      'GRANT EXECUTE ON FUNCTION privacy.destroy_keys TO book_keeper_auditor',
+      'privacy.destroy_keys may be executed by book_keeper_auditor',
+    ],
     ['a schema of somebody else', 'ALTER SCHEMA log OWNER TO book_keeper_app', 'schema log belongs to book_keeper_app'],
   ])('%s is found', async (_, statement, message) => {
     expect((await saidOf(database.adminUrl)).found).toEqual([]);

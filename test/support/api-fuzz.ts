@@ -10,6 +10,7 @@ import type { Random } from './histories';
 interface Schema {
   readonly $ref?: string;
   readonly allOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
   readonly type?: string;
   readonly format?: string;
   readonly enum?: readonly unknown[];
@@ -102,9 +103,10 @@ const byFormat: Readonly<Record<string, string>> = {
  * @param turn the place in a list: elements take one value of an enumeration after the other, as two lines do that balance
  */
 function sample(schema: Schema, schemas: Readonly<Record<string, Schema>>, all: boolean, turn = 0): unknown {
-  const { $ref, allOf, enum: values, example, default: usual, type, items, properties, required, format, minimum } = schema;
+  const { $ref, allOf, oneOf, enum: values, example, default: usual, type, items, properties, required, format, minimum } = schema;
   if ($ref !== undefined) return sample(schemas[$ref.replace('#/components/schemas/', '')] as Schema, schemas, all, turn);
   if (allOf?.[0] !== undefined) return sample(allOf[0], schemas, all, turn);
+  if (oneOf?.[0] !== undefined && example === undefined) return sample(oneOf[0], schemas, all, turn);
   if (values !== undefined) return values[(Math.max(0, values.indexOf(example ?? usual)) + turn) % values.length];
   if (example !== undefined) return example;
   if (usual !== undefined) return usual;

@@ -8,6 +8,8 @@
 export interface Schema {
   readonly $ref?: string;
   readonly allOf?: readonly Schema[];
+  /** A text, or an object in its place. */
+  readonly oneOf?: readonly Schema[];
   readonly type?: string;
   readonly format?: string;
   readonly enum?: readonly string[];
@@ -50,7 +52,7 @@ export class BodyVariants {
 
   /** Members that the schema knows and the body leaves out, by path: a body that is to show every member must have none. */
   missing(given: Schema, value: Json, path = ''): string[] {
-    const schema = this.resolve(given);
+    const schema = this.resolve(given, value);
     if (Array.isArray(value)) {
       const lists = value.map((element, index) => this.missing(schema.items ?? {}, element, join(path, index)));
       // One element that shows a member is enough.
@@ -64,7 +66,7 @@ export class BodyVariants {
 
   /** Each body differs from `value` in one place. */
   *changed(given: Schema, value: Json, path = ''): Generator<Variant> {
-    const schema = this.resolve(given);
+    const schema = this.resolve(given, value);
     if (Array.isArray(value)) yield* this.changedList(schema, value, path);
     else if (isObject(value)) yield* this.changedObject(schema, value, path);
     else yield { what: `${path} changed`, path, body: otherLeaf(schema, value as string | number | boolean) };
@@ -108,7 +110,7 @@ export class BodyVariants {
   }
 
   private respelt(given: Schema, value: Json, longer: boolean): Json {
-    const schema = this.resolve(given);
+    const schema = this.resolve(given, value);
     if (Array.isArray(value)) return value.map((element) => this.respelt(schema.items ?? {}, element, longer));
     if (isObject(value)) {
       return Object.fromEntries(
@@ -130,7 +132,8 @@ export class BodyVariants {
     }
   }
 
-  private resolve(schema: Schema): Schema {
+  private resolve(schema: Schema, value?: Json): Schema {
+    if (schema.oneOf !== undefined) return schema.oneOf.find(({ type }) => type === (isObject(value) ? 'object' : 'string')) ?? schema;
     const referred = schema.$ref ?? schema.allOf?.[0]?.$ref;
     return referred === undefined ? schema : this.resolve(this.document.components.schemas[referred.split('/').at(-1) ?? ''] ?? {});
   }

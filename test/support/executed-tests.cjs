@@ -12,7 +12,7 @@ const { delimiter, join } = require('node:path');
 const REASON = /\[needs: ([^\]]+)\]/;
 
 /** Programs that specs may need, as they are called. */
-const PROGRAMS = ['hledger', 'ledger'];
+const PROGRAMS = ['hledger', 'ledger', 'bean-check', 'bean-query', 'xmllint', 'go'];
 
 /** @param {string} program */
 const installed = (program) =>

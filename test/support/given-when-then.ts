@@ -20,26 +20,34 @@ import {
   bookEvents,
   bookReducer,
   type ChangeAccount,
+  type ChangeParty,
   type ClosePeriod,
   type CorrectEntry,
   type CreateDraft,
   changeAccount,
+  changeParty,
   closePeriod,
   correctEntry,
   createDraft,
   Decision,
   type DefineFiscalYear,
   type DefineJournal,
+  type DefineRetention,
   type DesignateAccount,
   type DomainEvent,
   defineFiscalYear,
   defineJournal,
+  defineRetention,
   designateAccount,
   discardDraft,
   type EnableCurrency,
+  type EndRetention,
+  type ErasePerson,
   type ErrorCode,
   type ErrorDetails,
   enableCurrency,
+  endRetention,
+  erasePerson,
   errorTable,
   type JournalEntryPosted,
   type JournalEvent,
@@ -47,15 +55,23 @@ import {
   journalReducer,
   LedgerError,
   type MoveDraft,
+  type MoveParty,
+  moveParty,
   type OpenAccount,
   type OpenBook,
   type OpenDraft,
   type OpenDrafts,
+  type OpenParty,
   openAccount,
   openBook,
+  openParty,
+  type PartyEvent,
+  type PartyState,
   type PeriodTally,
   type PostEntry,
   pairKey,
+  partyEvents,
+  partyReducer,
   postEntry,
   type RateEvent,
   type RatePair,
@@ -97,7 +113,13 @@ export type DomainCommand =
   | CorrectEntry
   | CreateDraft
   | ReviseDraft
-  | MoveDraft;
+  | MoveDraft
+  | DefineRetention
+  | OpenParty
+  | ChangeParty
+  | MoveParty
+  | ErasePerson
+  | EndRetention;
 
 /** What the world adds to a command: the clock, and ids. */
 export interface Circumstances {
@@ -125,6 +147,7 @@ export class NaiveBook implements BookView {
   private accounts = new Map<string, AccountState>();
   private entries = new Map<string, JournalState>();
   private rateStates = new Map<string, RatesState>();
+  private partyStates = new Map<string, PartyState>();
   private bookState: BookState | undefined;
 
   constructor(events: readonly GivenEvent[] = []) {
@@ -194,6 +217,14 @@ export class NaiveBook implements BookView {
     return pairKey(pair);
   }
 
+  party(id: string): PartyState | undefined {
+    return this.partyStates.get(id);
+  }
+
+  mayReferSince(partyId: string, position: number): boolean {
+    return this.posted().some((entry) => entry.position > position && entry.lines.some(({ party }) => party?.id === partyId));
+  }
+
   /** Every entry, in the order of posting. */
   posted(): (JournalEntryPosted & { readonly id: string; readonly position: number })[] {
     return this.events.flatMap(({ type, data, streamId }, index) =>
@@ -219,6 +250,7 @@ export class NaiveBook implements BookView {
     copy.accounts = new Map(this.accounts);
     copy.entries = new Map(this.entries);
     copy.rateStates = new Map(this.rateStates);
+    copy.partyStates = new Map(this.partyStates);
     copy.bookState = this.bookState;
     for (const event of events) copy.fold(event);
     return copy;
@@ -231,6 +263,8 @@ export class NaiveBook implements BookView {
       this.accounts.set(streamId, freeze(accountReducer.evolve(this.accounts.get(streamId), event as unknown as AccountEvent, streamId)));
     } else if (type === 'ExchangeRateRecorded') {
       this.rateStates.set(streamId, freeze(ratesReducer.evolve(this.rateStates.get(streamId), event as unknown as RateEvent)));
+    } else if (Object.hasOwn(partyEvents, type)) {
+      this.partyStates.set(streamId, freeze(partyReducer.evolve(this.partyStates.get(streamId), event as unknown as PartyEvent)));
     } else this.entries.set(streamId, freeze(journalReducer.evolve(this.entries.get(streamId), event as unknown as JournalEvent)));
     this.events.push({ streamId, type, data: event.data });
   }
@@ -350,6 +384,26 @@ function decideOn(book: NaiveBook, command: DomainCommand, circumstances: Circum
       break;
     case 'DiscardDraft':
       discardDraft(decision, command.entryId);
+      break;
+    case 'DefineRetention':
+      defineRetention(decision, command);
+      break;
+    case 'OpenParty':
+      openParty(decision, command, id);
+      break;
+    case 'ChangeParty':
+      changeParty(decision, command);
+      break;
+    case 'CloseParty':
+    case 'PlaceHold':
+    case 'ReleaseHold':
+      moveParty(decision, command);
+      break;
+    case 'ErasePerson':
+      erasePerson(decision, command);
+      break;
+    case 'EndRetention':
+      endRetention(decision, command);
       break;
     default:
       changeAccount(decision, command);

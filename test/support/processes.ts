@@ -1,5 +1,7 @@
 /** Other processes that run our sources: two services on one book, a parent that is killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -12,10 +14,23 @@ export interface Script {
   ended: Promise<number | string>;
 }
 
+let dataDir: string | undefined;
+
+/** What the processes of one spec file share, and nobody else: what was handed out of one database stands against every other one. */
+function ownDataDir(): string {
+  dataDir ??= mkdtempSync(join(tmpdir(), 'book-keeper-data-'));
+  return dataDir;
+}
+if (typeof afterAll === 'function')
+  afterAll(() => {
+    if (dataDir !== undefined) rmSync(dataDir, { recursive: true, force: true });
+  });
+
 /**
  * Runs a TypeScript file of this repository in a process of its own.
  *
  * @param file relative to the repository
+ * @param env beside that of this process; without DATA_DIR it has one that the processes of the spec file share
  * @param root another clone of the repository
  */
 export function runScript(
@@ -27,7 +42,7 @@ export function runScript(
   const hook = join(root, 'test', 'support', 'typescript.cjs');
   const child = spawn(process.execPath, ['--conditions=source', '--require', hook, join(root, file), ...args], {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: { ...process.env, DATA_DIR: ownDataDir(), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let complaints = '';

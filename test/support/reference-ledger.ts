@@ -32,8 +32,10 @@ import {
   type OpenDrafts,
   openAccount,
   openBook,
+  type PartyState,
   type PeriodTally,
   pairKey,
+  partyReducer,
   postEntry,
   type RatePair,
   type RatesState,
@@ -100,11 +102,17 @@ class Loaded implements BookView {
   /** Counters by fiscal year. */
   readonly years = new Map<string, YearCounters>();
   readonly rateStates = new Map<string, RatesState>();
+  readonly parties = new Map<string, PartyState>();
+  /** Positions at which entries of this batch named parties. */
+  private readonly referred = new Map<string, number>();
 
   constructor(
     readonly bookId: string,
     public position: number,
-  ) {}
+  ) {
+    this.began = position;
+  }
+  private readonly began: number;
 
   get bookStreamId(): string {
     return bookStreamId(this.bookId);
@@ -146,9 +154,19 @@ class Loaded implements BookView {
   ratesStreamId(pair: RatePair): string {
     return ratesStreamId(this.bookId, pairKey(pair));
   }
+  party(id: string): PartyState | undefined {
+    return this.parties.get(id);
+  }
+  mayReferSince(partyId: string, position: number): boolean {
+    return position < this.began || (this.referred.get(partyId) ?? 0) > position;
+  }
 
   accept(decision: Decision): void {
     this.position = decision.position;
+    for (const [id, party] of decision.parties) this.parties.set(id, party);
+    for (const { type, data } of decision.uncommitted)
+      if (type === 'JournalEntryPosted')
+        for (const { party } of (data as JournalEntryPosted).lines) if (party !== undefined) this.referred.set(party.id, this.position);
     this.state = decision.findBook();
     for (const [id, account] of decision.accounts) this.accounts.set(id, account);
     for (const [id, entry] of decision.entries) this.entries.set(id, entry);
@@ -375,6 +393,11 @@ export class ReferenceLedger {
       const entry = (await this.store.load(bookId, entryId, journalReducer, fold))?.state;
       if (entry !== undefined) loaded.entries.set(entryId, entry);
     }
+    for (const id of partiesIn(command)) {
+      if (loaded.party(id) !== undefined) continue;
+      const party = (await this.store.load(bookId, id, partyReducer, fold))?.state;
+      if (party !== undefined) loaded.parties.set(id, party);
+    }
     await this.loadDrafts(loaded);
     const { posted, draft } = loaded.entry(entryId ?? '') ?? {};
     for (const { accountId } of posted?.lines ?? []) ids.add(accountId);
@@ -519,6 +542,15 @@ export class ReferenceLedger {
         const { code, type, normalSide, postable, status } = decision.account(accountId) as AccountState;
         return created({ id: accountId, code, name: command.name, type, normalSide, postable, status });
       }
+      case 'DefineRetention':
+      case 'OpenParty':
+      case 'ChangeParty':
+      case 'CloseParty':
+      case 'PlaceHold':
+      case 'ReleaseHold':
+      case 'ErasePerson':
+      case 'EndRetention':
+        throw new Error(`${command.type} needs keys of persons, which this ledger has not`);
       default: {
         changeAccount(decision, command);
         const { id: accountId, code, status } = decision.account(decision.accountIdByCode(command.account) ?? '') as AccountState;
@@ -629,6 +661,12 @@ function differing(members: Record<string, string>, { members: known }: Receipt)
 }
 
 /** Every account code that a command mentions. */
+/** Parties that the lines of a command name, known or not. */
+function partiesIn(command: Command): string[] {
+  const lines = command.type === 'PostEntries' ? command.entries.flatMap((entry) => entry.lines) : 'lines' in command ? command.lines : [];
+  return [...new Set(lines.flatMap(({ party }) => (party !== undefined && /^[0-9a-f-]{36}$/.test(party.id) ? [party.id] : [])))];
+}
+
 function codesIn(command: Command): string[] {
   switch (command.type) {
     case 'PostEntry':

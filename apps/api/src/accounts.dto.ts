@@ -1,8 +1,8 @@
 /** Bodies of commands on an account, and what they answer. */
 import { ApiProperty } from '@nestjs/swagger';
-import { type AccountType, accountTypes, type ChangeAccount, type OpenAccount } from '#domain';
+import { type AccountType, accountTypes, type ChangeAccount, type ControlKind, controlKinds, type OpenAccount } from '#domain';
 import { Recorded } from './books.dto';
-import { AccountTypeName, Code, Currencies, Currency, Flag, Listed, Metadata, Prose, SignedAmount, Text, Token } from './members';
+import { AccountTypeName, Code, Currencies, Currency, Flag, Listed, Metadata, OneOf, Prose, SignedAmount, Text, Token } from './members';
 
 const reason = { optional: true, description: 'Why: stands in every event of the command.' } as const;
 
@@ -59,6 +59,13 @@ export class OpenAccountBody {
 
   @Token({ optional: true, description: 'Kind of the subsidiary ledger whose total this account is.', example: 'receivables' })
   subledger?: string;
+
+  @OneOf(controlKinds, {
+    optional: true,
+    description: 'Makes it a control account: every line on it names a party of this kind (any: of whatever kind).',
+    example: 'customer',
+  })
+  control?: ControlKind;
 
   @Listed(() => AccountLimit, 100, {
     optional: true,

@@ -7,6 +7,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import { Logger, LoggerModule } from 'nestjs-pino';
 import { createLogger, type Log, Service } from '#ledger';
 import { AccountsController } from './accounts.controller';
+import { ActionsController } from './actions.controller';
 import { AuditController } from './audit.controller';
 import { BooksController } from './books.controller';
 import { Commands, commandHandlers } from './commands';
@@ -19,9 +20,11 @@ import { HealthController } from './health.controller';
 import { JournalDraftsController } from './journal-drafts.controller';
 import { JournalEntriesController } from './journal-entries.controller';
 import { Metrics } from './metrics';
+import { PartiesController } from './parties.controller';
 import { PeriodEndController } from './period-end.controller';
 import { PeriodsController } from './periods.controller';
 import { ProblemFilter } from './problem.filter';
+import { ProofsController } from './proofs.controller';
 import { ReportsController } from './reports.controller';
 
 /** Nest tells each route and module of a start; that is for those who look for it. */
@@ -52,7 +55,10 @@ class AppModule {
         JournalEntriesController,
         JournalDraftsController,
         AuditController,
+        ProofsController,
         ReportsController,
+        PartiesController,
+        ActionsController,
         HealthController,
       ],
       providers: [

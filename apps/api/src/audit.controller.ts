@@ -1,11 +1,14 @@
 /** What concerns a whole book: all balances, the audit trail itself, and exports. */
 import { Readable } from 'node:stream';
-import { Controller, Get, Param, Query, Res } from '@nestjs/common';
+import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common';
 import { ApiParam, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
-import { exportBook, exportFormats, Service } from '#ledger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { exportBook, exportFormats, exportMediaTypes, exportTitles, Service } from '#ledger';
 import { QueryOperation } from './operation';
-import { BalancesPage, BalancesQuery, EventsQuery, EventsShown, KnownQuery, StreamShown, whole } from './queries.dto';
+import { personalOf } from './personal';
+import { AuditPackQuery, BalancesPage, BalancesQuery, EventsQuery, EventsShown, ExportQuery, StreamShown, whole } from './queries.dto';
+
+const formatList = exportFormats.map((name) => `\`${name}\`: ${exportTitles[name]}.`).join(' ');
 
 @Controller('v1/books/:book')
 export class AuditController {
@@ -59,23 +62,70 @@ export class AuditController {
   @ApiParam({ name: 'format', enum: exportFormats })
   @QueryOperation({
     summary: 'Export a book as a file of another program',
-    description:
-      'Everything known at a position, which the same request answers with the same bytes for ever. Streamed: an answer that breaks off in the middle is not the whole file.',
-    answer: { 'text/plain': { schema: { type: 'string' } } },
+    description: `What was known at a position, whole or in a range of effective dates; the same request at that position is answered with the same bytes for ever. Streamed: an answer that breaks off in the middle is not the whole file. ${formatList}`,
+    answer: Object.fromEntries(exportMediaTypes.map((type) => [type, { schema: { type: 'string' } }])),
     headers: { 'Known-At-Position': 'The position that the export holds for.', 'Content-Disposition': 'A name for the file.' },
-    refusals: ['date_invalid', 'book_unknown', 'format_unknown', 'projection_behind'],
+    refusals: [
+      'date_invalid',
+      'book_unknown',
+      'export_unfit',
+      'export_inconsistent',
+      'format_unknown',
+      'no_fiscal_year',
+      'projection_behind',
+    ],
   })
   async export(
     @Param('book') book: string,
     @Param('format') format: string,
-    @Query() { knownAt }: KnownQuery,
+    @Query() question: ExportQuery,
+    @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { position, mediaType, fileName, text } = await exportBook(this.service, book, format, { knownAt });
+    const { position, mediaType, fileName, content } = await exportBook(this.service, book, format, {
+      ...question,
+      ...personalOf(request),
+    });
+    request.acted = { position };
     reply
       .header('Content-Type', mediaType)
       .header('Content-Disposition', `attachment; filename="${fileName}"`)
       .header('Known-At-Position', String(position))
-      .send(Readable.from(text));
+      .send(Readable.from(content));
+  }
+
+  @Get('audit-pack')
+  @ApiTags('exports')
+  @QueryOperation({
+    summary: 'Pack what an auditor needs to check a book elsewhere',
+    description:
+      'A ZIP archive (docs/AUDIT-PACK.md): all events up to a position, signed checkpoints with proofs, the chart of accounts, trial balance, general ledger and journal of a range of dates, closes of periods, changes since the last pack, the export formats that are asked for, and a signed manifest. Texts about persons stay sealed; with Personal-Data: open or masked a file tells what each says, or whom it is about. The same question at the same position is answered with the same bytes. Streamed: an answer that breaks off in the middle is not the whole archive.',
+    answer: { 'application/zip': { schema: { type: 'string' } } },
+    headers: { 'Known-At-Position': 'The position that the pack holds for.', 'Content-Disposition': 'A name for the file.' },
+    refusals: [
+      'date_invalid',
+      'book_unknown',
+      'export_unfit',
+      'export_inconsistent',
+      'format_unknown',
+      'no_fiscal_year',
+      'not_sealed',
+      'projection_behind',
+    ],
+  })
+  async auditPack(
+    @Param('book') book: string,
+    @Query() { format, ...question }: AuditPackQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const formats = format === undefined ? [] : [format].flat();
+    const { position, fileName, content } = await this.service.auditPack(book, { ...question, formats, ...personalOf(request) });
+    request.acted = { position };
+    reply
+      .header('Content-Type', 'application/zip')
+      .header('Content-Disposition', `attachment; filename="${fileName}"`)
+      .header('Known-At-Position', String(position))
+      .send(Readable.from(content));
   }
 }

@@ -7,10 +7,11 @@ import { Injectable, type Provider, type Type } from '@nestjs/common';
 import { CommandBus, CommandHandler } from '@nestjs/cqrs';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { bookIdForm, LedgerError, Refusals } from '#domain';
-import { type Answer, type Command, type CommandContext, checkKey, Service } from '#ledger';
+import { type Answer, type Command, type CommandContext, checkKey, type Scope, Service } from '#ledger';
 import { CompiledBodies } from './compiled-bodies';
 import { isUuid, validate } from './members';
 import { Metrics } from './metrics';
+import { checkScope } from './personal';
 import { emptyBody, type JsonBody, textProblem } from './strict-json';
 
 /** One operation of the API that changes a book. */
@@ -18,6 +19,8 @@ export interface CommandRoute<B extends object> {
   readonly body: new () => B;
   /** @param target account code, entry id, period (`2026/6`) or fiscal year of the path, where it has one */
   readonly command: (body: B, target: string) => Command;
+  /** Whose keys may send it; any when absent. */
+  readonly scope?: Scope;
   /** Notes what exceeds the limits of the configuration; called with a valid body only. */
   readonly limit?: (body: B, limits: Service['config'], refusals: Refusals, sent: JsonBody) => void;
   /** Where a created thing is found; `id` as the answer names it. */
@@ -62,6 +65,13 @@ const commandTypes: readonly Command['type'][] = [
   'ApproveDraft',
   'RejectDraft',
   'DiscardDraft',
+  'DefineRetention',
+  'OpenParty',
+  'ChangeParty',
+  'CloseParty',
+  'PlaceHold',
+  'ReleaseHold',
+  'ErasePerson',
 ];
 
 const sentClasses = new Map<Command['type'], new (...sent: ConstructorParameters<typeof Sent>) => Sent>();
@@ -109,6 +119,7 @@ export class Commands {
   }
 
   private async carryOut<B extends object>(route: CommandRoute<B>, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (route.scope !== undefined) checkScope(request, route.scope, 'do this');
     const params = request.params as PathParams;
     const refusals = new Refusals();
     const sent = (request.body as JsonBody | undefined) ?? emptyBody;
@@ -123,9 +134,12 @@ export class Commands {
     refusals.throwFirst();
 
     const period = params.period === undefined ? undefined : `${params.year}/${params.period}`;
-    const command = route.command(body, code ?? params.id?.toLowerCase() ?? period ?? params.label ?? '');
+    const command = route.command(body, code ?? params.id?.toLowerCase() ?? params.party?.toLowerCase() ?? period ?? params.label ?? '');
     const book = command.type === 'OpenBook' ? command.id : existing(params);
+    const acted = { action: command.type as string };
+    request.acted = acted;
     const answer = await this.execute(book, command, context);
+    request.acted = { ...acted, ...actedOf(answer) };
     if (answer.status === 201 && route.location !== undefined) {
       reply.header('Location', route.location({ book, id: idIn(answer.body), command }));
     }
@@ -150,16 +164,19 @@ interface PathParams {
   readonly book?: string;
   readonly code?: string;
   readonly id?: string;
+  readonly party?: string;
   readonly year?: string;
   readonly period?: string;
   readonly label?: string;
 }
 
-/** @throws LedgerError book_unknown | entry_unknown | period_unknown: what cannot be an id is the id of nothing */
-function existing({ book = '', id, year, period }: PathParams): string {
+/** @throws LedgerError book_unknown | entry_unknown | party_unknown | period_unknown: what cannot be an id is the id of nothing */
+function existing({ book = '', id, party, year, period }: PathParams): string {
   if (!bookIdForm.test(book)) throw new LedgerError('book_unknown', `there is no book ${book}`, { book });
   if (id !== undefined && !isUuid(id))
     throw new LedgerError('entry_unknown', `there is no journal entry ${id} in book ${book}`, { entry: id });
+  if (party !== undefined && !isUuid(party))
+    throw new LedgerError('party_unknown', `there is no party ${party} in book ${book}`, { party }, 'not_found');
   if (period !== undefined && !/^[1-9]\d{0,2}$/.test(period))
     throw new LedgerError('period_unknown', `there is no period ${year}/${period} in book ${book}; periods are numbered from 1`, {
       fiscalYear: year ?? '',
@@ -204,6 +221,16 @@ function header(value: string | string[] | undefined, name: string, refusals: Re
   if (text === undefined || printable.test(text)) return text;
   refusals.note('text_invalid', () => `header ${name} must be 1 to 255 printable ASCII characters`, { member: name });
   return undefined;
+}
+
+/** What the log of actions says of an answer: the first event of the command, or why it was refused. */
+function actedOf({ status, body, replayed }: Answer): FastifyRequest['acted'] {
+  const position = status < 400 ? /"position":(\d+)/.exec(body)?.[1] : undefined;
+  return {
+    position: position === undefined ? undefined : Number(position),
+    code: status < 400 ? undefined : /"code":"([a-z_]+)"/.exec(body)?.[1],
+    replayed: replayed ? true : undefined,
+  };
 }
 
 const idIn = (body: string): string => /^\{"id":"([^"]*)"/.exec(body)?.[1] ?? '';

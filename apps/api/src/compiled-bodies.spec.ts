@@ -10,6 +10,7 @@ import { validate } from './members';
 
 interface Schema {
   readonly $ref?: string;
+  readonly oneOf?: readonly Schema[];
   readonly allOf?: readonly Schema[];
   readonly type?: string;
   readonly format?: string;
@@ -109,6 +110,7 @@ function bodyOf(schema: Schema, noise: number): fc.Arbitrary<unknown> {
 function rightBodyOf(schema: Schema, noise: number): fc.Arbitrary<unknown> {
   if (schema.$ref !== undefined) return bodyOf(schemaOf(schema.$ref), noise);
   if (schema.allOf !== undefined) return bodyOf(schema.allOf[0] as Schema, noise);
+  if (schema.oneOf !== undefined) return fc.oneof(...schema.oneOf.map((one) => bodyOf(one, noise)));
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   if (schema.type === 'boolean') return fc.boolean();
   if (schema.type === 'integer') return fc.integer({ min: schema.minimum ?? 0, max: Math.min(schema.maximum ?? 100, 1_000) });

@@ -40,6 +40,7 @@ const pathParts: Readonly<Record<string, { readonly description: string; readonl
   book: { description: 'Id of the book.', example: 'acme' },
   code: { description: 'Code of the account, URL-encoded; any that it ever had.', example: 'Assets:Cash' },
   id: { description: 'Id of the entry.', example: '0198c0de-0000-7000-8000-000000000003' },
+  party: { description: 'Id of the party.', example: '0198c0de-0000-5000-8000-000000000009' },
 };
 
 function describePaths(document: OpenAPIObject): void {

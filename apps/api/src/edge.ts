@@ -10,7 +10,9 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#domain';
 import { type ApiKey, type Config, type Log, problemBody, type Service } from '#ledger';
+import { recordActions } from './actions';
 import { BodyBudget, type Reservation } from './body-budget';
+import { presentPersonal } from './personal';
 import { sendProblem } from './problem.filter';
 import { readJson } from './strict-json';
 
@@ -123,6 +125,8 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
       done(error as Error);
     }
   });
+  presentPersonal(fastify, service);
+  recordActions(fastify, service);
   // A reply that stands behind another one on its connection never closes when that is cut.
   fastify.addHook('onSend', (request, _reply, _payload, done) => {
     request.room?.letGo();

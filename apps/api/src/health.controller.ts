@@ -12,7 +12,7 @@ class Live {
 }
 
 class CheckShown {
-  @ApiProperty({ enum: ['database', 'schema', 'privileges', 'projector'] })
+  @ApiProperty({ enum: ['database', 'schema', 'privileges', 'projector', 'actions', 'sealer'] })
   name!: string;
 
   @ApiProperty()

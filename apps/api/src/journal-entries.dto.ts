@@ -36,6 +36,7 @@ import {
   Metadata,
   Nested,
   OneOf,
+  PersonalProse,
   Prose,
   Sha256,
   Text,
@@ -45,6 +46,9 @@ import {
 } from './members';
 import { Problem } from './operation';
 import type { JsonBody } from './strict-json';
+
+/** How a text may be about a person; the command says so until what it says is sealed (Personal.protect). */
+const aboutPersons = '; what is about a person as {subject: id of the party, value: text}, which is kept encrypted.';
 
 class LineRateBody {
   @Amount({ description: 'Units of base currency for one unit of the line’s currency.', example: '1.0875' })
@@ -58,7 +62,10 @@ class LineRateBody {
 }
 
 class PartyBody {
-  @Text(100, { description: 'Opaque id of the customer, supplier or other party; never a name.', example: 'C-1042' })
+  @Text(100, {
+    description: 'Id of the party; on accounts that are no control accounts also an opaque id of another system. Never a name.',
+    example: 'C-1042',
+  })
   id!: string;
 
   @Token({ description: 'What the party is.', example: 'customer' })
@@ -119,7 +126,7 @@ export class LineBody {
   @Nested(() => LineRateBody, { optional: true, description: 'The exchange rate behind the base amount.' })
   rate?: LineRateBody;
 
-  @Prose(1000, { optional: true, description: 'Text of the line.', example: 'Invoice 42' })
+  @PersonalProse(1000, { optional: true, description: `Text of the line${aboutPersons}`, example: 'Invoice 42' })
   description?: string;
 
   @Nested(() => PartyBody, { optional: true, description: 'Customer, supplier or other party.' })
@@ -251,7 +258,8 @@ export class EntryMembers {
 
   @Metadata({
     optional,
-    description: "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB.",
+    description:
+      "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB. An object of nothing but `subject` (id of a party) and `value` is a text about that person, and kept encrypted.",
   })
   metadata?: Record<string, unknown>;
 }
@@ -264,7 +272,7 @@ export class WrittenEntry extends EntryMembers {
   })
   effectiveDate!: string;
 
-  @Prose(1000, { description: 'Text of the entry.', example: 'Sale of goods, invoice 42' })
+  @PersonalProse(1000, { description: `Text of the entry${aboutPersons}`, example: 'Sale of goods, invoice 42' })
   description!: string;
 }
 
@@ -316,7 +324,7 @@ export class ReverseBody {
   @Prose(500, { description: 'Why it is reversed.', example: 'Entered twice' })
   reason!: string;
 
-  @Prose(1000, { optional, description: 'Text of the reversal; else it names the original.' })
+  @PersonalProse(1000, { optional, description: `Text of the reversal${aboutPersons} Else it names the original.` })
   description?: string;
 }
 
@@ -336,7 +344,7 @@ export class CorrectBody extends EntryMembers {
   })
   onClosedPeriod?: OnClosedPeriod;
 
-  @Prose(1000, { optional, description: 'Text of the replacement; else that of the original.' })
+  @PersonalProse(1000, { optional, description: `Text of the replacement${aboutPersons} Else that of the original.` })
   description?: string;
 
   @Prose(500, { description: 'Why it is corrected.', example: 'Wrong account' })
@@ -379,6 +387,11 @@ export const entryRefusals: readonly ErrorCode[] = [
   'amount_range',
   'base_amount_required',
   'account_not_designated',
+  'party_unknown',
+  'party_required',
+  'party_kind',
+  'party_closed',
+  'person_erased',
   'too_few_lines',
   'unbalanced',
   'no_fiscal_year',
@@ -388,6 +401,7 @@ export const entryRefusals: readonly ErrorCode[] = [
   'account_frozen',
   'account_closed',
   'limit_exceeded',
+  'keys_unavailable',
 ];
 
 // --- Limits that configuration sets ---

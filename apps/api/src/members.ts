@@ -11,14 +11,17 @@ import {
   accountTypes,
   bookIdForm,
   codeProblem,
+  controls,
   currencyForm,
   type ErrorCode,
-  hiddenIn,
   isDate,
   isMonthDay,
   isPlainDecimal,
   journalCodeForm,
+  lengthOf,
   Refusals,
+  sealedPrefix,
+  textProblem,
 } from '#domain';
 import { closeNamed, instantMicros } from '#ledger';
 import { join } from './strict-json';
@@ -59,25 +62,12 @@ function textual(name: string, schema: Kind['schema'], check: (text: string) => 
   };
 }
 
-/** Characters as people count them, which is also how JSON Schema counts: code points. */
-function lengthOf(text: string, max: number): number {
-  return text.length <= max ? text.length : [...text].length;
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them
-const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them; tab and line ends are text here
-const controlsButLines = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/;
+const codeOf = { long: 'too_large', blank: 'malformed', unfit: 'text_invalid' } as const;
 
 function checkText(text: string, max: number, use: 'name' | 'prose'): Finding | undefined {
-  const length = lengthOf(text, max);
-  if (length > max) return { code: 'too_large', text: `has ${length} characters; ${max} are allowed`, limit: max };
-  if ((use === 'name' ? controls : controlsButLines).test(text)) return { code: 'text_invalid', text: 'holds a control character' };
-  if (text.trim() === '') return wrong('must not be blank');
-  const hidden = hiddenIn(text, use);
-  if (hidden !== undefined)
-    return { code: 'text_invalid', text: `holds ${hidden}, which ${use === 'name' ? 'cannot be seen' : 'puts text in another order'}` };
-  return use === 'name' && text.trim() !== text ? { code: 'text_invalid', text: 'begins or ends with a blank' } : undefined;
+  const problem = textProblem(text, max, use);
+  if (problem === undefined) return undefined;
+  return { code: codeOf[problem.kind], text: problem.says, ...(problem.kind === 'long' ? { limit: max } : {}) };
 }
 
 function textOf(name: string, use: 'name' | 'prose'): { readonly form: Kind; readonly upTo: (max: number) => Kind } {
@@ -216,6 +206,35 @@ const flagText: Kind = {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** Prose, or prose about a person: `{subject, value}` with the id of a party, which is kept encrypted. */
+function personalProse(max: number): Kind {
+  const plain = prose.upTo(max);
+  return {
+    name: `personal prose${max}`,
+    schema: {
+      oneOf: [
+        { type: 'string', ...plain.schema },
+        {
+          type: 'object',
+          additionalProperties: false,
+          required: ['subject', 'value'],
+          properties: { subject: uuid.schema, value: plain.schema },
+        },
+      ],
+    },
+    check(value) {
+      if (!isObject(value)) return plain.check(value);
+      const { subject, value: said, ...more } = value;
+      const [unknown] = Object.keys(more);
+      if (unknown !== undefined) return { code: 'unknown_member', text: 'is none of subject and value', at: unknown };
+      const wrongSubject = subject === undefined ? wrong('is missing: the id of the party') : uuid.check(subject);
+      if (wrongSubject !== undefined) return { ...wrongSubject, at: 'subject' };
+      const wrongText = said === undefined ? wrong('is missing: the text') : plain.check(said);
+      return wrongText === undefined ? undefined : { ...wrongText, at: 'value' };
+    },
+  };
+}
+
 /** An object whose members are checked by its own class. */
 const object: Kind = {
   name: 'object',
@@ -239,14 +258,28 @@ function list(name: string, max: number, each: (element: unknown) => Finding | u
   };
 }
 
-/** `key:value` as often as it is given: one is a text, several are a list. */
-const dimensionFilter: Kind = (() => {
-  const each = textual('dimension-filter', {}, (value) =>
+/** A member of a query that may be given several times: one is a text, several are a list. */
+function repeatable(name: string, max: number, each: Kind): Kind {
+  const many = list(name, max, each.check, each.schema);
+  return { ...many, check: (value) => (Array.isArray(value) ? many.check(value) : each.check(value)) };
+}
+
+const dimensionFilter = repeatable(
+  'dimension-filters',
+  10,
+  textual('dimension-filter', {}, (value) =>
     /^[^:]+:.+$/s.test(value) && lengthOf(value, 300) <= 300
       ? undefined
       : wrong(`must be a dimension key:value like costCenter:4711, not ${shownValue(value)}`),
+  ),
+);
+
+/** One name of an export format or several: which there are is the service's to say. */
+const formatNames: Kind = (() => {
+  const each = textual('format-name', {}, (value) =>
+    /^[a-z0-9-]{1,40}$/.test(value) ? undefined : wrong(`must be the name of an export format like hledger, not ${shownValue(value)}`),
   );
-  const many = list('dimension-filters', 10, each.check, each.schema);
+  const many = list('format-names', 20, each.check, each.schema);
   return { ...many, check: (value) => (Array.isArray(value) ? many.check(value) : each.check(value)) };
 })();
 
@@ -269,7 +302,9 @@ export const metadata: Kind = {
 };
 
 function checkMetadata(value: unknown, at: string, depth: number): Finding | undefined {
-  if (typeof value === 'string' || typeof value === 'boolean') return undefined;
+  if (typeof value === 'boolean') return undefined;
+  if (typeof value === 'string')
+    return value.includes(sealedPrefix) ? { code: 'text_invalid', text: `holds ${sealedPrefix}, which marks sealed texts`, at } : undefined;
   if (typeof value === 'number')
     return Number.isSafeInteger(value)
       ? undefined
@@ -345,6 +380,8 @@ const of =
 export const Text: MemberDecorator<[max: number]> = (max, options) => member(text.upTo(max), options);
 /** Text with line ends, 1 to `max` characters, not blank. */
 export const Prose: MemberDecorator<[max: number]> = (max, options) => member(prose.upTo(max), options);
+/** The same, or as `{subject, value}` about a person. */
+export const PersonalProse: MemberDecorator<[max: number]> = (max, options) => member(personalProse(max), options);
 /** Account code: NFC, 1 to 120 characters, nothing in it that is not seen, no blank at its ends. */
 export const Code = of(accountCode);
 /** Plain decimal as a string, not negative. */
@@ -365,6 +402,10 @@ export const JournalCode = of(journalCode);
 export const YearLabel = of(yearLabel);
 /** Dimensions that lines must have, of a query. */
 export const DimensionFilter = of(dimensionFilter);
+export const FormatNames = of(formatNames);
+/** One line of text, of a query that may hold it up to `max` times. */
+export const TextOrTexts: MemberDecorator<[max: number, each: number]> = (max, each, options) =>
+  member(repeatable(`text or texts ${max}`, max, text.upTo(each)), options);
 /** A word of a closed or agreed vocabulary, like a sub-type. */
 export const Token = of(token);
 export const Sha256 = of(sha256);

@@ -65,6 +65,38 @@ export class Metrics {
         for (const [projection, events] of service.projector.folded) this.inc({ projection }, events);
       },
     });
+    this.aboutSealing(service);
+  }
+
+  /** How far the Merkle logs are behind, and what this process has done about it. */
+  private aboutSealing(service: Service): void {
+    const { registry } = this;
+    new Gauge({
+      name: 'book_keeper_seal_lag_events',
+      help: 'Events that are not sealed and signed yet, in the book that has most of them.',
+      registers: [registry],
+      async collect() {
+        this.set((await service.sealer.lag()).events);
+      },
+    });
+    for (const [member, help] of [
+      ['events', 'Events that this process has sealed into Merkle trees.'],
+      ['checkpoints', 'Checkpoints that this process has signed.'],
+      ['failures', 'Times that a checkpoint could not be made or handed out by this process; each is tried again.'],
+    ] as const) {
+      const name = {
+        events: 'book_keeper_sealed_events_total',
+        checkpoints: 'book_keeper_checkpoints_total',
+        failures: 'book_keeper_seal_failures_total',
+      }[member];
+      new Counter({
+        ...{ name, help, registers: [registry] },
+        collect() {
+          this.reset();
+          this.inc(service.sealer.counts[member]);
+        },
+      });
+    }
   }
 
   answered(command: string, { status, replayed }: Answer): void {

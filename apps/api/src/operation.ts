@@ -2,7 +2,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiBody, ApiExtraModels, ApiHeader, ApiOperation, ApiProperty, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import { type ErrorCode, errorTable, precedenceOf } from '#domain';
-import { statusOf } from '#ledger';
+import { presentations, statusOf } from '#ledger';
 
 /** A problem document (RFC 9457); members beyond these depend on the code. */
 export class Problem {
@@ -33,8 +33,9 @@ interface OperationOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Codes beyond those that every operation has. */
   readonly refusals?: readonly ErrorCode[];
-  /** The path leads to an account, which may not exist: 404, where a code in a body would be 422. */
+  /** The path leads to an account or a party, which may not exist: 404, where a code or id in a body would be 422. */
   readonly addressesAccount?: true;
+  readonly addressesParty?: true;
 }
 
 interface CommandOptions extends OperationOptions {
@@ -44,7 +45,7 @@ interface CommandOptions extends OperationOptions {
   readonly creates?: true;
 }
 
-const everywhere: readonly ErrorCode[] = ['unauthenticated', 'text_invalid', 'database_unavailable', 'internal'];
+const everywhere: readonly ErrorCode[] = ['unauthenticated', 'text_invalid', 'actions_unavailable', 'database_unavailable', 'internal'];
 const everyCommand: readonly ErrorCode[] = [
   'malformed',
   'unknown_member',
@@ -53,7 +54,14 @@ const everyCommand: readonly ErrorCode[] = [
   'idempotency_key_reused',
   'queue_full',
 ];
-const retried = new Set<ErrorCode>(['queue_full', 'projection_behind', 'database_unavailable']);
+const retried = new Set<ErrorCode>([
+  'queue_full',
+  'not_sealed',
+  'projection_behind',
+  'actions_unavailable',
+  'keys_unavailable',
+  'database_unavailable',
+]);
 const replayHeader = {
   'Idempotency-Replayed': {
     description: 'true: this is the answer that was given before, byte for byte.',
@@ -74,11 +82,19 @@ export function QueryOperation({
   headers,
   refusals = [],
   addressesAccount,
+  addressesParty,
 }: OperationOptions): MethodDecorator {
   return applyDecorators(
     ApiOperation({ summary, description }),
+    ApiHeader({
+      name: 'Personal-Data',
+      required: false,
+      description:
+        'How texts about persons are shown. masked: as pseudonyms; open: as they were said, for keys with the scope `personal`, and recorded as such; sealed: as they are stored. Left out: masked, and sealed where events are shown.',
+      schema: { type: 'string', enum: [...presentations] },
+    }),
     ...answered(answer, csv, headers),
-    ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, addressesAccount),
+    ...problems([...everywhere, 'malformed', 'unknown_member', ...refusals], {}, { addressesAccount, addressesParty }),
   );
 }
 
@@ -100,6 +116,7 @@ export function CommandOperation({
   refusals = [],
   creates,
   addressesAccount,
+  addressesParty,
 }: CommandOptions): MethodDecorator {
   return applyDecorators(
     ApiOperation({ summary, description }),
@@ -130,16 +147,24 @@ export function CommandOperation({
       type: answer,
       headers: creates ? { ...locationHeader, ...replayHeader } : replayHeader,
     }),
-    ...problems([...everywhere, ...everyCommand, ...refusals], replayHeader, addressesAccount),
+    ...problems([...everywhere, ...everyCommand, ...refusals], replayHeader, { addressesAccount, addressesParty }),
   );
 }
 
 /** One response per status, which names its codes in their order of precedence. */
-function problems(codes: readonly ErrorCode[], headers: object, addressesAccount = false): MethodDecorator[] {
+function problems(
+  codes: readonly ErrorCode[],
+  headers: object,
+  { addressesAccount, addressesParty }: Pick<OperationOptions, 'addressesAccount' | 'addressesParty'>,
+): MethodDecorator[] {
+  const addressed: readonly ErrorCode[] = [
+    ...(addressesAccount ? ['account_unknown' as const] : []),
+    ...(addressesParty ? ['party_unknown' as const] : []),
+  ];
   const byStatus = new Map<number, ErrorCode[]>();
-  const all = new Set<ErrorCode>(addressesAccount ? [...codes, 'account_unknown'] : codes);
+  const all = new Set<ErrorCode>([...codes, ...addressed]);
   for (const code of [...all].sort((a, b) => precedenceOf(a) - precedenceOf(b))) {
-    const status = statusOf(addressesAccount && code === 'account_unknown' ? 'not_found' : errorTable[code].kind);
+    const status = statusOf(addressed.includes(code) ? 'not_found' : errorTable[code].kind);
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   const responses = [...byStatus].map(([status, known]) =>

@@ -55,6 +55,7 @@ function ofFramework(error: Error, status: number, request: FastifyRequest): Led
 
 export function sendProblem(reply: FastifyReply, error: LedgerError): void {
   const { retryAfter } = error.details;
+  reply.request.acted = { ...reply.request.acted, code: error.code };
   reply.code(statusOf(error.kind)).header('Content-Type', 'application/problem+json');
   if (retryAfter !== undefined) reply.header('Retry-After', String(retryAfter));
   if (error.kind === 'unauthenticated') reply.header('WWW-Authenticate', 'Bearer');

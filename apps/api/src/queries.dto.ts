@@ -1,7 +1,7 @@
 /** What can be asked in a query string, and what is answered: the shapes that Queries returns, told to OpenAPI. */
 
 import { ApiProperty } from '@nestjs/swagger';
-import { accountTypes, type EntryMethod, type EntryType, entryMethods, entryTypes } from '#domain';
+import { accountTypes, controlKinds, type EntryMethod, type EntryType, entryMethods, entryTypes } from '#domain';
 import { AccountLimit, Mapping } from './accounts.dto';
 import { FiscalYearShown, JournalShown, LegalEntity, Period } from './books.dto';
 import { EntryMembers, LineBody } from './journal-entries.dto';
@@ -11,6 +11,7 @@ import {
   DimensionFilter,
   EffectiveDate,
   FlagText,
+  FormatNames,
   JournalCode,
   KnownAt,
   OneOf,
@@ -60,6 +61,35 @@ export class PageQuery {
 export class KnownQuery {
   @KnownAt(knownAt)
   knownAt?: string;
+}
+
+export class ExportQuery extends KnownQuery {
+  @EffectiveDate({
+    optional,
+    description: 'Only entries effective on or after this day; balances before it are openings.',
+    example: '2026-01-01',
+  })
+  from?: string;
+
+  @EffectiveDate({ optional, description: 'Only entries effective on or before this day.', example: '2026-12-31' })
+  to?: string;
+}
+
+export class AuditPackQuery extends KnownQuery {
+  @EffectiveDate({ optional, description: 'First effective date of the reports.', example: '2026-01-01' })
+  from?: string;
+
+  @EffectiveDate({ optional, description: 'Last effective date of the reports.', example: '2026-12-31' })
+  to?: string;
+
+  @Text(41, { optional, description: 'Instead of both: a fiscal year or one of its periods.', example: '2026' })
+  period?: string;
+
+  @KnownAt({ optional, description: 'Since when changes are told; the pack that was built last when left out.', example: '40' })
+  since?: string;
+
+  @FormatNames({ optional, description: 'Export formats to pack too; may be given several times.' })
+  format?: string | string[];
 }
 
 export class KnownPageQuery extends PageQuery {
@@ -292,6 +322,9 @@ class AccountMembers {
 
   @ApiProperty({ required: false })
   subledger?: string;
+
+  @ApiProperty({ required: false, enum: controlKinds, description: 'Of a control account: the kind of party that its lines name.' })
+  control?: string;
 
   @ApiProperty({ required: false, type: () => [AccountLimit] })
   limits?: readonly AccountLimit[];

@@ -1,6 +1,7 @@
 /** What reports answer: the shapes that Reports writes, told to OpenAPI. */
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, OmitType } from '@nestjs/swagger';
 import { accountTypes } from '#domain';
+import { entryTests } from '#ledger';
 import { LineInBase } from './queries.dto';
 
 class ReportHead {
@@ -758,4 +759,215 @@ export class ChangesSinceShown extends LinesReport {
 
   @ApiProperty({ type: () => [ChangeItem], description: 'By position.' })
   entries!: readonly ChangeItem[];
+}
+
+class NumberGapShown {
+  @ApiProperty({ example: 'GENERAL' })
+  journalCode!: string;
+
+  @ApiProperty({ example: '2026' })
+  fiscalYear!: string;
+
+  @ApiProperty({ description: 'First number that is missing.', example: 17 })
+  from!: number;
+
+  @ApiProperty({ description: 'Last number that is missing.', example: 17 })
+  to!: number;
+
+  @ApiProperty({
+    enum: ['no-entry', 'not-in-log'],
+    description: 'no-entry: no entry has the numbers. not-in-log: the index has an entry with the number, the log has none.',
+  })
+  reason!: string;
+
+  @ApiProperty({ ...entryId, description: 'The entry with the next number, or the one that is not in the log.' })
+  entryId!: string;
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+}
+
+class DigitsShown {
+  @ApiProperty({ description: 'The first two digits.', example: 50 })
+  digits!: number;
+
+  @ApiProperty({ description: 'Lines whose amounts begin with them.', example: 131 })
+  count!: number;
+
+  @ApiProperty({ description: 'Share of the lines.', example: '0.013100' })
+  observed!: string;
+
+  @ApiProperty({ description: "Share by Benford's law.", example: '0.008600' })
+  expected!: string;
+
+  @ApiProperty({ description: 'z-statistic with continuity correction.', example: '4.8195' })
+  z!: string;
+
+  @ApiProperty({ description: 'Whether z is above the threshold.' })
+  hit!: boolean;
+
+  @ApiProperty({ description: 'Where the entries are found.' })
+  entries!: string;
+}
+
+class BenfordShown {
+  @ApiProperty({ example: 'EUR' })
+  currency!: string;
+
+  @ApiProperty({ description: 'Lines that count.', example: 10_000 })
+  lines!: number;
+
+  @ApiProperty({ description: 'false below benfordLines: the members below are then absent.' })
+  applicable!: boolean;
+
+  @ApiProperty({ required: false, description: 'Mean absolute deviation of the shares.', example: '0.001100' })
+  mad?: string;
+
+  @ApiProperty({ required: false, enum: ['close', 'acceptable', 'marginal', 'nonconformity'] })
+  conformity?: string;
+
+  @ApiProperty({ required: false, example: '101.2345' })
+  chiSquare?: string;
+
+  @ApiProperty({ required: false, example: 89 })
+  degreesOfFreedom?: number;
+
+  @ApiProperty({ required: false, type: () => [DigitsShown], description: '10 to 99.' })
+  digits?: readonly DigitsShown[];
+}
+
+class EntryTestResultShown {
+  @ApiProperty({ enum: entryTests })
+  test!: string;
+
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: true,
+    description: 'Thresholds that it ran with.',
+    example: { zeros: 3, minimum: '0' },
+  })
+  parameters!: object;
+
+  @ApiProperty({ enum: ['numbers', 'lines', 'entries', 'pairs of accounts', 'digit pairs'], description: 'What is counted.' })
+  of!: string;
+
+  @ApiProperty({ description: 'How many were looked at.', example: 1_000 })
+  population!: number;
+
+  @ApiProperty({ description: 'Hits; an entry has one for each reason.', example: 3 })
+  hits!: number;
+
+  @ApiProperty({ required: false, description: 'Different users, accounts or pairs of accounts.', example: 12 })
+  distinct?: number;
+
+  @ApiProperty({ required: false, description: 'Those of them that are rare.', example: 2 })
+  rare?: number;
+
+  @ApiProperty({ required: false, description: 'Entries with more than 1,000 pairs of accounts, whose pairs are not counted.', example: 0 })
+  entriesLeftOut?: number;
+
+  @ApiProperty({ required: false, type: () => [NumberGapShown], description: 'The first 1,000.' })
+  gaps?: readonly NumberGapShown[];
+
+  @ApiProperty({ required: false, type: () => [BenfordShown], description: 'By currency.' })
+  currencies?: readonly BenfordShown[];
+
+  @ApiProperty({
+    required: false,
+    description: 'Lines that begin with the digits asked for; they are listed, whatever z is.',
+    example: 131,
+  })
+  linesListed?: number;
+}
+
+class OtherEntryShown {
+  @ApiProperty(entryId)
+  entryId!: string;
+
+  @ApiProperty({ example: 'GENERAL/2026/17' })
+  number!: string;
+
+  @ApiProperty({ description: 'Effective date.', example: '2026-01-15' })
+  date!: string;
+
+  @ApiProperty(entryUrl)
+  entry!: string;
+}
+
+class EntryTestHitShown {
+  @ApiProperty({ enum: entryTests })
+  test!: string;
+
+  @ApiProperty({ description: 'Which of the reasons of the test.', example: 'recorded' })
+  reason!: string;
+
+  @ApiProperty({ description: 'The figure that made it a hit.', example: 'Saturday 2026-03-14' })
+  figure!: string;
+
+  @ApiProperty({ required: false, description: 'Of a hit that is about a line.', example: 1 })
+  line?: number;
+
+  @ApiProperty({ required: false, example: 'Assets:Cash' })
+  account?: string;
+
+  @ApiProperty({ required: false, example: '5000.00' })
+  debit?: string;
+
+  @ApiProperty({ required: false, example: '5000.00' })
+  credit?: string;
+
+  @ApiProperty({ required: false, example: 'EUR' })
+  currency?: string;
+
+  @ApiProperty({ required: false, description: 'Of a rare pair of accounts.', example: 'Expenses:Rent' })
+  debitAccount?: string;
+
+  @ApiProperty({ required: false, example: 'Assets:Cash' })
+  creditAccount?: string;
+
+  @ApiProperty({ required: false, type: () => [OtherEntryShown], description: 'Of a duplicate: the entries with the nearest dates.' })
+  others?: readonly OtherEntryShown[];
+}
+
+class TestedEntryShown extends OmitType(JournalItem, ['journalCode', 'fiscalYear', 'number', 'lines']) {
+  @ApiProperty({ description: "recordedAt in the book's time zone, to the minute.", example: '2026-07-02 14:00' })
+  recordedLocally!: string;
+
+  @ApiProperty({ example: 'GENERAL/2026/17' })
+  number!: string;
+
+  @ApiProperty({ example: 'manual' })
+  entryMethod!: string;
+
+  @ApiProperty({ type: () => [EntryTestHitShown], description: 'In the order of tests, then of lines.' })
+  hits!: readonly EntryTestHitShown[];
+}
+
+export class JournalEntryTestsShown extends ReportHead {
+  @ApiProperty({ required: false, description: 'As asked for.', example: 'EUR' })
+  currencyFilter?: string;
+
+  @ApiProperty({ example: '2026-01-01' })
+  from!: string;
+
+  @ApiProperty({ example: '2026-12-31' })
+  to!: string;
+
+  @ApiProperty({ description: 'Time zone of the book, in which nights and weekends are told.', example: 'Europe/Berlin' })
+  timeZone!: string;
+
+  @ApiProperty({ description: 'Entries of the range; with a currency those that have a line in it.', example: 400 })
+  entriesTested!: number;
+
+  @ApiProperty({ example: 1_000 })
+  linesTested!: number;
+
+  @ApiProperty({ type: () => [EntryTestResultShown], description: 'The summary, on every page.' })
+  tests!: readonly EntryTestResultShown[];
+
+  @ApiProperty({ type: () => [TestedEntryShown], description: 'Entries with a hit, by effective date, then position.' })
+  entries!: readonly TestedEntryShown[];
+
+  @ApiProperty({ required: false, description: 'Cursor of the next page; absent at the end.' })
+  nextCursor?: string;
 }

@@ -12,6 +12,7 @@ import {
   ChangesSinceShown,
   GeneralLedgerShown,
   IncomeStatementShown,
+  JournalEntryTestsShown,
   JournalReportShown,
   TrialBalanceShown,
   ValuationShown,
@@ -20,8 +21,10 @@ import {
   BalanceSheetQuery,
   CashFlowQuery,
   ChangesSinceQuery,
+  entryTestsQuestionOf,
   GeneralLedgerQuery,
   IncomeStatementQuery,
+  JournalEntryTestsQuery,
   JournalQuery,
   questionOf,
   TrialBalanceQuery,
@@ -164,6 +167,25 @@ export class ReportsController {
     return this.send('changes-since', book, query, request, reply);
   }
 
+  @Get('journal-entry-tests')
+  @QueryOperation({
+    summary: 'Journal-entry tests',
+    description:
+      'What an auditor looks for in the entries of a range: missing numbers, lines that are there twice, round amounts, entries of weekends and nights, rare users, accounts and pairs of accounts, missing descriptions, entries after a close, later documents, first digits. A summary per test, and the entries with their hits, by date and position.',
+    answer: JournalEntryTestsShown,
+    csv: true,
+    refusals,
+  })
+  async journalEntryTests(
+    @Param('book') book: string,
+    @Query() query: JournalEntryTestsQuery,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await this.service.reports.answer('journal-entry-tests', book, entryTestsQuestionOf(query), formatOf(query, request));
+    sendReport(reply, answer);
+  }
+
   @Get('valuation')
   @QueryOperation({
     summary: 'Valuation',
@@ -198,7 +220,8 @@ export function formatOf({ format }: { readonly format?: string }, { headers: { 
   return /\btext\/csv\b/i.test(accept) && !/\bapplication\/json\b/i.test(accept) ? 'csv' : 'json';
 }
 
-export function sendReport(reply: FastifyReply, { contentType, fileName, body }: ReportAnswer): void {
+export function sendReport(reply: FastifyReply, { contentType, fileName, body, position, rows }: ReportAnswer): void {
+  reply.request.acted = { position, rows };
   reply.header('Content-Type', contentType).header('Content-Disposition', `inline; filename="${fileName}"`);
   reply.header('Vary', 'Accept');
   reply.send(typeof body === 'string' ? body : Readable.from(body));

@@ -1,7 +1,19 @@
 /** What can be asked of reports. */
 import { type RateType, rateTypes } from '#domain';
-import type { ReportQuestion } from '#ledger';
-import { Currency, DimensionFilter, EffectiveDate, FlagText, JournalCode, KnownAt, OneOf, Text, WholeText } from './members';
+import { type EntryTestsAsked, entryTestBounds, entryTestDefaults, entryTestOwners, entryTests, type ReportQuestion } from '#ledger';
+import {
+  Amount,
+  Currency,
+  DimensionFilter,
+  EffectiveDate,
+  FlagText,
+  JournalCode,
+  KnownAt,
+  OneOf,
+  Text,
+  TextOrTexts,
+  WholeText,
+} from './members';
 import { carryChoice, closingChoice, dimensionFilter, whole } from './queries.dto';
 
 const optional = true;
@@ -164,8 +176,8 @@ export class CashFlowQuery extends AnyReportQuery {
   rateType?: RateType;
 }
 
-/** Of reports that come in pages. */
-class ListingQuery extends LinesQuery {
+/** Of reports over a range that come in pages. */
+class PagesQuery extends AnyReportQuery {
   @from
   from?: string;
 
@@ -180,6 +192,11 @@ class ListingQuery extends LinesQuery {
 
   @WholeText(1, 1000, { optional, description: 'Rows of a page of JSON; CSV comes whole.', default: 100, example: 100 })
   limit?: string;
+}
+
+class ListingQuery extends PagesQuery {
+  @DimensionFilter(dimensionFilter)
+  dimension?: string | string[];
 }
 
 export class GeneralLedgerQuery extends ListingQuery {
@@ -211,6 +228,88 @@ export class ChangesSinceQuery extends ListingQuery {
   closing?: string;
 }
 
+const threshold = (member: keyof typeof entryTestBounds, description: string) => {
+  const [min, max] = entryTestBounds[member];
+  return WholeText(min, max, { optional, description, default: (entryTestDefaults as EntryTestsAsked)[member] });
+};
+const amountThreshold = (member: keyof typeof entryTestDefaults, description: string) =>
+  Amount({ optional, description, default: entryTestDefaults[member] });
+
+/** Without dimensions: what is rare or there twice is so in the entries of everybody. */
+export class JournalEntryTestsQuery extends PagesQuery {
+  @Text(400, {
+    optional,
+    description: `Names of tests, separated by commas: ${entryTests.join(', ')}. All when left out.`,
+    example: 'night,weekend',
+  })
+  tests?: string;
+
+  @threshold('duplicateDays', 'duplicates: how many days apart the dates may be.')
+  duplicateDays?: string;
+
+  @amountThreshold('duplicateMinimum', 'duplicates: amounts from this on, in the currency of the line.')
+  duplicateMinimum?: string;
+
+  @threshold('roundZeros', 'round-amounts: zeros that a whole amount ends in.')
+  roundZeros?: string;
+
+  @amountThreshold('roundMinimum', 'round-amounts: amounts from this on, in the currency of the line.')
+  roundMinimum?: string;
+
+  @Text(13, {
+    optional,
+    description: 'weekend: days of the week, 1 (Monday) to 7 (Sunday), separated by commas.',
+    default: entryTestDefaults.weekendDays,
+    example: '5,6',
+  })
+  weekendDays?: string;
+
+  @Text(11, {
+    optional,
+    description: "night: two times of day in the book's time zone; the second one is no part of the window.",
+    default: entryTestDefaults.nightHours,
+    example: '22:00-05:30',
+  })
+  nightHours?: string;
+
+  @threshold('rareUserEntries', 'rare-users: users with fewer entries in the range.')
+  rareUserEntries?: string;
+
+  @amountThreshold('rareUserPercent', 'rare-users: also users with less than this percentage of the entries.')
+  rareUserPercent?: string;
+
+  @threshold('rareAccountLines', 'rare-accounts: accounts with fewer lines in the range.')
+  rareAccountLines?: string;
+
+  @threshold('rarePairEntries', 'rare-account-pairs: debit and credit accounts that are in at most so many entries together.')
+  rarePairEntries?: string;
+
+  @TextOrTexts(20, 200, {
+    optional,
+    description: 'no-description: a text that stands for none, whatever its case; may be given several times.',
+    default: entryTestDefaults.placeholders,
+  })
+  placeholder?: string | string[];
+
+  @threshold('descriptionLength', 'no-description: descriptions with fewer characters.')
+  descriptionLength?: string;
+
+  @threshold('lateDays', 'posted-after-close: recorded more days than this after the end of the fiscal year.')
+  lateDays?: string;
+
+  @threshold('benfordLines', 'benford: lines that a currency needs for the test to say anything.')
+  benfordLines?: string;
+
+  @amountThreshold('benfordMinimum', 'benford: amounts from this on, in the currency of the line.')
+  benfordMinimum?: string;
+
+  @amountThreshold('benfordZ', 'benford: digit pairs with a higher z-statistic are hits.')
+  benfordZ?: string;
+
+  @threshold('digits', 'benford: also list the entries with lines whose amounts begin with these two digits.')
+  digits?: string;
+}
+
 export class ValuationQuery extends RowsQuery {
   @asOf
   asOf?: string;
@@ -226,6 +325,19 @@ export class ValuationQuery extends RowsQuery {
 
   @RateTypeName()
   rateType?: RateType;
+}
+
+/** Of journal-entry tests. */
+export function entryTestsQuestionOf(query: JournalEntryTestsQuery): ReportQuestion {
+  const { tests, placeholder, ...others } = query;
+  const { placeholders: _placeholders, ...owners } = entryTestOwners;
+  const thresholds = (Object.keys(owners) as (keyof typeof owners)[]).map((member) => [
+    member,
+    Object.hasOwn(entryTestBounds, member) ? whole(query[member]) : query[member],
+  ]);
+  const placeholders = placeholder === undefined ? undefined : [placeholder].flat();
+  const rest = Object.fromEntries(Object.entries(others).filter(([member]) => !Object.hasOwn(owners, member)));
+  return { ...questionOf(rest), entryTests: { ...Object.fromEntries(thresholds), tests, placeholders } };
 }
 
 /** A question as Reports takes it: numbers and flags of a query are text that was checked. */

@@ -1,6 +1,6 @@
 /** `book-keeper balance`: what an account's balance was, on both axes of time. */
 import { Command } from 'commander';
-import { withService } from './session';
+import { acting, asked, withService } from './session';
 import { table } from './table';
 
 interface Options {
@@ -26,7 +26,13 @@ export function balance(): Command {
     .action((book: string, account: string, { asOf, knownAt, json }: Options) =>
       withService(
         async (service) => {
-          const answer = await service.queries.balance(book, account, { asOf, knownAt });
+          const act = { bookId: book, kind: 'read', action: 'balances', filter: asked({ account, asOf, knownAt }) } as const;
+          const answer = await acting(
+            service,
+            act,
+            () => service.queries.balance(book, account, { asOf, knownAt }),
+            ({ balances }) => balances.length,
+          );
           if (json) {
             process.stdout.write(`${JSON.stringify(answer, undefined, 2)}\n`);
             return;

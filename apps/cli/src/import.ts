@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AccountType } from '#domain';
 import type { ImportObserver, ImportOptions, ImportProgress, ImportRefusal, ImportSummary, ImportSurvey } from '#ledger';
 import { CliError, exitCodeOfKind, interruptedExitCode, tell, usageExitCode } from './errors';
-import { actingKey, withService } from './session';
+import { acting, actingKey, asked, withService } from './session';
 
 interface Options {
   readonly book: string;
@@ -21,13 +21,18 @@ interface Options {
   readonly accountTypes?: string;
   readonly defaultType?: string;
   readonly currency?: ReadonlyMap<string, string>;
+  readonly encoding?: Encoding;
+  readonly entriesBy?: 'number' | 'piece';
+  readonly withoutJournal?: readonly string[];
   readonly zeroLines: 'drop' | 'refuse';
   readonly onError: 'stop' | 'continue';
   readonly dryRun?: true;
   readonly key?: string;
 }
 
-const formats = ['postings-csv', 'hledger', 'ledger'];
+const formats = ['postings-csv', 'hledger', 'ledger', 'ads', 'fec'];
+type Encoding = (typeof encodings)[number];
+const encodings = ['utf-8', 'iso-8859-15', 'windows-1252'] as const;
 const types = ['asset', 'liability', 'equity', 'income', 'revenue', 'expense', 'memorandum'] satisfies (AccountType | 'revenue')[];
 
 export function importEntries(): Command {
@@ -40,7 +45,10 @@ export function importEntries(): Command {
         "The format postings-csv is a CSV file (UTF-8, commas) with the columns txn, date, description, line, account, commodity, quantity and, if wanted, kind: one row per line of an entry, rows with the same txn are one entry, in any order. A positive quantity is a debit, a negative one a credit; decimals are plain, like -1234.50. Where an entry has no description, '(no description)' is stored.",
         'The formats hledger and ledger are journals of plain postings, files that they include from their own folder or below among them. $, € and £ are USD, EUR and GBP; other symbols are named by --currency. Amounts left out are worked out, balance assertions are verified against the entries of the journal before anything is written. A code becomes the reference of the entry, its status, secondary date and comments (tags in them) its metadata, the comment of a posting the text of its line; the status of a single posting, market prices (P), payees and tags that are declared are dropped. Refused, with file and line, are virtual postings, prices (@) and lots, balance assignments, postings with a date of their own, automatic (=) and periodic (~) entries, aliases and expressions.',
         'The txn of an entry of a journal is its date and code, and its place among the entries with the same date and code.',
-        'The type of an account that has to be opened follows from the first segment of its code: Assets, Liabilities, Equity, Income, Revenue or Revenues, Expenses, in any case; in an hledger journal from the type: tag of its account directive, or of one above it, that stands before its first use.',
+        'The format ads is GL_Detail of the AICPA Audit Data Standards: columns by their names, with or without underscores, in any order, separated by | or commas. Amounts have a D or C beside them, or a sign; times without a zone are UTC. An entry is its Journal_ID. Its Source becomes its day book; Source, Journal_ID, who entered and approved it and when are kept in source.original; Business_Unit_Code, segments and columns that the standard does not know become dimensions of the line.',
+        'The format fec is the French fichier des écritures comptables (article A47 A-1 LPF), separated by tabs or |, with Debit and Credit or Montant and Sens; UTF-8, ISO 8859-15 or Windows-1252, which is found out unless --encoding says it. An entry is its JournalCode, EcritureDate and EcritureNum. Day books are defined where the book lacks them; entries of the day book of à-nouveaux get the type opening. PieceRef and PieceDate become the document, CompAuxNum the party (CompAuxLib is left out, because books hold no names of persons), EcritureLet and DateLet dimensions, ValidDate metadata.',
+        'An amount that ads or fec give in another currency too is posted in that currency, with its base amount, where the book tracks exchange rates (fx: tracked); else it is kept as the quantity of the line.',
+        'The type of an account that has to be opened follows from the first segment of its code: Assets, Liabilities, Equity, Income, Revenue or Revenues, Expenses, in any case; in an hledger journal from the type: tag of its account directive, or of one above it, that stands before its first use; in a fec file from its class in the plan comptable général.',
       ].join('\n\n'),
     )
     .argument('<file>', 'the file to import')
@@ -52,12 +60,27 @@ export function importEntries(): Command {
     .option('--name <text>', 'with --create: its name (default: its id)')
     .option('--fiscal-year-start <MM-DD>', 'with --create: first day of its fiscal years', '01-01')
     .option('--time-zone <name>', 'with --create: its time zone, such as Europe/Berlin (default: UTC)')
-    .option('--account-types <file>', 'CSV file with the columns account, type; it wins over what the code of an account says')
+    .option(
+      '--account-types <file>',
+      'CSV file with the columns account, type and, if wanted, name, or a Chart_Of_Accounts of the Audit Data Standards; it wins over what the file or the code of an account says',
+    )
     .addOption(new Option('--default-type <type>', 'type of accounts whose code says nothing; without it they are refused').choices(types))
     .option(
       '--currency <symbol=code>',
-      'hledger and ledger: the code of a commodity, such as kr=SEK, or =EUR for amounts without one; may be given several times',
+      'all but postings-csv: the code of what the file calls a currency, such as kr=SEK, or =EUR for amounts without one; may be given several times',
       currencyOption,
+    )
+    .addOption(new Option('--encoding <name>', 'ads and fec: the character set of the file').choices(encodings))
+    .addOption(
+      new Option(
+        '--entries-by <what>',
+        'fec: what names an entry beside day book and date: EcritureNum, or PieceRef where a program numbers lines instead of entries (default: number)',
+      ).choices(['number', 'piece']),
+    )
+    .option(
+      '--without-journal <code>',
+      'fec: leaves out the entries of a day book, such as AN of a year whose opening balances the book has already; may be given several times',
+      (code: string, known: readonly string[] = []) => [...known, code],
     )
     .addOption(
       new Option('--zero-lines <what>', 'lines of quantity 0, which an entry cannot have').choices(['drop', 'refuse']).default('refuse'),
@@ -85,11 +108,23 @@ function currencyOption(text: string, known: ReadonlyMap<string, string> = new M
   return new Map([...known, [text.slice(0, at), text.slice(at + 1)]]);
 }
 
+/** Options that mean something to some formats only. */
+function formatOptions({ currency, encoding, entriesBy, withoutJournal }: Options) {
+  return [
+    { option: '--currency', given: currency !== undefined, goesWith: formats.filter((format) => format !== 'postings-csv') },
+    { option: '--encoding', given: encoding !== undefined, goesWith: ['ads', 'fec'] },
+    { option: '--entries-by', given: entriesBy !== undefined, goesWith: ['fec'] },
+    { option: '--without-journal', given: withoutJournal !== undefined, goesWith: ['fec'] },
+  ];
+}
+
 async function run(file: string, options: Options, command: Command): Promise<void> {
   if (options.create && options.baseCurrency === undefined)
     command.error('error: --create needs --base-currency', { exitCode: usageExitCode });
-  if (options.currency !== undefined && options.format === 'postings-csv')
-    command.error('error: --currency goes with --format hledger or ledger; a CSV file names its commodities', { exitCode: usageExitCode });
+  for (const { option, given, goesWith } of formatOptions(options)) {
+    if (given && !goesWith.includes(options.format))
+      command.error(`error: ${option} goes with --format ${goesWith.join(' or ')}`, { exitCode: usageExitCode });
+  }
   // Before anything is opened, so that Ctrl-C is heard from the first moment on; a second one ends the process at once.
   const { untilSignal } = await import('#ledger');
   const stop = new AbortController();
@@ -100,11 +135,9 @@ async function run(file: string, options: Options, command: Command): Promise<vo
   });
   process.exitCode = await withService(
     async (service) => {
-      const { importFile, importFormats, journalFormat, readAccountTypes, accountTypeOf } = await import('#ledger');
-      const format =
-        options.format === 'hledger' || options.format === 'ledger'
-          ? journalFormat(options.format, options.currency)
-          : importFormats[options.format];
+      const { importFile, importFormat, readAccountTypes, accountTypeOf } = await import('#ledger');
+      const { currency: currencies, encoding, entriesBy, withoutJournal } = options;
+      const format = importFormat(options.format, { currencies, encoding, entriesBy, withoutJournals: new Set(withoutJournal) });
       if (format === undefined) throw new CliError(`there is no format ${options.format}`, usageExitCode);
       const wanted: ImportOptions = {
         book: options.book,
@@ -128,7 +161,21 @@ async function run(file: string, options: Options, command: Command): Promise<vo
         userId: await actingKey(service, options.key),
         signal: stop.signal,
       };
-      const summary = await importFile(service, wanted, screen);
+      const act = {
+        bookId: options.book,
+        kind: 'command',
+        action: 'import',
+        userId: wanted.userId,
+        filter: asked({ format: options.format }),
+      } as const;
+      const summary = options.dryRun
+        ? await importFile(service, wanted, screen)
+        : await acting(
+            service,
+            act,
+            () => importFile(service, wanted, screen),
+            ({ posted }) => posted,
+          );
       screen.clear();
       process.stdout.write(summaryText(file, options, summary));
       return exitCodeOf(summary);
@@ -211,7 +258,7 @@ function surveyText({ entries, lines, accounts, currencies, from, to }: ImportSu
 }
 
 function summaryText(file: string, { book, dryRun, onError }: Options, summary: ImportSummary): string {
-  const { survey, posted, alreadyThere, refused, droppedLines, accountsOpened, currenciesDeclared, bookOpened } = summary;
+  const { survey, posted, alreadyThere, refused, droppedLines, accountsOpened, currenciesDeclared, dayBooksDefined, bookOpened } = summary;
   const { seconds, postingSeconds } = summary;
   const dates = survey.from === undefined ? '' : `, ${survey.from} … ${survey.to}`;
   const currencies = currenciesDeclared.map(({ code, scale }) => `${code} (${counted(scale, 'decimal')})`).join(', ');
@@ -220,6 +267,9 @@ function summaryText(file: string, { book, dryRun, onError }: Options, summary: 
     ['read', `${counted(survey.entries, 'entry', 'entries')}, ${counted(survey.lines, 'line')}${dates}`],
     ...(bookOpened ? [[dryRun ? 'book to open' : 'book opened', book] satisfies [string, string]] : []),
     [dryRun ? 'currencies to declare' : 'currencies declared', currencies === '' ? '0' : currencies],
+    ...(dayBooksDefined.length > 0
+      ? [[dryRun ? 'day books to define' : 'day books defined', dayBooksDefined.join(', ')] satisfies [string, string]]
+      : []),
     [dryRun ? 'accounts to open' : 'accounts opened', count(accountsOpened)],
     ...(dryRun
       ? []

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { type Scope, scopes } from '#ledger';
 import { CliError } from './errors';
-import { withService } from './session';
+import { acting, withService } from './session';
 import { table } from './table';
 
 export function keys(): Command {
@@ -14,6 +14,9 @@ export function keys(): Command {
     .addCommand(revoke());
 }
 
+/** Keys may be named after people. */
+const named = (name: string) => [{ key: 'name', value: name, typed: true }];
+
 function create(): Command {
   return new Command('create')
     .summary('create an API key')
@@ -24,13 +27,14 @@ function create(): Command {
     .addOption(
       new Option(
         '--scope <scope...>',
-        'what it may do beyond what every key may; controller: close and reopen periods, post into softly closed ones',
+        'what it may do beyond what every key may; controller: close and reopen periods, post into softly closed ones, read user actions; personal: read personal data, erase persons, place and release legal holds',
       ).choices(scopes),
     )
     .action((name: string, { scope = [] }: { scope?: readonly Scope[] }) =>
       withService(
         async (service) => {
-          const { id, secret } = await service.keys.create(name, scope);
+          const act = { kind: 'command', action: 'CreateApiKey', filter: named(name) } as const;
+          const { id, secret } = await acting(service, act, () => service.keys.create(name, scope, service.bootstrapKey.id));
           process.stderr.write(`API key ${name}, id ${id}. Keep it now, it is not shown again:\n`);
           process.stdout.write(`${secret}\n`);
         },
@@ -70,7 +74,8 @@ function revoke(): Command {
     .action((name: string) =>
       withService(
         async (service) => {
-          if (!(await service.keys.revoke(name)))
+          const act = { kind: 'command', action: 'RevokeApiKey', filter: named(name) } as const;
+          if (!(await acting(service, act, () => service.keys.revoke(name, service.bootstrapKey.id))))
             throw new CliError(`there is no valid API key named ${name}; book-keeper keys list shows all`, 3);
           process.stderr.write(`API key ${name} is revoked\n`);
         },

@@ -5,13 +5,14 @@
 import { CommanderError } from 'commander';
 import { exitCodeOf, tell, usageExitCode } from './errors';
 import { program } from './program';
-import { whenReaderGoes } from './terminal';
+import { checkWritten, whenReaderGoes } from './terminal';
 
 async function main(): Promise<void> {
   // Whatever the verb does, it does without a reader too.
   whenReaderGoes(process.stdout, () => {});
   try {
     await program().parseAsync();
+    checkWritten();
   } catch (error) {
     // Commander has printed what it had to say; help and version are no errors.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : usageExitCode;

@@ -1,11 +1,16 @@
 /** The command line as a whole: its verbs, one per file. The reference in docs/ is generated from it. */
 import { Command } from 'commander';
+import { actions } from './actions';
+import { archive } from './archive';
+import { auditPackCommand } from './audit-pack';
 import { balance } from './balance';
 import { events } from './events';
 import { exportEntries } from './export';
 import { importEntries } from './import';
 import { keys } from './keys';
+import { log } from './log';
 import { migrate } from './migrate';
+import { privacy } from './privacy';
 import { projections } from './projections';
 import { replay } from './replay';
 import { serve } from './serve';
@@ -24,7 +29,24 @@ export function program(): Command {
         '(default .data). docs/reference/configuration.md has all settings, docs/reference/cli.md all commands.',
       ].join('\n'),
     );
-  const verbs = [serve, migrate, keys, balance, importEntries, exportEntries, events, state, verify, projections, replay];
+  const verbs = [
+    serve,
+    migrate,
+    keys,
+    balance,
+    importEntries,
+    exportEntries,
+    auditPackCommand,
+    archive,
+    events,
+    actions,
+    state,
+    verify,
+    log,
+    projections,
+    privacy,
+    replay,
+  ];
   for (const verb of verbs) root.addCommand(verb());
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)]) {
     command.exitOverride().showHelpAfterError(`Try: ${pathOf(command)} --help`);

@@ -5,7 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { RebuildOutcome, RebuildProgress, RowDifference, SetComparison, SetDescription } from '#ledger';
 import { CliError, interruptedExitCode } from './errors';
-import { withLook, withService } from './session';
+import { acting, asked, withLook, withService } from './session';
 import { table } from './table';
 import { clean, Screen } from './terminal';
 
@@ -97,12 +97,19 @@ async function rebuild(
   void untilSignal().then(() => stop.abort());
   const screen = new Screen(progressText);
   try {
+    const act = {
+      kind: 'command',
+      action: 'RebuildProjection',
+      filter: asked({ projection: name, books: options.book?.join(' ') }),
+    } as const;
     const outcome = await withService(
       (service) =>
-        service.projections.rebuild(name, {
-          ...{ books: options.book, acceptDifferences: options.acceptDifferences === true, first: options.first },
-          ...{ onProgress: screen.progress, signal: stop.signal },
-        }),
+        acting(service, act, () =>
+          service.projections.rebuild(name, {
+            ...{ books: options.book, acceptDifferences: options.acceptDifferences === true, first: options.first },
+            ...{ onProgress: screen.progress, signal: stop.signal },
+          }),
+        ),
       { project: false },
     );
     screen.clear();
@@ -155,7 +162,8 @@ async function compare(
 }
 
 async function drop(set: number): Promise<void> {
-  const dropped = await withService((service) => service.projections.drop(set), { project: false });
+  const act = { kind: 'command', action: 'DropProjectionSet', filter: asked({ set: String(set) }) } as const;
+  const dropped = await withService((service) => acting(service, act, () => service.projections.drop(set)), { project: false });
   process.stdout.write(`set ${set} of ${dropped.projection} (version ${dropped.version}, ${dropped.state}) was dropped\n`);
 }
 

@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { Command, Option } from 'commander';
 import type { Rule, RuleReplay, RuleReplayAmounts, RuleReplayRow } from '#ledger';
 import { CliError, interruptedExitCode, usageExitCode } from './errors';
-import { withService } from './session';
+import { acting, asked, withService } from './session';
 import { table } from './table';
 import { clean, Screen } from './terminal';
 
@@ -67,12 +67,15 @@ async function run(book: string, { rules, from, to, knownAt, carry, closing, for
   void untilSignal().then(() => stop.abort());
   const screen = new Screen(progressText);
   try {
+    const act = { bookId: book, kind: 'read', action: 'replay', filter: asked({ from, to, knownAt, carry, closing }) } as const;
     const outcome = await withService(
       (service) =>
-        service.replay({
-          ...{ bookId: book, rule, from, to, knownAt, carry, closing },
-          ...{ keep: keep === true, onProgress: screen.progress, signal: stop.signal },
-        }),
+        acting(service, act, () =>
+          service.replay({
+            ...{ bookId: book, rule, from, to, knownAt, carry, closing },
+            ...{ keep: keep === true, onProgress: screen.progress, signal: stop.signal },
+          }),
+        ),
       { project: false },
     );
     screen.clear();

@@ -2,16 +2,20 @@
  * The ledger for the length of one command: opened from the environment, closed also when the command fails. Guarantees that
  * a command leaves no demo book behind and that stdout holds nothing but its result.
  */
-import type { Look, Service } from '#ledger';
+import { hostname, userInfo } from 'node:os';
+import type { Action, ActionKind, Look, Opened, Service } from '#ledger';
 import { CliError } from './errors';
 
-/** @param project whether projections are folded while the command runs */
-export async function withService<T>(use: (service: Service) => Promise<T>, { project }: { project: boolean }): Promise<T> {
+/**
+ * @param options project: whether projections are folded and logs sealed while the command runs; compare: false opens also a database that
+ *   was restored from an old backup
+ */
+export async function withService<T>(use: (service: Service) => Promise<T>, options: { project: boolean; compare?: boolean }): Promise<T> {
   const { createLogger, ledgerErrorOf, openService, readConfig } = await import('#ledger');
   const config = readConfig({ LOG_LEVEL: 'error', ...process.env, DEMO_BOOK: 'off' });
   let service: Service | undefined;
   try {
-    service = await openService(config, { log: createLogger(config), project });
+    service = await openService(config, { log: createLogger(config), ...options });
     return await use(service);
   } catch (error) {
     // Every other error says itself what is wrong: a setting, a missing right, a refusal.
@@ -55,4 +59,55 @@ export async function actingKey({ keys, bootstrapKey }: Service, name: string | 
   const key = (await keys.list()).find((known) => known.name === name && known.revokedAt === undefined);
   if (key === undefined) throw new CliError(`there is no valid API key named ${name}; book-keeper keys list shows all`, 3);
   return key.id;
+}
+
+/** What a command of this program does, for the log of user actions. */
+export interface Act {
+  /** Absent where it concerns no book. */
+  readonly bookId?: string;
+  readonly kind: ActionKind;
+  readonly action: string;
+  readonly filter?: Action['filter'];
+  readonly reason?: string;
+  /** Id of the API key whose name events carry; the first administrator's when absent. */
+  readonly userId?: string;
+  /** Personal texts that were opened when it ends. */
+  readonly opened?: Opened;
+}
+
+/** Options as a filter of the log of user actions. */
+export const asked = (options: Readonly<Record<string, string | undefined>>): Action['filter'] => {
+  const given = Object.entries(options).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }]));
+  return given.length === 0 ? undefined : given;
+};
+
+/**
+ * Records that something begins, before any of it is done or shown, and how it ended. From where is who is logged in on which host.
+ * @param rows how much there was of it
+ */
+export async function acting<T>(
+  service: Service,
+  { kind, action, opened, ...act }: Act,
+  work: () => Promise<T>,
+  rows: (result: T) => number | undefined = () => undefined,
+): Promise<T> {
+  if (service.config.ACTIONS === 'off') return work();
+  const { openedBy } = await import('#ledger');
+  const who = { userId: service.bootstrapKey.id, source: 'CLI', userAgent: `${userInfo().username}@${hostname()}`, ...act } as const;
+  const begunAs = await service.actions.record({ ...who, said: { kind, action, outcome: 'begun' } });
+  try {
+    const result = await work();
+    await service.actions.record({
+      ...who,
+      said: { kind, action, outcome: 'done', rows: rows(result), begunAs, opened: openedBy(opened) },
+    });
+    return result;
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown };
+    const refusal = typeof code === 'string' && /^[a-z_]+$/.test(code) ? code : undefined;
+    await service.actions
+      .record({ ...who, said: { kind, action, outcome: 'broken_off', code: refusal, begunAs, opened: openedBy(opened) } })
+      .catch(() => {}); // the error is the one to tell
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@
  * the command quietly.
  */
 import { once } from 'node:events';
+import { CliError } from './errors';
 
 /** Text of the books on one line, without what a terminal would take for a command. */
 export function clean(text: string): string {
@@ -22,12 +23,22 @@ export function paint(colour: Colour, text: string): string {
   return wanted ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text;
 }
 
-/** Without anybody who listens, a write to a reader who has gone would end the process with a stack trace. */
+let unwritten: CliError | undefined;
+
+/**
+ * Without anybody who listens, a write to a reader who has gone, or to a disk that is full, would end the process with a stack trace.
+ * @param then called when nothing more can be written
+ */
 export function whenReaderGoes(stream: NodeJS.WriteStream, then: () => void): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE') unwritten ??= new CliError(`what was written ends too early: ${error.message}`, 1);
     then();
   });
+}
+
+/** @throws CliError when something was written that did not arrive, though nobody had seen enough */
+export function checkWritten(): void {
+  if (unwritten !== undefined) throw unwritten;
 }
 
 export class Output {
@@ -39,7 +50,7 @@ export class Output {
   }
 
   /** Writes, and waits as long as the reader has not taken what was written before. */
-  async write(text: string): Promise<void> {
+  async write(text: string | Uint8Array): Promise<void> {
     if (this.closed.signal.aborted || this.stream.write(text)) return;
     await once(this.stream, 'drain', { signal: this.closed.signal }).catch(() => {}); // the reader has gone
   }

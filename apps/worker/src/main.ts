@@ -1,4 +1,4 @@
-/** The worker as a process: folds projections for API processes that run with PROJECT=off. Logs go to stderr as JSON lines. */
+/** The worker as a process: folds projections for API processes that run with PROJECT=off, seals, and with ARCHIVE=inline moves old events to cold storage. Logs go to stderr as JSON lines. */
 import { createLogger, openService, readConfig, untilSignal } from '#ledger';
 
 async function main(): Promise<void> {

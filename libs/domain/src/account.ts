@@ -7,6 +7,7 @@ import { type BookState, scaleOf } from './book';
 import type { Decision } from './decision';
 import { type ErrorDetails, LedgerError, Refusals } from './errors';
 import { decimalsOf, fromMinor, toMinor, totalFits } from './money';
+import type { ControlKind } from './party';
 import { codeProblem } from './text';
 
 export type Side = 'debit' | 'credit';
@@ -30,6 +31,8 @@ export interface AccountOpened {
   readonly parentId?: string;
   readonly currencies?: readonly string[];
   readonly subledger?: string;
+  /** Whose lines name a party of this kind. */
+  readonly control?: ControlKind;
   readonly limits?: readonly AccountLimit[];
   readonly cashFlow?: string;
   readonly mappings?: readonly { readonly scheme: string; readonly code: string; readonly category?: string }[];
@@ -81,6 +84,7 @@ export interface AccountState {
   readonly status: 'open' | 'frozen' | 'closed';
   readonly currencies?: readonly string[];
   readonly limits?: readonly AccountLimit[];
+  readonly control?: ControlKind;
   readonly totals: readonly CurrencyTotal[];
 }
 
@@ -97,8 +101,8 @@ export const accountEvents = {
 
 function evolve(state: AccountState | undefined, event: AccountEvent, id: string): AccountState {
   if (event.type === 'AccountOpened') {
-    const { code, type, normalSide, postable, currencies, limits } = event.data;
-    return { id, version: 1, code, type, normalSide, postable, status: 'open', currencies, limits, totals: [] };
+    const { code, type, normalSide, postable, currencies, limits, control } = event.data;
+    return { id, version: 1, code, type, normalSide, postable, status: 'open', currencies, limits, control, totals: [] };
   }
   if (state === undefined) throw new Error(`${event.type} before AccountOpened on account ${id}`);
   const version = state.version + 1;
@@ -145,6 +149,7 @@ function readTotal(currency: string, debit: string, credit: string, base: bigint
 /** Head of an account: written with every batch that touches it, so defaults are left out and totals are short arrays. */
 interface AccountSnapshot {
   readonly code: string;
+  readonly control?: ControlKind;
   readonly currencies?: readonly string[];
   readonly limits?: readonly AccountLimit[];
   readonly normalSide?: Side;
@@ -169,6 +174,7 @@ export const accountReducer = {
     const { type, normalSide, status, totals } = state;
     return {
       code: state.code,
+      control: state.control,
       currencies: state.currencies,
       limits: state.limits,
       normalSide: normalSide === normalSideOf(type) ? undefined : normalSide,
@@ -183,7 +189,17 @@ export const accountReducer = {
   },
   /** @param id the stream; @param version the version that the snapshot was taken at */
   fromSnapshot(snapshot: unknown, id: string, version: number): AccountState {
-    const { code, type, normalSide, postable = true, status = 'open', currencies, limits, totals = [] } = snapshot as AccountSnapshot;
+    const {
+      code,
+      type,
+      normalSide,
+      postable = true,
+      status = 'open',
+      currencies,
+      control,
+      limits,
+      totals = [],
+    } = snapshot as AccountSnapshot;
     return {
       id,
       version,
@@ -194,6 +210,7 @@ export const accountReducer = {
       status,
       currencies,
       limits,
+      control,
       totals: totals.map(([currency, debit, credit, base]) =>
         readTotal(currency, debit, credit, base === undefined ? undefined : BigInt(base)),
       ),
@@ -226,6 +243,7 @@ export interface OpenAccount {
   readonly contra?: boolean;
   readonly currencies?: readonly string[];
   readonly subledger?: string;
+  readonly control?: ControlKind;
   readonly limits?: readonly AccountLimit[];
   readonly cashFlow?: string;
   readonly mappings?: AccountOpened['mappings'];
@@ -269,7 +287,7 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
   }
   refusals.throwFirst();
   const normal = normalSideOf(command.accountType);
-  const { code, name, accountType, subtype, currencies, subledger, cashFlow, mappings, metadata } = command;
+  const { code, name, accountType, subtype, currencies, subledger, control, cashFlow, mappings, metadata } = command;
   const limits = command.limits?.map((limit) => written(limit, scaleOf(book, limit.currency) ?? 0));
   const normalSide = command.contra ? (normal === 'debit' ? 'credit' : 'debit') : normal;
   decision.recordAccount(id, {
@@ -284,6 +302,7 @@ export function openAccount(decision: Decision, command: OpenAccount, id: string
       parentId,
       currencies,
       subledger,
+      control,
       limits,
       cashFlow,
       mappings,

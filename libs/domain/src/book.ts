@@ -11,6 +11,7 @@ import { type FiscalYear, type FiscalYearDefined, generatedYearOf, type PeriodSt
 import { isoScale } from './iso-4217';
 import { type Rounding, scaleMax } from './money';
 import type { PeriodClosed } from './period-close';
+import type { RetentionRule } from './retention';
 
 export interface LegalEntity {
   readonly legalName: string;
@@ -64,7 +65,8 @@ export type BookEvent =
       readonly type: 'PeriodReopened';
       readonly data: { readonly fiscalYear: string; readonly period: number; readonly requestedBy: string };
     }
-  | { readonly type: 'AccountDesignated'; readonly data: { readonly role: AccountRole; readonly accountId: string } };
+  | { readonly type: 'AccountDesignated'; readonly data: { readonly role: AccountRole; readonly accountId: string } }
+  | { readonly type: 'RetentionDefined'; readonly data: RetentionRule };
 
 export interface BookState extends BookOpened {
   readonly version: number;
@@ -82,6 +84,8 @@ export interface BookState extends BookOpened {
   readonly designated: Readonly<Partial<Record<AccountRole, string>>>;
   readonly journals: readonly { readonly journalCode: string; readonly name: string; readonly type: JournalType }[];
   readonly currencies: Readonly<Record<string, number>>;
+  /** Rules of its own, in the order in which they were stated; the last one that fits holds. Absent: none. */
+  readonly retention?: readonly RetentionRule[];
 }
 
 /** Version 1, which no command has ever written, said which period was closed and nothing else. */
@@ -107,6 +111,7 @@ export const bookEvents = {
   PeriodReopeningDeclined: { aggregateType: 'Book', version: 1 },
   PeriodReopened: { aggregateType: 'Book', version: 1 },
   AccountDesignated: { aggregateType: 'Book', version: 1 },
+  RetentionDefined: { aggregateType: 'Book', version: 1 },
 } as const;
 
 function evolve(state: BookState | undefined, event: BookEvent): BookState {
@@ -140,6 +145,8 @@ function evolve(state: BookState | undefined, event: BookEvent): BookState {
       return { ...state, version, periods: periodsAfter(state.periods, event) };
     case 'AccountDesignated':
       return { ...state, version, designated: { ...state.designated, [event.data.role]: event.data.accountId } };
+    case 'RetentionDefined':
+      return { ...state, version, retention: [...(state.retention ?? []), event.data] };
   }
 }
 
@@ -319,6 +326,18 @@ function isTimeZone(name: string): boolean {
   } catch {
     return false; // Intl throws for a name that it does not know: there is no other way to ask
   }
+}
+
+/** How long what stands in books of a country must be kept, where that is not what is built in. */
+export interface DefineRetention extends RetentionRule {
+  readonly type: 'DefineRetention';
+  readonly reason?: string;
+}
+
+/** States a retention period; it goes before those known so far, and counts for what was posted before too. */
+export function defineRetention(decision: Decision, { country, documentType, years, source }: DefineRetention): void {
+  decision.book();
+  decision.recordBook({ type: 'RetentionDefined', data: { country, documentType, years, source } });
 }
 
 export interface DesignateAccount {

@@ -1,6 +1,18 @@
 /** Calendar dates: the Gregorian calendar from 1900 to 2199, whatever the machine's time zone is. */
 import * as fc from 'fast-check';
-import { addDays, addMonths, dateInZone, firstDate, isDate, isMonthDay, lastDate, partsOf } from './calendar-date';
+import {
+  addDays,
+  addMonths,
+  clockIn,
+  dateInZone,
+  daysBetween,
+  firstDate,
+  isDate,
+  isMonthDay,
+  lastDate,
+  partsOf,
+  weekdayOf,
+} from './calendar-date';
 
 /**
  * The calendar a second time, by counting: day after day from Monday 1900-01-01, with the leap rule as the bull of 1582
@@ -178,5 +190,36 @@ describe('the date in a time zone', () => {
         expect(dateInZone((Date.parse(`${day}T00:00:00Z`) + ms) * 1_000, 'UTC')).toBe(day);
       }),
     );
+  });
+});
+
+describe('clocks in a time zone', () => {
+  it.each([
+    ['UTC', '2026-07-05T00:00:00Z', '2026-07-05', '00:00'],
+    ['Europe/Berlin', '2026-07-04T21:59:59Z', '2026-07-04', '23:59'],
+    ['Europe/Berlin', '2026-07-04T22:00:00Z', '2026-07-05', '00:00'],
+    // both hours that are called 02:xx when clocks go back
+    ['Europe/Berlin', '2026-10-25T00:30:00Z', '2026-10-25', '02:30'],
+    ['Europe/Berlin', '2026-10-25T01:30:00Z', '2026-10-25', '02:30'],
+    ['Asia/Kathmandu', '2026-07-04T18:15:00Z', '2026-07-05', '00:00'],
+  ])('%s at %s: %s %s', (timeZone, instant, date, time) => {
+    expect(clockIn(timeZone)(Date.parse(instant) * 1_000)).toEqual({ date, time });
+  });
+});
+
+describe('days between dates and days of the week', () => {
+  it('count what addDays adds', () => {
+    fc.assert(
+      fc.property(aDay, aDay, (from, to) => {
+        expect(daysBetween(days[from] as string, days[to] as string)).toBe(to - from);
+      }),
+    );
+  });
+
+  it('go round from Monday 1900-01-01 on', () => {
+    expect(weekdayOf(firstDate)).toBe(1);
+    expect(days.filter((day, index) => weekdayOf(day) !== (index % 7) + 1)).toEqual([]);
+    // A Saturday that everybody can look up.
+    expect(weekdayOf('2000-01-01')).toBe(6);
   });
 });

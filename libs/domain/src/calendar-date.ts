@@ -51,10 +51,38 @@ export function addMonths(date: CalendarDate, months: number): CalendarDate {
   return `${pad(targetYear, 4)}-${pad(targetMonth)}-${pad(Math.min(day, daysInMonth(targetYear, targetMonth)))}`;
 }
 
+/** Days from one date to another; negative when `to` is the earlier one. */
+export function daysBetween(from: CalendarDate, to: CalendarDate): number {
+  return (utcOf(to) - utcOf(from)) / 86_400_000;
+}
+
+/** The day of the week, 1 (Monday) to 7 (Sunday), as ISO 8601 counts. */
+export function weekdayOf(date: CalendarDate): number {
+  return new Date(utcOf(date)).getUTCDay() || 7;
+}
+
+function utcOf(date: CalendarDate): number {
+  const { year, month, day } = partsOf(date);
+  return Date.UTC(year, month - 1, day);
+}
+
 /** The date in an IANA time zone at an instant given in microseconds since 1970-01-01T00:00:00Z. */
 export function dateInZone(micros: number, timeZone: string): CalendarDate {
+  return clockIn(timeZone)(micros).date;
+}
+
+/** What clocks in an IANA time zone show at an instant given in microseconds since 1970-01-01T00:00:00Z; `time` is 00:00 to 23:59. */
+export function clockIn(timeZone: string): (micros: number) => { readonly date: CalendarDate; readonly time: string } {
   // By parts: in which order a locale writes them has changed between releases of ICU.
-  const format = new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' });
-  const parts = new Map(format.formatToParts(Math.floor(micros / 1_000)).map(({ type, value }) => [type, value]));
-  return `${parts.get('year')}-${parts.get('month')}-${parts.get('day')}`;
+  const format = new Intl.DateTimeFormat('en-US-u-ca-gregory-nu-latn', {
+    ...{ timeZone, year: 'numeric', month: '2-digit', day: '2-digit' },
+    ...{ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
+  });
+  return (micros) => {
+    const parts = new Map(format.formatToParts(Math.floor(micros / 1_000)).map(({ type, value }) => [type, value]));
+    return {
+      date: `${parts.get('year')}-${parts.get('month')}-${parts.get('day')}`,
+      time: `${parts.get('hour')}:${parts.get('minute')}`,
+    };
+  };
 }

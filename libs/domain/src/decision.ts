@@ -12,9 +12,10 @@ import { pairKey, type RateEvent, type RatePair, type RatesState, ratesReducer }
 import type { DraftEvent, JournalEvent, JournalState } from './journal';
 import { journalReducer } from './journal';
 import { draftsAfter, type OpenDrafts } from './journal-draft';
+import { type PartyEvent, type PartyState, partyReducer } from './party';
 import { addToTally, emptyTally, type PeriodTally } from './period-close';
 
-export type DomainEvent = BookEvent | AccountEvent | JournalEvent | RateEvent;
+export type DomainEvent = BookEvent | AccountEvent | JournalEvent | RateEvent | PartyEvent;
 
 /** Whoever sends a command, as far as rules ask for it. */
 export interface Actor {
@@ -33,6 +34,8 @@ export interface UncommittedEvent {
   readonly data: DomainEvent['data'];
   /** Index in `uncommitted` of the JournalEntryPosted that this leg belongs to (I12, I15). */
   readonly causedBy?: number;
+  /** Its id, where texts in it are sealed for it; else it gets one when it is appended. */
+  readonly eventId?: string;
   /** Why, where the command as a whole does not say it: an entry of an atomic batch has a reason of its own. */
   readonly reason?: string;
 }
@@ -61,6 +64,9 @@ export interface BookView {
   rates(pair: RatePair): RatesState | undefined;
   /** The stream that they stand in. */
   ratesStreamId(pair: RatePair): string;
+  party(id: string): PartyState | undefined;
+  /** Whether an entry with a line that names a party may have been posted behind a position. */
+  mayReferSince(partyId: string, position: number): boolean;
 }
 
 /** What decisions have posted into a period of a fiscal year. */
@@ -86,6 +92,10 @@ export class Decision implements BookView {
   /** What this decision does to drafts; made when it does: hardly any does. */
   drafted: { readonly id: string; readonly event: DraftEvent }[] | undefined;
   changedBook: BookState | undefined;
+  /** Made when a party changes: hardly any does. */
+  private changedParties: Map<string, PartyState> | undefined;
+  /** The stream whose next event with texts of the caller gets an id that these texts were sealed for, and that id. */
+  sealedFor: { readonly streamId: string; readonly eventId: string } | undefined;
   /** Why what is recorded next is recorded, where that is not the reason of the whole command. */
   reason: string | undefined;
 
@@ -174,6 +184,33 @@ export class Decision implements BookView {
     return this.view.ratesStreamId(pair);
   }
 
+  party(id: string): PartyState | undefined {
+    return this.changedParties?.get(id) ?? this.view.party(id);
+  }
+
+  mayReferSince(partyId: string, position: number): boolean {
+    return this.view.mayReferSince(partyId, position);
+  }
+
+  /** Parties that this decision changes. */
+  get parties(): Iterable<[string, PartyState]> {
+    return this.changedParties ?? [];
+  }
+
+  recordParty(id: string, event: PartyEvent): void {
+    const party = partyReducer.evolve(this.party(id), event);
+    this.changedParties ??= new Map();
+    this.changedParties.set(id, party);
+    this.uncommitted.push({ streamId: id, version: party.version, type: event.type, data: event.data, eventId: this.idFor(id) });
+  }
+
+  private idFor(streamId: string): string | undefined {
+    const sealed = this.sealedFor;
+    if (sealed?.streamId !== streamId) return undefined;
+    this.sealedFor = undefined;
+    return sealed.eventId;
+  }
+
   recordRate(event: RateEvent): void {
     const rates = ratesReducer.evolve(this.rates(event.data), event);
     this.changedRatesByPair ??= new Map();
@@ -222,6 +259,7 @@ export class Decision implements BookView {
       else counted.tally = addToTally(counted.tally, posted);
     }
     const { reason } = this;
-    return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data, reason }) - 1;
+    const eventId = this.sealedFor === undefined ? undefined : this.idFor(id);
+    return this.uncommitted.push({ streamId: id, version: entry.version, type: event.type, data: event.data, eventId, reason }) - 1;
   }
 }

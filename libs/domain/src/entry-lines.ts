@@ -11,6 +11,7 @@ import type { Refusals } from './errors';
 import { convert, rateAgeMax, rateOn } from './exchange-rates';
 import type { EntryContent, EntryLine, LineExtras, OnImbalance, PostedLine } from './journal';
 import { amountCeiling, fromMinor, isPlainDecimal, toMinor } from './money';
+import { checkParty } from './party';
 import type { CurrencySum, PeriodTally } from './period-close';
 
 /** A line whose account is found and whose amount is read. */
@@ -43,7 +44,10 @@ export function resolveLines(
     const account = id === undefined ? undefined : decision.account(id);
     if (account === undefined)
       refusals.note('account_unknown', () => `line ${line}: there is no account ${given.account}`, { account: given.account, line });
-    else checkPostable(account, given.currency, line, refusals);
+    else {
+      checkPostable(account, given.currency, line, refusals);
+      checkParty(decision, account, given.party, line, refusals);
+    }
     const scale = scaleOf(book, given.currency);
     if (scale === undefined)
       refusals.note('currency_unknown', () => `line ${line}: ${unknownCurrency(given.currency)}`, { currency: given.currency, line });

@@ -64,6 +64,10 @@ const chart = [
   account('CLOSED'),
   onAccount('closed', 'AccountClosed'),
   account('LIMITED', { limits: [{ currency: 'EUR', max: '0' }] }),
+  account('CONTROL', { control: 'customer' }),
+  { streamId: 'supplier', type: 'PartyOpened', data: { kind: 'supplier' } } as const,
+  { streamId: 'gone', type: 'PartyOpened', data: { kind: 'customer' } } as const,
+  { streamId: 'gone', type: 'PartyClosed', data: {} } as const,
 ];
 const dateFaults: Faults = {
   date_invalid: (scene) => {
@@ -115,6 +119,10 @@ const postingFaults: Faults = {
     scene.command.onImbalance = 'currency_conversion';
     scene.lines.push(debit('OTHER', '1', ...usd('1')), credit('OTHER', '1', 'EUR'));
   },
+  party_unknown: adds(...pair('CONTROL', '1', 'EUR', { party: { id: 'nobody', kind: 'customer' } })),
+  party_required: adds(...pair('CONTROL', '1')),
+  party_kind: adds(...pair('CONTROL', '1', 'EUR', { party: { id: 'supplier', kind: 'supplier' } })),
+  party_closed: adds(...pair('CONTROL', '1', 'EUR', { party: { id: 'gone', kind: 'customer' } })),
   too_few_lines: (scene) => {
     scene.oneLineOnly = true;
   },
@@ -634,6 +642,9 @@ describe('the table of codes', () => {
     'key_missing',
     'idempotency_key_reused',
     'route_unknown',
+    'export_unfit',
+    'export_inconsistent',
+    'tile_unknown',
     'format_unknown',
     'stream_unknown',
     'projection_unknown',
@@ -644,8 +655,17 @@ describe('the table of codes', () => {
     'rate_unknown',
     'books_moving',
     'queue_full',
+    'not_sealed',
     'projection_behind',
     'books_moving',
+    'actions_unavailable',
+    'party_exists',
+    'person_erased',
+    'legal_hold',
+    'hold_state',
+    'nothing_to_erase',
+    'keys_unavailable',
+    'archive_unreadable',
     'database_unavailable',
     'internal',
   ];

@@ -70,6 +70,22 @@ export const errorTable = declare({
   book_unknown: { kind: 'not_found', meaning: 'No such book.', members: ['book'] },
   entry_unknown: { kind: 'not_found', meaning: 'No such journal entry, or draft of one, in this book.', members: ['entry'] },
   period_unknown: { kind: 'not_found', meaning: 'No such period in the calendar of this book.', members: ['fiscalYear', 'period'] },
+  export_unfit: {
+    kind: 'rejected',
+    meaning:
+      'The format that was asked for cannot hold what the book holds: too long an id, too many decimals, a member that it demands and the book lacks. The detail names everything that does not fit.',
+    members: ['problems'],
+  },
+  export_inconsistent: {
+    kind: 'internal',
+    meaning:
+      'What an export reads contradicts itself: an entry that does not balance, a gap in the numbers, a balance that the entries do not explain. Nothing is exported; run `book-keeper verify`.',
+  },
+  tile_unknown: {
+    kind: 'not_found',
+    meaning: 'The Merkle tree of the book has no such tile, or the tile not so many hashes yet.',
+    members: ['tile'],
+  },
   format_unknown: { kind: 'not_found', meaning: 'There are no exports in this format.', members: ['format'] },
   stream_unknown: { kind: 'not_found', meaning: 'No such stream in this book.' },
   projection_unknown: { kind: 'not_found', meaning: 'No such projection, or no such set of its tables (command line).' },
@@ -134,6 +150,32 @@ export const errorTable = declare({
     kind: 'rejected',
     meaning: 'The account cannot be designated for this: it has another type, or takes no lines.',
     members: ['account', 'role'],
+  },
+  party_unknown: {
+    kind: 'rejected',
+    meaning: 'No such party in this book (404 when it stands in the path, 422 in a body).',
+    members: ['party', 'line'],
+  },
+  party_exists: { kind: 'conflict', meaning: 'The party was opened by another command.', members: ['party'] },
+  party_required: { kind: 'rejected', meaning: 'A line on a control account names a party.', members: ['account', 'line'] },
+  party_kind: {
+    kind: 'rejected',
+    meaning: 'The party is of another kind than the line says, or than the control account takes.',
+    members: ['account', 'line', 'party'],
+  },
+  party_closed: { kind: 'rejected', meaning: 'The party is closed: no further line names it.', members: ['party', 'line'] },
+  person_erased: {
+    kind: 'rejected',
+    meaning:
+      'The person was erased: nothing personal is kept under this id any more. (Also of a repeated command, when what it said cannot be compared any more.)',
+    members: ['party'],
+  },
+  legal_hold: { kind: 'rejected', meaning: 'A legal hold stands on the party: nothing of it is erased.', members: ['party', 'holds'] },
+  hold_state: { kind: 'rejected', meaning: 'The legal hold stands already, or does not stand.', members: ['party', 'hold'] },
+  nothing_to_erase: {
+    kind: 'rejected',
+    meaning: 'All that may be erased of the person is erased; what is left is covered by duties that the detail names.',
+    members: ['party'],
   },
   too_few_lines: { kind: 'rejected', meaning: 'An entry has two or more lines.' },
   unbalanced: {
@@ -224,6 +266,11 @@ export const errorTable = declare({
     meaning: 'Too many commands wait; repeat with the same key after Retry-After seconds.',
     members: ['retryAfter'],
   },
+  not_sealed: {
+    kind: 'unavailable',
+    meaning: 'What is asked for is recorded, but not sealed and signed yet; that is done about once a second. Repeat after `Retry-After`.',
+    members: ['sealed', 'retryAfter'],
+  },
   projection_behind: {
     kind: 'unavailable',
     meaning: 'The projection has not folded everything acknowledged yet; repeat after Retry-After seconds.',
@@ -233,6 +280,24 @@ export const errorTable = declare({
     kind: 'unavailable',
     meaning: 'Entries were posted into the days while it was computed; close the period softly first, or repeat after Retry-After seconds.',
     members: ['retryAfter'],
+  },
+  actions_unavailable: {
+    kind: 'unavailable',
+    meaning:
+      'What users do is recorded before it is answered, and that cannot be recorded now. A command may have been carried out: repeat it with the same key after Retry-After seconds.',
+    members: ['retryAfter'],
+  },
+  keys_unavailable: {
+    kind: 'unavailable',
+    meaning:
+      'Personal data cannot be sealed or read now: the keys, or the master key that wraps them, are out of reach. Repeat with the same key after Retry-After seconds.',
+    members: ['retryAfter'],
+  },
+  archive_unreadable: {
+    kind: 'unavailable',
+    meaning:
+      'Events that are asked for were moved to cold storage, and the file that holds them is missing, was altered or cannot be reached; the detail names it. An operator has to put a copy of it back.',
+    members: ['file'],
   },
   database_unavailable: {
     kind: 'unavailable',

@@ -10,6 +10,8 @@ export * from './iso-4217';
 export * from './journal';
 export * from './journal-draft';
 export * from './money';
+export * from './party';
 export * from './period-close';
 export * from './period-end';
+export * from './retention';
 export * from './text';

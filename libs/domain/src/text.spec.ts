@@ -1,5 +1,5 @@
 import { aBook, account, given } from '../../../test/support/given-when-then';
-import { codeProblem, hiddenIn } from './text';
+import { codeProblem, hiddenIn, textProblem } from './text';
 
 describe('what cannot be seen', () => {
   it.each([
@@ -27,5 +27,27 @@ describe('what cannot be seen', () => {
     expect(hiddenIn('a\u200eb', 'name')).toBe('U+200E');
     expect(hiddenIn('a\u200e\u200bb', 'prose')).toBeUndefined();
     expect(hiddenIn('a\u2066b', 'prose')).toBe('U+2066');
+  });
+});
+
+describe('what is wrong with a text', () => {
+  it.each([
+    ['name', 'äöü€', 'long', 'has 4 characters; 3 are allowed'],
+    ['name', 'a\nb', 'unfit', 'holds a control character'],
+    ['prose', 'a\u0007', 'unfit', 'holds a control character'],
+    ['prose', ' \n ', 'blank', 'must not be blank'],
+    ['code', 'a\u200b', 'unfit', 'holds U+200B, which cannot be seen or told from a space'],
+    ['name', 'a\u200b', 'unfit', 'holds U+200B, which cannot be seen'],
+    ['prose', 'a\u202e', 'unfit', 'holds U+202E, which puts text in another order'],
+    ['code', 'a ', 'unfit', 'begins or ends with a blank'],
+    ['name', ' a', 'unfit', 'begins or ends with a blank'],
+  ] as const)('as %s %j is %s', (use, text, kind, says) => {
+    expect(textProblem(text, 3, use)).toEqual({ kind, says });
+  });
+
+  it('is nothing in prose of several lines, nor in as many code points as are allowed', () => {
+    expect(textProblem('a\nb', 3, 'prose')).toBeUndefined();
+    expect(textProblem(' a ', 3, 'prose')).toBeUndefined();
+    expect(textProblem('😀😀😀', 3, 'name')).toBeUndefined();
   });
 });

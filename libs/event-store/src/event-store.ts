@@ -2,11 +2,14 @@
  * The event store: the only code that writes events. Hides the append function, its binary arrays, envelopes and hashes;
  * knows nothing of accounting. Guarantees gap-free positions per book (I4) and versions per stream (I5), expected versions
  * ("must be new" or "exactly n", never "any"), outcomes of commands stored in the same SQL transaction as their events (I6),
- * and readers that see whole batches in position order, so that none can ever skip an event.
+ * and readers that see whole batches in position order, so that none can ever skip an event. Events that were moved to cold storage
+ * are read from there (cold-store.ts), as if nothing had moved.
  */
 import type { Client, Pool } from 'pg';
 import { byteaArray, byteaHexArray, int2Array, int4Array, int8Array, jsonArray, jsonbArray, textArray, uuidArray } from '#postgres';
+import type { ArchivePlace } from './archive-place';
 import { canonicalJson } from './canonical-json';
+import { ColdStore, storedOf } from './cold-store';
 import {
   type Completion,
   definitionOf,
@@ -162,11 +165,16 @@ const openingsKept = 1_000;
 
 export class EventStore {
   private readonly openings = new Map<string, Opening>();
+  readonly cold: ColdStore;
 
+  /** @param archive where events are that were moved out of the table */
   constructor(
     private readonly pool: Pool,
     readonly catalogue: EventCatalogue,
-  ) {}
+    archive?: ArchivePlace,
+  ) {
+    this.cold = new ColdStore(pool, archive);
+  }
 
   /**
    * Writes one batch of one book, or nothing, in one round trip and one SQL transaction of its own.
@@ -321,7 +329,11 @@ export class EventStore {
       text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4`,
       values: [bookId, streamId, after, limit],
     });
-    return this.current(bookId, answer.rows);
+    const { rows } = answer;
+    if (limit < 1 || rows[0]?.version === after + 1) return this.current(bookId, rows);
+    // Versions have no gap: the first one is cold, or there is none.
+    const cold = olderThan(rows, await this.cold.ofStream(bookId, streamId, after, limit));
+    return this.current(bookId, cold.length === 0 ? rows : [...cold, ...rows].slice(0, limit));
   }
 
   /**
@@ -334,7 +346,25 @@ export class EventStore {
       text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 ORDER BY position LIMIT $3`,
       values: [bookId, after, limit],
     });
-    return this.current(bookId, answer.rows);
+    return this.current(bookId, await this.withCold(bookId, after, Number.MAX_SAFE_INTEGER, limit, answer.rows));
+  }
+
+  /** The same as they are stored, for whoever hashes or shows them. */
+  async readStored(bookId: string, after: number, upTo: number, limit: number): Promise<StoredEvent[]> {
+    const answer = await this.pool.query<StoredEvent>({
+      name: 'read-stored',
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4`,
+      values: [bookId, after, upTo, limit],
+    });
+    return this.withCold(bookId, after, upTo, limit, answer.rows);
+  }
+
+  /** What was asked for with those events before it that are cold: positions have no gap. */
+  private async withCold(bookId: string, after: number, upTo: number, limit: number, hot: StoredEvent[]): Promise<StoredEvent[]> {
+    const first = hot[0]?.position ?? upTo + 1;
+    if (first <= after + 1 || limit < 1) return hot;
+    const cold = await this.cold.stored(bookId, after, Math.min(upTo, first - 1), limit);
+    return cold.length === 0 ? hot : [...cold, ...hot].slice(0, limit);
   }
 
   /**
@@ -350,10 +380,18 @@ export class EventStore {
       values: [bookId, after, upTo, textArray(without)],
     });
     const opening = await this.openingOf(bookId);
-    return answer.rows.map(({ eventVersion, data, ...fact }) => ({
-      ...fact,
-      current: this.newest({ bookId, position: fact.position, eventType: fact.eventType, eventVersion, data }, opening),
-    }));
+    const fact = ({ position, streamId, eventType, eventVersion, data }: (typeof answer.rows)[number]): RecordedFact => ({
+      ...{ position, streamId, eventType },
+      current: this.newest({ bookId, position, eventType, eventVersion, data }, opening),
+    });
+    // The first event may also be of a type that was left out; cold storage knows.
+    const first = answer.rows[0]?.position ?? upTo + 1;
+    const facts: RecordedFact[] = [];
+    if (first > after + 1)
+      for await (const events of this.cold.between(bookId, after, Math.min(upTo, first - 1), (type) => !without.includes(type)))
+        for (const event of events) facts.push(fact(storedOf(bookId, event)));
+    for (const row of answer.rows) facts.push(fact(row));
+    return facts;
   }
 
   /** All events of several streams, stream by stream in version order. */
@@ -364,7 +402,22 @@ export class EventStore {
              LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.stream_id = wanted.id ORDER BY t.version OFFSET 0) AS e ORDER BY n, version`,
       values: [bookId, uuidArray(streamIds)],
     });
-    return this.current(bookId, answer.rows);
+    const { rows } = answer;
+    const whole = new Set(rows.filter(({ version }) => version === 1).map(({ streamId }) => streamId));
+    const others = [...new Set(streamIds)].filter((id) => !whole.has(id));
+    const cold = others.length === 0 ? undefined : await this.cold.ofStreams(bookId, others);
+    if (cold === undefined || cold.size === 0) return this.current(bookId, rows);
+    const hot = new Map<string, StoredEvent[]>();
+    for (const row of rows) {
+      const known = hot.get(row.streamId);
+      if (known === undefined) hot.set(row.streamId, [row]);
+      else if ((known.at(-1)?.version ?? 0) < row.version) known.push(row);
+    }
+    const all = [...new Set(streamIds)].flatMap((id) => {
+      const own = hot.get(id) ?? [];
+      return [...olderThan(own, cold.get(id) ?? []).map((event) => storedOf(bookId, event)), ...own];
+    });
+    return this.current(bookId, all);
   }
 
   /** Where the commit batches after a position end, at most `limit` of them: positions between which a fold may stop (I7). */
@@ -401,7 +454,10 @@ export class EventStore {
     const answer = await this.pool.query<Parameters<typeof upcast>[1]>({
       name: 'opening',
       text: `SELECT book_id AS "bookId", position, event_type AS "eventType", event_version AS "eventVersion", data
-               FROM log.events WHERE book_id = $1 AND position = 1`,
+               FROM log.events WHERE book_id = $1 AND position = 1
+             UNION ALL
+             SELECT book_id, 1::int8, first_event ->> 'eventType', (first_event -> 'eventVersion')::int2, first_event -> 'data'
+               FROM log.archived_ranges WHERE book_id = $1 AND from_position = 1`,
       values: [bookId],
     });
     const [first] = answer.rows;
@@ -485,7 +541,7 @@ export class EventStore {
    * The state of an aggregate at its newest version (or at `at`): its head or snapshot if there is one of this reducer
    * version, and the events after it.
    * @param options.snapshots false folds from the first event on
-   * @returns undefined when the stream has no event
+   * @returns undefined when the stream has no event, or (told where it is folded from the first one on) is another aggregate's
    */
   async load<S>(
     bookId: string,
@@ -500,6 +556,13 @@ export class EventStore {
     let version = usable?.version ?? 0;
     for (;;) {
       const events = await this.readStream(bookId, streamId, { after: version, limit: Math.min(1_000, at - version) });
+      // The stream of another aggregate: there is no such one under this id.
+      if (
+        version === 0 &&
+        events[0] !== undefined &&
+        definitionOf(this.catalogue, events[0].eventType).aggregateType !== reducer.aggregateType
+      )
+        return undefined;
       for (const event of events) {
         state = reducer.evolve(state, { type: event.eventType as never, data: event.current as never }, streamId);
         version = event.version;
@@ -561,13 +624,27 @@ export class EventStore {
   }
 
   /** Ids of all books, in order, after `after`. */
-  async books(after = '', limit = 1_000): Promise<string[]> {
+  books(after = '', limit = 1_000): Promise<string[]> {
+    return this.idsWhere("book_id NOT LIKE '%~%'", after, limit);
+  }
+
+  /** The same with companion logs, which are logs and no books. */
+  logs(after = '', limit = 1_000): Promise<string[]> {
+    return this.idsWhere('true', after, limit);
+  }
+
+  private async idsWhere(condition: string, after: string, limit: number): Promise<string[]> {
     const answer = await this.pool.query<{ book_id: string }>(
-      "SELECT book_id FROM log.books WHERE book_id > $1 AND book_id NOT LIKE '%~%' ORDER BY book_id LIMIT $2",
+      `SELECT book_id FROM log.books WHERE book_id > $1 AND ${condition} ORDER BY book_id LIMIT $2`,
       [after, limit],
     );
     return answer.rows.map(({ book_id }) => book_id);
   }
+}
+
+/** Cold events of a stream before the hot ones that were read first: what moved in between would come twice. */
+function olderThan<T extends { readonly version: number }>([first]: readonly StoredEvent[], cold: readonly T[]): readonly T[] {
+  return first === undefined ? cold : cold.filter(({ version }) => version < first.version);
 }
 
 const upperCase = /[A-Z]/;

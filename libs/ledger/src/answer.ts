@@ -4,6 +4,7 @@
  * status a kind of error has.
  */
 import { type ErrorKind, LedgerError } from '#domain';
+import type { ArchiveUnreadable } from '#event-store';
 
 /** The answer to a command. `body` is JSON text; a replay gives the stored bytes. */
 export interface Answer {
@@ -53,3 +54,7 @@ const titleOf = (code: string): string => code.charAt(0).toUpperCase() + code.sl
 export function isRemembered(error: unknown): error is LedgerError {
   return error instanceof LedgerError && (error.kind === 'rejected' || error.kind === 'conflict' || error.kind === 'not_found');
 }
+
+/** What a file of cold storage that cannot be read means to whoever asked. */
+export const unreadable = (error: ArchiveUnreadable): LedgerError =>
+  new LedgerError('archive_unreadable', error.message, { file: error.file }, undefined, { cause: error });

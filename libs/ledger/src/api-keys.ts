@@ -5,15 +5,18 @@
  * whatever its secret is.
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
 import { instantText, uuidV5, uuidV7 } from '#event-store';
+import { keptSecret } from '#privacy';
 import type { Config } from './config';
 
-/** What a key may do beyond what every key may. controller: close and reopen periods, post into softly closed ones. */
-export const scopes = ['controller'] as const;
+/**
+ * What a key may do beyond what every key may. controller: close and reopen periods, post into softly closed ones, read user actions ·
+ * personal: read personal data, erase persons, place and release legal holds.
+ */
+export const scopes = ['controller', 'personal'] as const;
 export type Scope = (typeof scopes)[number];
 
 /** Whom a request comes from. */
@@ -71,10 +74,11 @@ export class ApiKeys {
    * Makes a key.
    * @param name for people; valid keys have different names
    * @param granted what it may do beyond what every key may
+   * @param actor id of whoever makes it, for the audit trail
    * @returns the key and its secret, which cannot be shown again
    * @throws LedgerError malformed when the name has another form or belongs to a valid key
    */
-  async create(name: string, granted: readonly Scope[] = []): Promise<ApiKey & { readonly secret: string }> {
+  async create(name: string, granted: readonly Scope[] = [], actor?: string): Promise<ApiKey & { readonly secret: string }> {
     if (!nameForm.test(name)) {
       throw new LedgerError(
         'malformed',
@@ -87,7 +91,8 @@ export class ApiKeys {
     const { rowCount } =
       name === bootstrap.name
         ? { rowCount: 0 }
-        : await this.pool.query(
+        : await this.changed(
+            actor,
             `INSERT INTO access.api_keys (id, name, secret_hash, created_at, scopes) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING`,
             [key.id, key.name, hashOf(secret), now(), granted.join(' ')],
@@ -113,15 +118,37 @@ export class ApiKeys {
   /**
    * Ends a key for ever; its name may be given again, its id not.
    * @param nameOrId of a valid key
+   * @param actor id of whoever revokes it, for the audit trail
    * @returns false when there is no such valid key
    */
-  async revoke(nameOrId: string): Promise<boolean> {
-    const { rowCount } = await this.pool.query(
+  async revoke(nameOrId: string, actor?: string): Promise<boolean> {
+    const { rowCount } = await this.changed(
+      actor,
       'UPDATE access.api_keys SET revoked_at = $2 WHERE (id::text = $1 OR name = $1) AND revoked_at IS NULL',
       [nameOrId, now()],
     );
     this.cache.clear();
     return rowCount !== 0;
+  }
+
+  /** A statement in an SQL transaction that says to the audit trail who acts (libs/audit-trail); by setting, because not every database has it. */
+  private async changed(
+    actor: string | undefined,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<{ readonly rowCount: number | null }> {
+    const client = await this.pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query("SELECT set_config('audit.actor', $1, true)", [actor ?? '']);
+      const { rowCount } = await client.query(text, [...values]);
+      await client.query('COMMIT');
+      client.release();
+      return { rowCount };
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   /**
@@ -173,43 +200,6 @@ export class ApiKeys {
     const { secret, isNew } = keptSecret(file, newSecret);
     this.bootstrapHash = hashOf(secret);
     return { ...bootstrap, file, ...(isNew ? { secret } : {}) };
-  }
-}
-
-/**
- * A secret that a directory keeps for the next start, in a file of mode 0600. Of several processes that make it at once one
- * wins, and all get its secret: the file appears whole or not at all.
- * @param make called when there is no such file yet
- */
-export function keptSecret(file: string, make: () => string): { readonly secret: string; readonly isNew: boolean } {
-  mkdirSync(dirname(file), { recursive: true });
-  const known = readSecret(file);
-  if (known !== undefined) return { secret: known, isNew: false };
-  const draft = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  const made = make();
-  writeFileSync(draft, `${made}\n`, { mode: 0o600, flag: 'wx' });
-  try {
-    linkSync(draft, file);
-    return { secret: made, isNew: true };
-  } catch (error) {
-    const winner = readSecret(file);
-    if (winner === undefined) throw error;
-    return { secret: winner, isNew: false };
-  } finally {
-    rmSync(draft, { force: true });
-  }
-}
-
-function readSecret(file: string): string | undefined {
-  try {
-    const secret = readFileSync(file, 'utf8').trim();
-    if (secret === '') throw new Error(`${file} is empty: remove it, so that a new secret is made`);
-    // It may have been copied, or restored from a backup.
-    chmodSync(file, 0o600);
-    return secret;
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return undefined;
-    throw error;
   }
 }
 

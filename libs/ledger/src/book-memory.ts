@@ -19,9 +19,13 @@ import {
   type JournalState,
   journalReducer,
   type OpenDrafts,
+  type PartyEvent,
+  type PartyState,
   type PeriodTally,
   type PostEntry,
   pairKey,
+  partyKinds,
+  partyReducer,
   type RateEvent,
   type RatePair,
   type RatesState,
@@ -60,19 +64,34 @@ export interface Needs {
   readonly rates?: readonly { readonly from: string; readonly to?: string; readonly rateType: RatePair['rateType'] }[];
   /** Whether lines may be added on accounts that are designated for that. */
   readonly designated?: boolean;
+  readonly parties?: readonly string[];
   /** The open drafts of every fiscal year; of `entries` that are drafts also what their lines need. */
   readonly drafts?: boolean;
 }
 
+/** Ids of parties that lines name; what has not the form of one is another system's, and no party of the book. */
+function partiesOf(lines: PostEntry['lines']): string[] | undefined {
+  let ids: string[] | undefined;
+  for (const { party } of lines) {
+    if (party === undefined || !partyIdForm.test(party.id)) continue;
+    ids ??= [];
+    ids.push(party.id);
+  }
+  return ids;
+}
+
+const partyIdForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
 /** Lines without an amount in base currency may need a rate, and what is computed may need a line for what rounding leaves. */
 export function needsOfLines(lines: PostEntry['lines']): Omit<Needs, 'entries'> {
   const codes = lines.map(({ account }) => account);
+  const parties = partiesOf(lines);
   const [first] = lines;
   const isPlain = ({ currency, baseAmount, rate }: PostEntry['lines'][number]): boolean =>
     currency === first?.currency && baseAmount === undefined && rate === undefined;
-  if (first !== undefined && lines.every(isPlain)) return { codes, rates: spotOf(first.currency), designated: true };
+  if (first !== undefined && lines.every(isPlain)) return { codes, parties, rates: spotOf(first.currency), designated: true };
   const currencies = new Set(lines.flatMap(({ currency, baseAmount, rate }) => ((baseAmount ?? rate) === undefined ? [currency] : [])));
-  return { codes, rates: [...currencies].flatMap(spotOf), designated: true };
+  return { codes, parties, rates: [...currencies].flatMap(spotOf), designated: true };
 }
 
 /** The rate that postings in a currency may need. Kept: there are thousands of commands at a time, and few currencies. */
@@ -103,6 +122,21 @@ interface CachedEntry {
   pins: number;
 }
 
+/** State undefined: there is no such party. */
+interface CachedParty {
+  state: PartyState | undefined;
+  pins: number;
+}
+
+/** An id that a line gives may be that of any stream, whose head is none of a party. */
+const partyIn = (head: unknown): PartyState | undefined =>
+  partyKinds.includes((head as Partial<PartyState>).kind as PartyState['kind']) ? partyReducer.fromSnapshot(head) : undefined;
+
+/** Parties of a book that stay in memory while nothing refers to them; some 300 bytes each. */
+const partiesMax = 10_000;
+/** Parties that entries since a position have named, at most; then that position moves. */
+const referredMax = 50_000;
+
 interface AccountHead {
   readonly version: number;
   readonly state: unknown;
@@ -123,6 +157,7 @@ export class BatchChanges {
   /** Open drafts by fiscal year. */
   readonly drafts = new Map<string, YearDrafts | undefined>();
   readonly rates = new Map<string, RatesState | undefined>();
+  readonly parties = new Map<string, PartyState | undefined>();
   readonly newCodes = new Map<string, string>();
   book: { readonly before: BookState | undefined } | undefined;
 
@@ -179,6 +214,10 @@ export class BookMemory implements BookView {
   private readonly draftsByYear = new Map<string, YearDrafts>();
   /** By stream; kept as long as the book, since pairs are few. */
   private readonly ratesByStream = new Map<string, CachedRates>();
+  private readonly parties = new Map<string, CachedParty>();
+  /** Parties that entries behind `referredFrom` have named, with the last position or a later one; what was taken back stays in it. */
+  private readonly referred = new Map<string, number>();
+  private referredFrom = Number.MAX_SAFE_INTEGER;
 
   constructor(
     readonly bookId: string,
@@ -238,6 +277,21 @@ export class BookMemory implements BookView {
     return ratesStreamId(this.bookId, pairKey(pair));
   }
 
+  party(id: string): PartyState | undefined {
+    return this.parties.get(id)?.state;
+  }
+
+  mayReferSince(partyId: string, position: number): boolean {
+    return position < this.referredFrom || (this.referred.get(partyId) ?? 0) > position;
+  }
+
+  private refer(lines: readonly JournalEntryPosted['lines'][number][], position: number): void {
+    for (const { party } of lines) if (party !== undefined) this.referred.set(party.id, position);
+    if (this.referred.size <= referredMax) return;
+    this.referred.clear();
+    this.referredFrom = position;
+  }
+
   // --- Loading ---
 
   /** Forgets everything; the next takeUp reads the book anew. */
@@ -251,6 +305,9 @@ export class BookMemory implements BookView {
     this.numbers.clear();
     this.draftsByYear.clear();
     this.ratesByStream.clear();
+    this.parties.clear();
+    this.referred.clear();
+    this.referredFrom = Number.MAX_SAFE_INTEGER;
     this.bookState = undefined;
     this.head = emptyHead;
     this.taken = false;
@@ -262,6 +319,7 @@ export class BookMemory implements BookView {
     this.head = await this.store.head(this.bookId);
     this.bookState = (await this.store.load(this.bookId, this.bookStreamId, bookReducer as never))?.state as BookState | undefined;
     await this.loadNumbers(this.labels());
+    this.referredFrom = this.head.position;
     this.taken = true;
   }
 
@@ -286,6 +344,7 @@ export class BookMemory implements BookView {
         for (const pair of this.pairsOf(need)) if (!this.ratesByStream.has(this.ratesStreamId(pair))) return false;
       if (need.designated) for (const id of designated) if (!this.accounts.has(id)) return false;
       if (need.drafts && this.yearsWithoutDrafts().length > 0) return false;
+      if (need.parties !== undefined) for (const id of need.parties) if (!this.parties.has(id)) return false;
     }
     return true;
   }
@@ -326,8 +385,8 @@ export class BookMemory implements BookView {
    * @returns a function that lets go of it again, to be called once the commands are decided
    */
   async load(asked: readonly Needs[]): Promise<() => void> {
-    const pinned: (CachedAccount | CachedEntry)[] = [];
-    const pin = <T extends CachedAccount | CachedEntry>(cached: T | undefined): T | undefined => {
+    const pinned: (CachedAccount | CachedEntry | CachedParty)[] = [];
+    const pin = <T extends CachedAccount | CachedEntry | CachedParty>(cached: T | undefined): T | undefined => {
       if (cached === undefined) return undefined;
       cached.pins++;
       pinned.push(cached);
@@ -357,6 +416,9 @@ export class BookMemory implements BookView {
       }
       if (needs.some(({ designated }) => designated)) for (const id of this.designatedIds()) lineAccounts.add(id);
       for (const pair of needs.flatMap((need) => this.pairsOf(need))) await this.loadRates(pair);
+      const partyIds = [...new Set(needs.flatMap(({ parties = [] }) => parties))];
+      await this.loadParties(partyIds.filter((id) => pin(this.parties.get(id)) === undefined));
+      for (const id of partyIds) if (this.parties.get(id)?.pins === 0) pin(this.parties.get(id));
       const named = await this.store.headsByName(this.bookId, accountCodes, [...unknownCodes], accountReducer.version);
       const missing = new Map<string, AccountHead | undefined>();
       for (const { streamId, head } of named.values()) if (pin(this.accounts.get(streamId)) === undefined) missing.set(streamId, head);
@@ -382,6 +444,21 @@ export class BookMemory implements BookView {
     const read = await this.store.load(this.bookId, id, ratesReducer as never);
     // A batch that was decided while we read may have recorded some: what it left is newer.
     if (!this.ratesByStream.has(id)) this.ratesByStream.set(id, { pair, state: read?.state as RatesState | undefined });
+  }
+
+  private async loadParties(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    const heads = await this.store.heads(this.bookId, ids, () => partyReducer.version);
+    for (const id of ids) {
+      const head = heads.get(id);
+      // A head that is missing was lost, or there is no such party: the events tell.
+      const state =
+        head === undefined
+          ? ((await this.store.load(this.bookId, id, partyReducer as never, { snapshots: false }))?.state as PartyState | undefined)
+          : partyIn(head.state);
+      // A batch that was decided while we read may have changed it: what it left is newer.
+      if (!this.parties.has(id)) this.parties.set(id, { state, pins: 0 });
+    }
   }
 
   private async readEntry(id: string): Promise<CachedEntry | undefined> {
@@ -479,6 +556,18 @@ export class BookMemory implements BookView {
     if (decision.drafted !== undefined)
       for (const drafted of decision.drafted)
         for (const [label, drafts] of this.draftsByYear) changeDrafts(drafts, label, drafted, () => this.draftsOf(label, changes));
+    for (const [id, state] of decision.parties) {
+      const known = this.parties.get(id);
+      if (!changes.parties.has(id)) {
+        changes.parties.set(id, known?.state);
+        if (known !== undefined) known.pins++;
+      }
+      if (known === undefined) this.parties.set(id, { state, pins: 1 });
+      else known.state = state;
+    }
+    if (decision.numbers.length > 0)
+      for (const { type, data } of decision.uncommitted)
+        if (type === 'JournalEntryPosted') this.refer((data as JournalEntryPosted).lines, decision.position);
     for (const state of decision.changedRates) {
       const id = this.ratesStreamId(state);
       const known = this.ratesByStream.get(id);
@@ -558,6 +647,13 @@ export class BookMemory implements BookView {
       const head = { kind: 'every', version, reducerVersion: yearDraftsVersion, state: draftsSnapshot(fiscalYear, drafts) } as const;
       streams.push({ streamId: draftsStreamId(this.bookId, fiscalYear), expected: before?.version ?? 'new', head });
     }
+    for (const [id, before] of changes.parties) {
+      const state = this.parties.get(id)?.state;
+      if (state === undefined) throw new Error(`party ${id} left memory before its batch was sent`);
+      const { version } = state;
+      const head = { kind: 'every', version, reducerVersion: partyReducer.version, state: partyReducer.toSnapshot(state) } as const;
+      streams.push({ streamId: id, expected: before?.version ?? 'new', head });
+    }
     for (const [id, before] of changes.rates) {
       const state = this.ratesByStream.get(id)?.state;
       if (state === undefined) throw new Error(`exchange rates ${id} left memory before their batch was sent`);
@@ -579,6 +675,22 @@ export class BookMemory implements BookView {
       this.accounts.set(id, account);
     }
     for (const id of changes.entries.keys()) this.unpinEntry(id);
+    for (const id of changes.parties.keys()) this.unpinParty(id);
+    this.dropParties();
+  }
+
+  private unpinParty(id: string): void {
+    const party = this.parties.get(id);
+    if (party !== undefined) party.pins--;
+  }
+
+  /** Drops parties that nobody refers to, the ones that came first first. */
+  private dropParties(): void {
+    if (this.parties.size <= partiesMax) return;
+    for (const [id, { pins }] of this.parties) {
+      if (this.parties.size <= partiesMax * 0.95) return;
+      if (pins === 0) this.parties.delete(id);
+    }
   }
 
   private unpinEntry(id: string): void {
@@ -605,6 +717,11 @@ export class BookMemory implements BookView {
       const entry = this.entries.get(id);
       if (entry !== undefined && before !== undefined) entry.state = before;
       this.unpinEntry(id);
+    }
+    for (const [id, before] of changes.parties) {
+      const party = this.parties.get(id);
+      if (party !== undefined) party.state = before;
+      this.unpinParty(id);
     }
     for (const [fiscalYear, before] of changes.numbers) {
       if (before === undefined) this.numbers.delete(fiscalYear);
@@ -651,6 +768,7 @@ export class BookMemory implements BookView {
     }
     if (eventType === 'JournalEntryPosted') {
       const posted = current as unknown as JournalEntryPosted;
+      this.refer(posted.lines, event.position);
       const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
       const known = counters.last.get(posted.journalCode) ?? 0;
       if (posted.number === known + 1) {
@@ -663,6 +781,13 @@ export class BookMemory implements BookView {
     if (rates !== undefined) {
       const known = rates.state?.version ?? 0;
       if (version === known + 1) rates.state = ratesReducer.evolve(rates.state, { type: eventType, data: current } as unknown as RateEvent);
+      return version <= known + 1;
+    }
+    const party = this.parties.get(streamId);
+    if (party !== undefined) {
+      const known = party.state?.version ?? 0;
+      if (version === known + 1)
+        party.state = partyReducer.evolve(party.state, { type: eventType, data: current } as unknown as PartyEvent);
       return version <= known + 1;
     }
     const account = this.accounts.get(streamId);

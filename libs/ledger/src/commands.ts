@@ -7,6 +7,7 @@ import * as crypto from 'node:crypto';
 import {
   type AccountLimit,
   type ChangeAccount,
+  type ChangeParty,
   type CloseFiscalYear,
   type ClosePeriod,
   type CorrectEntry,
@@ -14,13 +15,18 @@ import {
   canonicalDecimal,
   type DefineFiscalYear,
   type DefineJournal,
+  type DefineRetention,
   type DesignateAccount,
   type EnableCurrency,
+  type EndRetention,
+  type ErasePerson,
   LedgerError,
   type MoveDraft,
+  type MoveParty,
   normaliseLines,
   type OpenAccount,
   type OpenBook,
+  type OpenParty,
   type PostEntry,
   type RecordRates,
   type ReopenPeriod,
@@ -56,7 +62,13 @@ export type Command =
   | CorrectEntry
   | CreateDraft
   | ReviseDraft
-  | MoveDraft;
+  | MoveDraft
+  | DefineRetention
+  | OpenParty
+  | ChangeParty
+  | MoveParty
+  | ErasePerson
+  | EndRetention;
 
 /** Who sends a command, under which key, from where (I12). */
 export interface CommandContext {

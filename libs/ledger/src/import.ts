@@ -17,14 +17,17 @@ import {
   type CalendarDate,
   currencyForm,
   decimalsOf,
+  defaultJournalCode,
   isMonthDay,
   isoScale,
   LedgerError,
 } from '#domain';
 import { accountCodes, bookStreamId } from './catalogue';
 import type { Command } from './commands';
+import { adsFormat } from './import/ads';
+import type { Encoding } from './import/csv';
 import {
-  controls,
+  type DayBook,
   type EntryOptions,
   EntryReader,
   type ImportFormat,
@@ -36,6 +39,7 @@ import {
   sourceLengthMax,
   textFault,
 } from './import/entries';
+import { type FecOptions, fecFormat } from './import/fec';
 import { journalFormat } from './import/journal';
 import { importKey, Poster, Sender, sha256 } from './import/posting';
 import { readPostingsCsv } from './import/postings-csv';
@@ -45,12 +49,31 @@ export { accountTypeOf, type ImportRefusal, readAccountTypes } from './import/en
 export { journalFormat } from './import/journal';
 export { importKey } from './import/posting';
 
+/** What a format can be told of its file. */
+export interface FormatOptions extends FecOptions {
+  /** Codes of currencies by what the file calls them; '' where it calls them nothing. */
+  readonly currencies?: ReadonlyMap<string, string>;
+  readonly encoding?: Encoding;
+}
+
 /** Formats by the name that `--format` knows them by. */
-export const importFormats: Readonly<Record<string, ImportFormat>> = {
-  'postings-csv': readPostingsCsv,
-  hledger: journalFormat('hledger'),
-  ledger: journalFormat('ledger'),
+const formats: Readonly<Record<string, (told: FormatOptions) => ImportFormat>> = {
+  'postings-csv': () => readPostingsCsv,
+  hledger: ({ currencies }) => journalFormat('hledger', currencies),
+  ledger: ({ currencies }) => journalFormat('ledger', currencies),
+  ads: adsFormat,
+  fec: fecFormat,
 };
+
+/** A format by its name; undefined when there is none. */
+export function importFormat(name: string, told: FormatOptions = {}): ImportFormat | undefined {
+  return Object.hasOwn(formats, name) ? formats[name]?.(told) : undefined;
+}
+
+/** Formats that are told nothing. */
+export const importFormats: Readonly<Record<string, ImportFormat>> = Object.fromEntries(
+  Object.entries(formats).map(([name, format]) => [name, format({})]),
+);
 
 type ImportService = Pick<Service, 'ledger' | 'store' | 'config'>;
 
@@ -108,9 +131,11 @@ export interface ImportObserver {
 
 export interface ImportSummary {
   readonly survey: ImportSurvey;
-  /** These three: what a dry run would do. */
+  /** These four: what a dry run would do. */
   readonly bookOpened: boolean;
   readonly currenciesDeclared: readonly { readonly code: string; readonly scale: number }[];
+  /** Codes of day books. */
+  readonly dayBooksDefined: readonly string[];
   readonly accountsOpened: number;
   readonly posted: number;
   /** Entries that an earlier import had posted. */
@@ -164,7 +189,7 @@ export async function importFile(service: ImportService, options: ImportOptions,
 
   const reader = new EntryReader(service, options, book);
   const survey = await surveyFile(reader, options);
-  const { entries, lines, droppedLines, accounts, currencies, from, to, refusals } = survey;
+  const { entries, lines, droppedLines, accounts, currencies, dayBooks, from, to, refusals } = survey;
   for (const refusal of refusals) refuse(refusal);
   const found: ImportSurvey = { entries, lines, refused, accounts: accounts.size, currencies: [...currencies.keys()], from, to };
   observer.surveyed?.(found, secondsSince(started));
@@ -173,6 +198,7 @@ export async function importFile(service: ImportService, options: ImportOptions,
     survey: found,
     bookOpened: false,
     currenciesDeclared: [],
+    dayBooksDefined: [],
     accountsOpened: 0,
     posted: 0,
     alreadyThere: 0,
@@ -187,11 +213,17 @@ export async function importFile(service: ImportService, options: ImportOptions,
   if (refused > 0 && onError === 'stop') return summary({ ended: 'refusal' });
   const currenciesDeclared = currenciesToDeclare(currencies, book);
   const accountsToOpen = await missingAccounts(service, options, accounts, book);
-  const prepared = { bookOpened: book === undefined, currenciesDeclared, accountsOpened: accountsToOpen.length };
+  const dayBooksToDefine = [...dayBooks.values()].filter(({ code }) => !hasDayBook(book, code));
+  const prepared = {
+    bookOpened: book === undefined,
+    currenciesDeclared,
+    dayBooksDefined: dayBooksToDefine.map(({ code }) => code),
+    accountsOpened: accountsToOpen.length,
+  };
   if (dryRun) return summary(prepared);
 
   const sender = new Sender(service, options, observer);
-  await prepare(sender, options, prepared, accountsToOpen, reader);
+  await prepare(sender, options, prepared, dayBooksToDefine, accountsToOpen, reader);
   const poster = new Poster(service, sender, options, entries - refusals.length, observer, refuse);
   await poster.run(reader.read(survey.rowsOf));
   const { posted, alreadyThere, ended, seconds } = poster;
@@ -204,10 +236,10 @@ function checkOptions({ book, source, create }: ImportOptions): void {
   if (!bookIdForm.test(book)) {
     throw wrong('book', `"${book}" is no id for a book: 1 to 40 of a-z 0-9 -, beginning with a letter or digit`);
   }
-  const sourceFault = textFault(source, sourceLengthMax, controls);
+  const sourceFault = textFault(source, sourceLengthMax, 'name');
   if (sourceFault !== undefined) throw wrong('source', `the name of the source ${sourceFault.text}`);
   if (create === undefined) return;
-  const nameFault = textFault(create.name, bookNameLengthMax, controls);
+  const nameFault = textFault(create.name, bookNameLengthMax, 'name');
   if (nameFault !== undefined) throw wrong('name', `the name of the book ${nameFault.text}`);
   if (!isMonthDay(create.fiscalYearStart)) {
     throw wrong('fiscalYearStart', `"${create.fiscalYearStart}" is not a month and day that every year has, like 01-01`);
@@ -229,6 +261,8 @@ interface Survey {
   readonly accounts: Set<string>;
   /** Largest number of decimals by currency, in the order of first use. */
   readonly currencies: Map<string, number>;
+  /** By code, in the order of first use. */
+  readonly dayBooks: Map<string, Required<DayBook>>;
   readonly refusals: ImportRefusal[];
   /** Number of rows by txn, where rows of one entry do not stand together. */
   rowsOf?: ReadonlyMap<string, number>;
@@ -273,6 +307,7 @@ function newSurvey(): Survey {
     to: undefined,
     accounts: new Set(),
     currencies: new Map(),
+    dayBooks: new Map(),
     refusals: [],
   };
 }
@@ -292,8 +327,9 @@ function note(survey: Survey, { rows }: SourceEntry, reading: Reading): void {
     if (survey.refusals.length <= surveyRefusalsMax) survey.refusals.push(reading.refusal);
     return;
   }
-  const { command, dropped } = reading.draft;
+  const { command, dropped, dayBook } = reading.draft;
   survey.droppedLines += dropped;
+  if (dayBook !== undefined && !survey.dayBooks.has(dayBook.code)) survey.dayBooks.set(dayBook.code, dayBook);
   if (survey.from === undefined || command.effectiveDate < survey.from) survey.from = command.effectiveDate;
   if (survey.to === undefined || command.effectiveDate > survey.to) survey.to = command.effectiveDate;
   for (const { account, currency, amount } of command.lines) {
@@ -310,6 +346,11 @@ function currenciesToDeclare(currencies: ReadonlyMap<string, number>, book: Book
   return [...currencies]
     .filter(([code, decimals]) => scaleIn(book, code) === undefined && decimals > (isoScale(code) ?? -1))
     .map(([code, scale]) => ({ code, scale }));
+}
+
+/** A book that is to be opened will have GENERAL. */
+function hasDayBook(book: BookState | undefined, code: string): boolean {
+  return book === undefined ? code === defaultJournalCode : book.journals.some(({ journalCode }) => journalCode === code);
 }
 
 /** Accounts that the book does not have, in the order of their first use. */
@@ -330,11 +371,12 @@ async function missingAccounts(
   return missing;
 }
 
-/** Opens the book, declares currencies, opens accounts; what somebody else has done in the meantime is as good. */
+/** Opens the book, declares currencies, defines day books, opens accounts; what somebody else has done in the meantime is as good. */
 async function prepare(
   sender: Sender,
   { book, create, source }: ImportOptions,
   { bookOpened, currenciesDeclared }: Pick<ImportSummary, 'bookOpened' | 'currenciesDeclared'>,
+  dayBooks: readonly Required<DayBook>[],
   accounts: readonly string[],
   reader: EntryReader,
 ): Promise<void> {
@@ -346,14 +388,21 @@ async function prepare(
   for (const { code, scale } of currenciesDeclared) {
     await sender.carryOut(importKey('currency', source, `${code}/${scale}`), { type: 'EnableCurrency', code, scale }, 'currency_exists');
   }
+  for (const { code, name, type } of dayBooks) {
+    const command: Command = { type: 'DefineJournal', journalCode: code, name, journalType: type };
+    await sender.carryOut(importKey('journal', source, `${code}/${name}/${type}`), command, 'journal_exists');
+  }
   for (let from = 0; from < accounts.length; from += accountsAtOnce) {
     await Promise.all(
       accounts.slice(from, from + accountsAtOnce).map(async (code) => {
         const accountType = reader.typeOf(code);
         if (accountType === undefined) return; // the book had it when it was looked up
-        const name = code.slice(code.lastIndexOf(':') + 1).trim() || code;
+        const named = reader.nameOf(code);
+        const name = named ?? (code.slice(code.lastIndexOf(':') + 1).trim() || code);
         const command: Command = { type: 'OpenAccount', code, name, accountType };
-        await sender.carryOut(importKey('account', source, `${code}/${accountType}`), command, 'account_exists');
+        // A name that is given may be another one the next time.
+        const id = named === undefined ? `${code}/${accountType}` : `${code}/${accountType}/${named}`;
+        await sender.carryOut(importKey('account', source, id), command, 'account_exists');
       }),
     );
   }

@@ -22,7 +22,9 @@ import {
   type JournalState,
   journalReducer,
   LedgerError,
+  type PartyState,
   pairKey,
+  partyReducer,
   type RatePair,
   type RatesState,
   ratesReducer,
@@ -38,6 +40,8 @@ import {
   type RecordedEvent,
   type Reducer,
   type StoredEvent,
+  storedOf,
+  versionsOf,
 } from '#event-store';
 import { int8Array, isTransient, textArray, uuidArray } from '#postgres';
 import { accountCodes, bookStreamId, draftsStreamId, numbersStreamId, ratesStreamId } from './catalogue';
@@ -297,7 +301,7 @@ export class Inspector {
                     WHERE book_id = $1 AND position > $2 AND position <= $3 AND ($4::text[] IS NULL OR event_type = ANY ($4::text[]))
                       AND ($5::text IS NULL OR data ->> 'effectiveDate' >= $5 COLLATE "C") AND ($6::text IS NULL OR data ->> 'effectiveDate' <= $6 COLLATE "C")
                       AND ($8::text IS NULL OR metadata ->> 'userId' = $8 OR (event_type IN ('AccountDebited', 'AccountCredited')
-                           AND (SELECT e.metadata ->> 'userId' FROM log.events e WHERE e.book_id = $1 AND e.position = (t.data ->> 'entryPosition')::int8) = $8))
+                           AND coalesce((SELECT e.metadata ->> 'userId' FROM log.events e WHERE e.book_id = $1 AND e.position = (t.data ->> 'entryPosition')::int8), $8) = $8))
                     ORDER BY position LIMIT $7`,
             values: [
               bookId,
@@ -310,6 +314,9 @@ export class Inspector {
               userId ?? null,
             ],
           });
+          // Asked after the rows: what has become cold before these were read is seen by it. `matching` filters what comes from there.
+          const cold = Math.min(upTo, begin + pageRows, await this.store.cold.line(bookId));
+          if (begin < cold) return { events: await this.store.cold.stored(bookId, begin, cold, pageRows), reached: cold };
           return { events: rows, reached: rows.length < pageRows ? upTo : (rows.at(-1)?.position ?? upTo) };
         },
       };
@@ -325,12 +332,16 @@ export class Inspector {
                   AND position <= $6 ORDER BY version LIMIT $7`,
           values: [bookId, id, begin, upTo, after, most, pageRows],
         });
-        const reached = rows.length < pageRows ? upTo : (rows.at(-1)?.version ?? upTo);
-        if (streamId !== undefined) return { events: rows, reached };
+        const cold =
+          rows[0]?.version === begin + 1 ? [] : await this.store.cold.ofStream(bookId, id, begin, Math.min(upTo - begin, pageRows));
+        const coldUpTo = cold.at(-1)?.version;
+        const found = coldUpTo === undefined ? rows : cold.filter(({ position }) => position > after && position <= most);
+        const reached = coldUpTo ?? (rows.length < pageRows ? upTo : (rows.at(-1)?.version ?? upTo));
+        if (streamId !== undefined) return { events: found, reached };
         // An entry is shown before its first line on this account, which its own list of lines tells, wherever a page begins.
-        const positions = rows.map(entryPositionOf).filter((position) => position !== undefined && position > after);
+        const positions = found.map(entryPositionOf).filter((position) => position !== undefined && position > after);
         const entries = new Map((await this.at(bookId, positions as number[])).map((entry) => [entry.position, entry]));
-        const events = rows.flatMap((row) => {
+        const events = found.flatMap((row) => {
           const entry = entries.get(entryPositionOf(row) ?? 0);
           return entry !== undefined && row.data.line === firstLineOn(entry.data, id) ? [entry, row] : [row];
         });
@@ -385,8 +396,8 @@ export class Inspector {
    */
   async stream(bookId: string, text: string): Promise<StreamRef> {
     await this.head(bookId);
-    const [, kind, rest = ''] = /^(account|journal|entry|numbers|drafts|rates):(.*)$/s.exec(text) ?? [];
-    const id = (kind === undefined ? text : kind === 'journal' || kind === 'entry' ? rest : '').toLowerCase();
+    const [, kind, rest = ''] = /^(account|journal|entry|numbers|drafts|rates|party):(.*)$/s.exec(text) ?? [];
+    const id = (kind === undefined ? text : kind === 'journal' || kind === 'entry' || kind === 'party' ? rest : '').toLowerCase();
     const unknown = (what: string): LedgerError => new LedgerError('stream_unknown', `there is no ${what} in book ${bookId}`);
     if (kind === 'account') return { aggregateType: 'Account', aggregateId: await this.accountId(bookId, rest), name: rest };
     if (kind === 'rates') {
@@ -408,14 +419,14 @@ export class Inspector {
       const [first] = await this.store.readStream(bookId, id, { limit: 1 });
       if (first !== undefined) {
         const { aggregateType } = this.envelope(first);
-        if (kind === undefined || aggregateType === 'Journal')
+        if (kind === undefined || aggregateType === (kind === 'party' ? 'Party' : 'Journal'))
           return { aggregateType, aggregateId: id, name: await this.nameOf(bookId, first) };
       }
       for (const year of kind === undefined ? await this.fiscalYears(bookId) : []) {
         if (numbersStreamId(bookId, year) === id) return this.stream(bookId, `numbers:${year}`);
         if (draftsStreamId(bookId, year) === id) return this.stream(bookId, `drafts:${year}`);
       }
-      throw unknown(kind === undefined ? `stream ${id}` : `entry ${id}`);
+      throw unknown(kind === undefined ? `stream ${id}` : kind === 'party' ? `party ${id}` : `entry ${id}`);
     }
     const [, journalCode, fiscalYear, number] = /^([^/]+)\/(.+)\/([1-9]\d{0,14})$/.exec(kind === undefined ? text : rest) ?? [];
     if (journalCode !== undefined && fiscalYear !== undefined) {
@@ -433,7 +444,7 @@ export class Inspector {
   private async nameOf(bookId: string, first: RecordedEvent): Promise<string> {
     if (first.eventType === 'JournalEntryPosted') return numberOf(first.data) ?? first.streamId;
     if (first.eventType === 'JournalCreated') {
-      const [posted] = await postedOf(this.pool, bookId, [first.streamId]);
+      const [posted] = await postedOf(this.pool, this.store, bookId, [first.streamId]);
       return (posted === undefined ? undefined : numberOf(posted.data)) ?? first.streamId;
     }
     if (first.eventType === 'ExchangeRateRecorded') return pairKey(first.data as unknown as RatePair);
@@ -448,7 +459,7 @@ export class Inspector {
     const [row] = await findEntries(this.pool, bookId, search, { sort: 'position', position: Number.MAX_SAFE_INTEGER, limit: 1 });
     const isIt = (event: StoredEvent | undefined): boolean =>
       event !== undefined && numberOf(event.data) === `${journalCode}/${fiscalYear}/${number}`;
-    const known = row === undefined ? undefined : (await postedOf(this.pool, bookId, [row.entryId]))[0];
+    const known = row === undefined ? undefined : (await postedOf(this.pool, this.store, bookId, [row.entryId]))[0];
     if (isIt(known)) return known?.streamId;
     const folded = row === undefined ? await foldedUpTo(this.pool, bookId, [register]) : 0;
     for await (const event of this.postedIn(bookId, fiscalYear, folded)) if (isIt(event)) return event.streamId;
@@ -466,6 +477,16 @@ export class Inspector {
                   AND event_type = 'JournalEntryPosted' AND data ->> 'fiscalYear' = $4 ORDER BY position LIMIT $5`,
         values: [bookId, at, upTo, fiscalYear, pageRows],
       });
+      const cold = Math.min(upTo, await this.store.cold.line(bookId));
+      if (at < cold) {
+        for await (const events of this.store.cold.between(bookId, at, cold, (type) => type === 'JournalEntryPosted'))
+          for (const event of events) {
+            const stored = storedOf(bookId, event);
+            if (stored.data.fiscalYear === fiscalYear) yield stored;
+          }
+        at = cold;
+        continue;
+      }
       yield* rows;
       at = rows.length < pageRows ? upTo : (rows.at(-1)?.position ?? upTo);
     }
@@ -516,7 +537,7 @@ export class Inspector {
     // Both in one statement: between two an event could be appended.
     const { rows } = await this.pool.query<{ versions: number | null } & StoredHead>({
       name: 'inspect-head',
-      text: `SELECT (SELECT max(e.version) FROM log.events e WHERE e.book_id = $1 AND e.stream_id = $2) AS versions,
+      text: `SELECT ${versionsOf} AS versions,
                     h.version, h.reducer_version AS "reducerVersion", h.state
                FROM (VALUES (1)) AS one (n) LEFT JOIN log.heads h ON h.book_id = $1 AND h.stream_id = $2`,
       values: [bookId, aggregateId],
@@ -650,7 +671,7 @@ export class Inspector {
   private async versions(bookId: string, streamId: string): Promise<number> {
     const { rows } = await this.pool.query<{ versions: number | null }>({
       name: 'inspect-versions',
-      text: 'SELECT max(version) AS versions FROM log.events WHERE book_id = $1 AND stream_id = $2',
+      text: `SELECT ${versionsOf} AS versions`,
       values: [bookId, streamId],
     });
     return rows[0]?.versions ?? 0;
@@ -667,7 +688,7 @@ export class Inspector {
   }
 
   private at(bookId: string, positions: readonly number[]): Promise<StoredEvent[]> {
-    return eventsAt(this.pool, bookId, positions);
+    return eventsAt(this.pool, this.store, bookId, positions);
   }
 
   private envelope(event: StoredEvent): EventAnswer {
@@ -721,7 +742,7 @@ function numberOf({ journalCode, fiscalYear, number }: StoredEvent['data']): str
 }
 
 /** Where entries were posted: the first event of most, a later one of those that began as drafts. */
-async function postedOf(pool: Pool, bookId: string, ids: readonly string[]): Promise<StoredEvent[]> {
+async function postedOf(pool: Pool, store: EventStore, bookId: string, ids: readonly string[]): Promise<StoredEvent[]> {
   if (ids.length === 0) return [];
   const { rows } = await pool.query<StoredEvent>({
     name: 'inspect-posting',
@@ -730,18 +751,34 @@ async function postedOf(pool: Pool, bookId: string, ids: readonly string[]): Pro
                       ORDER BY t.version LIMIT 1) AS e`,
     values: [bookId, uuidArray(ids)],
   });
+  const hot = new Set(rows.map(({ streamId }) => streamId));
+  const missing = ids.filter((id) => !hot.has(id));
+  if (missing.length > 0)
+    for (const events of (await store.cold.ofStreams(bookId, missing)).values()) {
+      const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
+      if (posted !== undefined) rows.push(storedOf(bookId, posted));
+    }
   return rows;
 }
 
-async function eventsAt(pool: Pool, bookId: string, positions: readonly number[]): Promise<StoredEvent[]> {
+async function eventsAt(pool: Pool, store: EventStore, bookId: string, positions: readonly number[]): Promise<StoredEvent[]> {
   if (positions.length === 0) return [];
+  const wanted = [...new Set(positions)];
   const { rows } = await pool.query<StoredEvent>({
     name: 'inspect-at',
     text: `SELECT ${columns} FROM unnest($2::int8[]) AS wanted (at),
              LATERAL (SELECT * FROM log.events t WHERE t.book_id = $1 AND t.position = wanted.at OFFSET 0) AS e`,
-    values: [bookId, int8Array([...new Set(positions)])],
+    values: [bookId, int8Array(wanted)],
   });
-  return rows;
+  if (rows.length === wanted.length) return rows;
+  const hot = new Set(rows.map(({ position }) => position));
+  return [
+    ...(await store.cold.at(
+      bookId,
+      wanted.filter((position) => !hot.has(position)),
+    )),
+    ...rows,
+  ];
 }
 
 /** The same object that the REST API answers; an event of a type that this release does not know is shown all the same. */
@@ -783,11 +820,11 @@ class Names {
     this.forget();
     for (const event of events) if (event.eventType === 'JournalEntryPosted') this.learn(event);
     const missing = events.map(entryPositionOf).filter((position) => position !== undefined && !this.entriesAt.has(position));
-    for (const entry of await eventsAt(this.pool, this.bookId, missing as number[])) this.learn(entry);
+    for (const entry of await eventsAt(this.pool, this.store, this.bookId, missing as number[])) this.learn(entry);
     const changed = events.filter(
       (event) => this.isJournal(event) && event.eventType !== 'JournalEntryPosted' && !this.entriesById.has(event.streamId),
     );
-    const posted = await postedOf(this.pool, this.bookId, [...new Set(changed.map(({ streamId }) => streamId))]);
+    const posted = await postedOf(this.pool, this.store, this.bookId, [...new Set(changed.map(({ streamId }) => streamId))]);
     for (const entry of posted) this.learn(entry);
     const found = new Map<StoredEvent, EntryOfEvent>();
     for (const event of events) {
@@ -861,6 +898,11 @@ const aggregates: Readonly<Record<string, Aggregate>> = {
     reducer: ratesReducer as unknown as Aggregate['reducer'],
     headAlways: false,
     show: (state) => withoutVersion(state as RatesState),
+  },
+  Party: {
+    reducer: partyReducer as unknown as Aggregate['reducer'],
+    headAlways: true,
+    show: (state) => withoutVersion(state as PartyState),
   },
 };
 

@@ -10,6 +10,7 @@ import {
   approveDraft,
   bookReducer,
   changeAccount,
+  changeParty,
   checkOpening,
   closeFiscalYear,
   closePeriod,
@@ -19,13 +20,18 @@ import {
   defaultJournalCode,
   defineFiscalYear,
   defineJournal,
+  defineRetention,
   designateAccount,
   discardDraft,
   enableCurrency,
+  endRetention,
+  erasePerson,
   type JournalEntryPosted,
   LedgerError,
+  moveParty,
   openAccount,
   openBook,
+  openParty,
   type PostEntry,
   type PostedEntry,
   postEntry,
@@ -39,11 +45,19 @@ import {
   submitDraft,
   todayIn,
 } from '#domain';
-import { type CommandContext as ContextRow, canonicalJson, type EventStore, instantText, type Receipt, uuidV7 } from '#event-store';
-import { type Answer, problemOf } from './answer';
+import {
+  ArchiveUnreadable,
+  type CommandContext as ContextRow,
+  canonicalJson,
+  type EventStore,
+  instantText,
+  type Receipt,
+  uuidV7,
+} from '#event-store';
+import { type Answer, problemOf, unreadable } from './answer';
 import { type Needs, needsOfLines } from './book-memory';
 import { metadataText, postEntryText } from './canonical-text';
-import { accountCodes, bookStreamId } from './catalogue';
+import { accountCodes, bookStreamId, partyStreamId } from './catalogue';
 import {
   type Command,
   type CommandContext,
@@ -55,6 +69,8 @@ import {
   wishes,
 } from './commands';
 import type { Config } from './config';
+import { Contexts } from './contexts';
+import { checkSubjects, markedMember, type Personal, type Protected, unprotected } from './personal';
 import { nameOf, type Success, type Unit, WriteQueue } from './write-queue';
 
 export interface LedgerOptions {
@@ -66,6 +82,8 @@ export interface LedgerOptions {
   >;
   /** Names the running release in every event (I12). */
   readonly release: string;
+  /** Seals what commands say of persons; without it none may. */
+  readonly personal?: Pick<Personal, 'protect'>;
   /** Told after each append that wrote events; a hint for projections, nothing may depend on it. */
   readonly onAppended?: (bookId: string, position: number) => void;
   /** Milliseconds since 1970; Date.now unless a test turns the clock. */
@@ -93,7 +111,7 @@ export class Ledger {
   private acknowledged = new Map<string, Receipt>();
   /** The generation before: forgetting a whole map is cheaper than finding its oldest entry, ten thousand times a second. */
   private acknowledgedBefore = new Map<string, Receipt>();
-  private readonly contexts = new Map<string, ContextRow>();
+  private readonly contexts = new Contexts();
 
   constructor(
     private readonly store: EventStore,
@@ -122,19 +140,22 @@ export class Ledger {
   /**
    * Carries out a command once, however often it is sent.
    * @returns the answer of the first time, also when the book's rules refused it
-   * @throws LedgerError for what is not remembered: key_missing, idempotency_key_reused, book_unknown, queue_full,
-   *   database_unavailable (outcome unknown, repeat with the same key), internal
+   * @throws LedgerError for what is not remembered: key_missing, idempotency_key_reused, book_unknown, queue_full, party_unknown and
+   *   person_erased of persons that texts are about, keys_unavailable, database_unavailable (outcome unknown, repeat with the same key), internal
    */
   async execute(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
     checkKey(context.key);
-    const normal = normalise(command);
+    const given = normalise(command);
+    const sealing = this.options.personal?.protect(bookId, given, context.key);
+    const sent = sealing === undefined ? unprotected(given) : await sealing;
+    const { command: normal } = sent;
     if (normal.type === 'OpenBook') {
       // Before the key is claimed: what is malformed is not remembered and leaves nothing behind.
       checkOpening(normal);
       return this.openBook(bookId, normal, context);
     }
-    if (normal.type === 'PostEntries' && !normal.atomic) return this.postEach(bookId, normal, context);
-    return this.submit(bookId, normal, context, 0);
+    if (normal.type === 'PostEntries' && !normal.atomic) return this.postEach(bookId, sent, context);
+    return this.submit(bookId, sent, context, 0);
   }
 
   /** The first answer to a command, if it was carried out or refused before. @throws LedgerError key_missing | idempotency_key_reused */
@@ -143,7 +164,7 @@ export class Ledger {
     const [receipt] = await this.store.receipts(bookId, [{ key: context.key, item: 0 }]);
     if (receipt === undefined) return undefined;
     return new Promise((resolve, reject) => {
-      this.unitOf(bookId, normalise(command), context, 0, false, resolve, reject).known(receipt, false);
+      this.unitOf(bookId, unprotected(normalise(command)), context, 0, false, resolve, reject).known(receipt, false);
     });
   }
 
@@ -158,17 +179,29 @@ export class Ledger {
    * a crash in between goes on with the second step.
    */
   private async openBook(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
-    await this.claim(systemScope, command, context);
+    await this.claim(systemScope, unprotected(command), context);
     await this.store.registerBook(bookId, this.queue.now());
-    return this.submit(bookId, command, context, openingItem);
+    return this.submit(bookId, unprotected(command), context, openingItem);
   }
 
   /** Each entry is a command of its own; the claim under item 0 settles that the key stands for this very batch. */
-  private async postEach(bookId: string, command: PostEntries, context: CommandContext): Promise<Answer> {
-    await this.claim(bookId, command, context);
+  private async postEach(bookId: string, sent: Protected, context: CommandContext): Promise<Answer> {
+    await this.claim(bookId, sent, context);
+    const { command, said, eventIds, subjects } = sent;
+    const { entries } = command as PostEntries;
     const outcomes = await this.submitAll(
       bookId,
-      command.entries.map((entry) => ({ ...entry, type: 'PostEntry' as const })),
+      entries.map((entry, index) => {
+        const own: PostEntry = { ...entry, type: 'PostEntry' };
+        if (eventIds?.[index] === undefined) return unprotected(own);
+        const saidOfOwn = (said as PostEntries).entries[index] as PostEntries['entries'][number];
+        return {
+          command: own,
+          said: { ...saidOfOwn, type: 'PostEntry' },
+          eventIds: [eventIds[index]],
+          subjects: [subjects?.[index] ?? []],
+        };
+      }),
       context,
     );
     // That no entry could even be looked at is said of the call: its sender waits as Retry-After says and repeats it.
@@ -183,19 +216,19 @@ export class Ledger {
     return { status: 200, body: `{"results":[${results.join(',')}]}`, replayed };
   }
 
-  private claim(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
-    return this.submit(bookId, command, context, 0, true);
+  private claim(bookId: string, sent: Protected, context: CommandContext): Promise<Answer> {
+    return this.submit(bookId, sent, context, 0, true);
   }
 
-  private submit(bookId: string, command: Command, context: CommandContext, item: number, claims = false): Promise<Answer> {
+  private submit(bookId: string, sent: Protected, context: CommandContext, item: number, claims = false): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const unit = this.unitOf(bookId, command, context, item, claims, resolve, reject);
+      const unit = this.unitOf(bookId, sent, context, item, claims, resolve, reject);
       if (!this.repeated(unit)) this.queue.push(bookId, [unit]);
     });
   }
 
   /** The entries of a batch call in one push, so that they share append batches. */
-  private submitAll(bookId: string, commands: readonly Command[], context: CommandContext): Promise<PromiseSettledResult<Answer>[]> {
+  private submitAll(bookId: string, commands: readonly Protected[], context: CommandContext): Promise<PromiseSettledResult<Answer>[]> {
     const units: CommandUnit[] = [];
     const answers = commands.map(
       (command, index) =>
@@ -214,17 +247,18 @@ export class Ledger {
 
   private unitOf(
     bookId: string,
-    command: Command,
+    sent: Protected,
     context: CommandContext,
     item: number,
     claims: boolean,
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
   ): CommandUnit {
-    const text = command.type === 'PostEntry' ? postEntryText(command) : canonicalJson(saidOf(command));
-    const place = this.contextOf(context);
+    const { said } = sent;
+    const text = said.type === 'PostEntry' && sent.eventIds === undefined ? postEntryText(said) : canonicalJson(saidOf(said));
+    const place = this.contexts.of(context);
     const deadline = performance.now() + this.options.config.COMMAND_DEADLINE_MS;
-    return new CommandUnit(this, bookId, command, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
+    return new CommandUnit(this, bookId, sent, context, item, claims, text, this.options.release, place, deadline, resolve, reject);
   }
 
   /** Answers from memory what this process has seen committed (rule 10). */
@@ -251,7 +285,7 @@ export class Ledger {
    */
   async repeat(unit: CommandUnit, receipt: Receipt, durable: boolean, replayed: boolean): Promise<Answer> {
     if (receipt.fingerprint !== unit.fingerprint) {
-      const members = await this.differing(unit.bookId, unit.source, receipt);
+      const members = await this.differing(unit.bookId, unit.said, receipt);
       const named = members.length > namedMax ? [...members.slice(0, namedMax), `${members.length - namedMax} more`] : members;
       const first = receipt.status < 400 ? 'was carried out' : 'was refused';
       throw new LedgerError(
@@ -276,20 +310,6 @@ export class Ledger {
       if (receipt !== undefined) return this.repeat(unit, receipt, false, !own);
     }
     throw asLedgerError(error);
-  }
-
-  /** Where a command came from, hashed with a salt: one row per place and process, not per command. */
-  private contextOf({ ip, userAgent }: CommandContext): ContextRow | undefined {
-    if (ip === undefined && userAgent === undefined) return undefined;
-    const place = canonicalJson({ ip, userAgent });
-    let row = this.contexts.get(place);
-    if (row === undefined) {
-      const salt = crypto.randomBytes(16);
-      row = { salt, hash: crypto.createHash('sha256').update(salt).update(place, 'utf8').digest(), ip, userAgent };
-      if (this.contexts.size >= 10_000) this.contexts.clear();
-      this.contexts.set(place, row);
-    }
-    return row;
   }
 
   // --- Naming what differs ---
@@ -400,11 +420,16 @@ class CommandUnit implements Unit {
   readonly metadata: string;
   readonly userId: string;
   readonly actor: Actor;
+  private readonly source: Command;
+  /** What it says, with personal texts told by marks: see personal.ts. */
+  readonly said: Command;
+  private readonly eventIds: Protected['eventIds'];
+  private readonly subjects: readonly string[] | undefined;
 
   constructor(
     private readonly ledger: Ledger,
     readonly bookId: string,
-    readonly source: Command,
+    { command, said, eventIds, subjects }: Protected,
     private readonly sent: CommandContext,
     readonly item: number,
     /** Decides nothing, but settles what the key stands for. */
@@ -417,17 +442,22 @@ class CommandUnit implements Unit {
     private readonly resolve: (answer: Answer) => void,
     private readonly reject: (error: unknown) => void,
   ) {
+    this.source = command;
+    this.said = said;
+    this.eventIds = eventIds;
+    this.subjects = subjects?.flat();
     this.key = sent.key;
     this.name = nameOf(bookId, this);
-    this.command = source.type;
+    this.command = command.type;
     this.fingerprint = crypto.hash('sha256', text, 'hex');
-    this.needs = claims ? nothing : needsOf(source);
-    this.events = claims ? 0 : eventsOf(source);
+    const needs = claims ? nothing : needsOf(command, bookId, sent.key);
+    this.needs = this.subjects === undefined ? needs : { ...needs, parties: [...(needs.parties ?? []), ...this.subjects] };
+    this.events = claims ? 0 : eventsOf(command);
     this.bytes = text.length;
-    this.opensBook = source.type === 'OpenBook';
+    this.opensBook = command.type === 'OpenBook';
     this.userId = sent.userId;
     this.actor = { userId: sent.userId, isController: sent.isController ?? false };
-    this.metadata = this.metadataBecause('reason' in source ? source.reason : undefined);
+    this.metadata = this.metadataBecause('reason' in command ? command.reason : undefined);
   }
 
   metadataBecause(reason: string | undefined): string {
@@ -445,12 +475,14 @@ class CommandUnit implements Unit {
   }
 
   decide(decision: Decision, recordedAt: number): Success {
-    return this.claims ? { status: 200, body: '' } : decide(decision, this.source, recordedAt);
+    if (this.subjects !== undefined && !this.claims) checkSubjects(decision, this.subjects);
+    return this.claims ? { status: 200, body: '' } : decide(decision, this.source, recordedAt, this.key, this.eventIds);
   }
 
   members(refused: boolean): Readonly<Record<string, string>> | undefined {
-    const isTold = !refused && !this.claims && this.source.type === 'PostEntry' && isToldByEvent(this.source);
-    return isTold ? undefined : memberFingerprints(this.source);
+    const isTold =
+      !refused && !this.claims && this.eventIds === undefined && this.source.type === 'PostEntry' && isToldByEvent(this.source);
+    return isTold ? undefined : memberFingerprints(this.said);
   }
 
   done(receipt: Receipt, fresh: boolean): void {
@@ -480,6 +512,7 @@ const nothing: Needs = { codes: [], entries: [] };
 
 function asLedgerError(error: unknown): LedgerError {
   if (error instanceof LedgerError) return error;
+  if (error instanceof ArchiveUnreadable) return unreadable(error);
   return new LedgerError(
     'internal',
     'the command could not be carried out because of a fault of ours; nothing was recorded',
@@ -493,7 +526,7 @@ function asLedgerError(error: unknown): LedgerError {
 const mayPass = (error: unknown): boolean => error instanceof LedgerError && ['limited', 'unavailable'].includes(error.kind);
 
 /** What must be in memory to decide a command. */
-function needsOf(command: Command): Needs {
+function needsOf(command: Command, bookId: string, key: string): Needs {
   switch (command.type) {
     case 'PostEntry':
       return { ...needsOfLines(command.lines), entries: [] };
@@ -516,6 +549,15 @@ function needsOf(command: Command): Needs {
     case 'ClosePeriod':
     case 'DefineFiscalYear':
       return { codes: [], entries: [], drafts: true };
+    case 'OpenParty':
+      return { codes: [], entries: [], parties: [partyStreamId(bookId, key)] };
+    case 'ChangeParty':
+    case 'CloseParty':
+    case 'PlaceHold':
+    case 'ReleaseHold':
+    case 'ErasePerson':
+    case 'EndRetention':
+      return { codes: [], entries: [], parties: [command.party] };
     case 'DesignateAccount':
       return { codes: [command.account], entries: [] };
     case 'RecordRates':
@@ -560,19 +602,34 @@ function eventsOf(command: Command): number {
   }
 }
 
-/** @param recordedAt microseconds since 1970: when the batch is decided */
-function decide(decision: Decision, command: Command, recordedAt: number): Success {
+/**
+ * @param recordedAt microseconds since 1970: when the batch is decided
+ * @param key of the command
+ * @param eventIds of the events that its personal texts were sealed for, by entry
+ */
+function decide(decision: Decision, command: Command, recordedAt: number, key: string, eventIds: Protected['eventIds']): Success {
   const at = instantText(recordedAt);
   const first = decision.position + 1;
+  /** The same id, after it is told that an event of its stream holds what was sealed. */
+  const holding = (streamId: string, eventId = eventIds?.[0]): string => {
+    decision.sealedFor = eventId === undefined ? undefined : { streamId, eventId };
+    return streamId;
+  };
   switch (command.type) {
     case 'PostEntry':
-      return { status: 201, body: postedBody(postEntry(decision, command, uuidV7()), at) };
+      return { status: 201, body: postedBody(postEntry(decision, command, holding(uuidV7())), at) };
     case 'PostEntries':
-      return { status: 200, body: `{"results":[${postAll(decision, command.entries, at).join(',')}]}` };
+      return {
+        status: 200,
+        body: `{"results":[${postAll(decision, command.entries, at, (index) => holding(uuidV7(), eventIds?.[index])).join(',')}]}`,
+      };
     case 'ReverseEntry':
-      return { status: 201, body: postedBody(reverseEntry(decision, command, todayIn(decision.book(), recordedAt), uuidV7()), at) };
+      return {
+        status: 201,
+        body: postedBody(reverseEntry(decision, command, todayIn(decision.book(), recordedAt), holding(uuidV7())), at),
+      };
     case 'CorrectEntry': {
-      const ids = { reversal: uuidV7(), replacement: uuidV7() };
+      const ids = { reversal: uuidV7(), replacement: holding(uuidV7()) };
       const { reversal, replacement } = correctEntry(decision, command, todayIn(decision.book(), recordedAt), ids);
       return { status: 201, body: `${postedBody(replacement, at).slice(0, -1)},"reversal":${postedBody(reversal, at)}}` };
     }
@@ -613,7 +670,7 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
       reopenPeriod(decision, command);
       return created(periodAnswer(decision, command), first, at, 200);
     case 'CreateDraft': {
-      const id = uuidV7();
+      const id = holding(uuidV7());
       createDraft(decision, command, id);
       return draftAnswer(decision, id, first, at, 201);
     }
@@ -623,9 +680,36 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
     case 'SubmitDraft':
     case 'RejectDraft':
     case 'DiscardDraft':
-      if (command.type === 'ReviseDraft') reviseDraft(decision, command);
-      else draftMoves[command.type](decision, command.entryId);
+      if (command.type === 'ReviseDraft') {
+        holding(command.entryId);
+        reviseDraft(decision, command);
+      } else draftMoves[command.type](decision, command.entryId);
       return draftAnswer(decision, command.entryId, first, at, 200);
+    case 'DefineRetention': {
+      defineRetention(decision, command);
+      const { country, documentType, years, source } = command;
+      return created({ country, documentType, years, source }, first, at);
+    }
+    case 'OpenParty': {
+      const id = holding(partyStreamId(decision.bookId, key));
+      openParty(decision, command, id);
+      return partyAnswer(decision, id, first, at, 201);
+    }
+    case 'ChangeParty':
+      holding(command.party);
+      changeParty(decision, command);
+      return partyAnswer(decision, command.party, first, at, 200);
+    case 'CloseParty':
+    case 'PlaceHold':
+    case 'ReleaseHold':
+      moveParty(decision, command);
+      return partyAnswer(decision, command.party, first, at, 200);
+    case 'ErasePerson': {
+      const { keys, retained } = erasePerson(decision, command);
+      return created({ id: command.party, erased: keys, retained }, first, at, 200);
+    }
+    case 'EndRetention':
+      return created({ id: command.party, erased: endRetention(decision, command) }, first, at, 200);
     case 'OpenAccount': {
       const id = uuidV7();
       openAccount(decision, command, id);
@@ -638,6 +722,11 @@ function decide(decision: Decision, command: Command, recordedAt: number): Succe
       return created({ id: account?.id, code: account?.code, status: account?.status }, first, at, 200);
     }
   }
+}
+
+function partyAnswer(decision: Decision, id: string, position: number, at: string, status: number): Success {
+  const party = decision.party(id);
+  return created({ id, kind: party?.kind, status: party?.status, holds: party?.holds }, position, at, status);
 }
 
 const draftMoves = { SubmitDraft: submitDraft, RejectDraft: rejectDraft, DiscardDraft: discardDraft } as const;
@@ -655,11 +744,11 @@ function periodAnswer(decision: Decision, { fiscalYear, period }: { readonly fis
   };
 }
 
-function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[], at: string): string[] {
+function postAll(decision: Decision, entries: readonly Omit<PostEntry, 'type'>[], at: string, newId: (index: number) => string): string[] {
   return entries.map((entry, index) => {
     decision.reason = entry.reason;
     try {
-      return postedBody(postEntry(decision, entry, uuidV7()), at);
+      return postedBody(postEntry(decision, entry, newId(index)), at);
     } catch (error) {
       if (!(error instanceof LedgerError)) throw error;
       const { member } = error.details;
@@ -718,8 +807,11 @@ function differingMembers(
     readonly computes: boolean;
   },
 ): string[] {
+  // Of what was sealed it cannot be told here whether it differs; where it does, its fingerprint says so.
   const same = (given: unknown, stored: unknown): boolean =>
-    given === undefined || stored === undefined ? given === stored : canonicalJson(given) === canonicalJson(stored);
+    given === undefined || stored === undefined
+      ? given === stored
+      : canonicalJson(given) === canonicalJson(stored) || canonicalJson(given).includes(markedMember);
   const differing: string[] = entryMembers.filter((member) => !same(command[member] ?? defaults[member], posted[member]));
   // An entry that moved to the first open day keeps the date that was asked for; whether it moved the event does not tell.
   const { effectiveDate, requestedDate, onClosedPeriod } = command;

@@ -20,10 +20,11 @@ import { asOf } from './projections/as-of';
 import { chart } from './projections/chart';
 import { dimensions } from './projections/dimensions';
 import { keepMonthEnds, monthEndsEvery, passesMonthEnds } from './projections/month-ends';
+import { parties } from './projections/parties';
 import { register } from './projections/register';
 
 /** Every projection there is. A new one starts at the beginning of each log by itself. */
-export const projections: readonly Projection[] = [asOf, register, chart, dimensions];
+export const projections: readonly Projection[] = [asOf, register, chart, dimensions, parties];
 
 /** A projection that stands before an event that it cannot fold. */
 export interface ProjectionFailure {

@@ -37,7 +37,7 @@ import {
   type Side,
   statusOfPeriod,
 } from '#domain';
-import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent } from '#event-store';
+import { definitionOf, type Envelope, type EventStore, envelopeOf, instantMicros, type RecordedEvent, versionsOf } from '#event-store';
 import { uuidArray } from '#postgres';
 import { checkDate, checkRange, dateInvalid, filterHash, limitMax, limitOf, malformed, type Page, readCursor, writeCursor } from './asking';
 import { accountCodes, bookStreamId, draftsStreamId } from './catalogue';
@@ -49,6 +49,7 @@ import {
   asOf,
   balanceAt,
   balanceAtHead,
+  FoldedTooLittle,
   rowsEndBefore,
   sorted,
   type Totals,
@@ -151,8 +152,8 @@ export interface KnownBook {
   readonly state?: BookState;
   /** In the order of codes. */
   accounts(): AsyncGenerator<readonly AccountAnswer[]>;
-  /** In the order of positions. */
-  entries(): AsyncGenerator<readonly EntryAnswer[]>;
+  /** In the order of positions. @param range of effective dates, both included; all when absent */
+  entries(range?: { readonly from: CalendarDate; readonly to: CalendarDate }): AsyncGenerator<readonly EntryAnswer[]>;
 }
 
 export interface EventAnswer extends Envelope {
@@ -171,10 +172,15 @@ export class Queries {
     private readonly store: EventStore,
     private readonly pool: Pool,
     private readonly options: {
-      /** Milliseconds that a list waits for its projections before projection_behind. */
+      /** See readWaitMs. */
       readonly readWaitMs: number;
     },
   ) {}
+
+  /** Milliseconds that a question waits for what follows the log: projections, checkpoints. */
+  get readWaitMs(): number {
+    return this.options.readWaitMs;
+  }
 
   // --- Books and what belongs to them: from the Book's head, always current ---
 
@@ -365,7 +371,14 @@ export class Queries {
       if (current !== undefined) return current;
     }
     const position = knownAt === undefined ? undefined : (positionIn(knownAt) ?? (await this.pin(bookId, knownAt)));
-    return balanceAt(this.pool, this.store.catalogue, { bookId, code, asOf: date, knownAt: position, inBase });
+    const question = { bookId, code, asOf: date, knownAt: position, inBase };
+    try {
+      return await balanceAt(this.pool, this.store, question);
+    } catch (error) {
+      if (!(error instanceof FoldedTooLittle)) throw error;
+      await this.folded(bookId, error.upTo, [asOf, chart], async () => {});
+      return balanceAt(this.pool, this.store, question);
+    }
   }
 
   /** The base currency of a book with fx=tracked, as it was opened for ever. */
@@ -442,11 +455,13 @@ export class Queries {
   /**
    * Posted entries by position, or by effective date and position. Every page shows the entries as they were at the position
    * that the first page was answered at.
+   * @param options.walk all pages will be read (see findEntries)
    * @throws LedgerError account_unknown (rejected) for an unknown account in the filter, malformed for a cursor of other filters
    */
   async entries(
     bookId: string,
     { cursor: given, limit: wanted, ...filters }: EntryFilters & Page = {},
+    { walk = false }: { readonly walk?: boolean } = {},
   ): Promise<AsKnown & { readonly entries: readonly EntryAnswer[]; readonly nextCursor?: string }> {
     const { from, to, account, journalCode, entryType, reference, number, fiscalYear, sort = 'position', knownAt } = filters;
     checkRange(from ?? firstDate, to ?? lastDate);
@@ -479,7 +494,7 @@ export class Queries {
     }
     const after = cursor === undefined ? undefined : { date: cursor.key[0], position: cursor.key[1] };
     const found = await this.folded(bookId, position, [register, chart], (database) =>
-      findEntries(database, bookId, search, { sort, position, after, limit: limit + 1 }),
+      findEntries(database, bookId, search, { sort, position, after, limit: limit + 1, walk }),
     );
     const shown = found.slice(0, limit);
     const ids = shown.map(({ entryId }) => entryId);
@@ -510,7 +525,8 @@ export class Queries {
     return entry;
   }
 
-  private async entriesAt(bookId: string, ids: readonly string[], position: number): Promise<EntryAnswer[]> {
+  /** Entries by their ids as known at a position, in the order of the ids; those that were not posted yet are left out. */
+  async entriesAt(bookId: string, ids: readonly string[], position: number): Promise<EntryAnswer[]> {
     const events = (await this.store.readStreams(bookId, ids)).filter((event) => event.position <= position);
     const accounts = await this.folded(bookId, position, [chart], (database) => accountsAt(database, bookId, accountsIn(events), position));
     return entryAnswers(events, (accountId) => accounts.get(accountId)?.code);
@@ -586,7 +602,7 @@ export class Queries {
         state: unknown;
       }>({
         name: 'open-drafts',
-        text: `SELECT b.position, (SELECT max(e.version) FROM log.events e WHERE e.book_id = $1 AND e.stream_id = $2) AS book, h.stream_id, h.version, h.state
+        text: `SELECT b.position, ${versionsOf} AS book, h.stream_id, h.version, h.state
                  FROM log.book_heads b LEFT JOIN log.heads h ON h.book_id = $1 AND h.stream_id = ANY ($3::uuid[]) AND h.reducer_version = $4
                 WHERE b.book_id = $1`,
         values: [bookId, bookStreamId(bookId), uuidArray([...ids.keys()]), yearDraftsVersion],
@@ -649,9 +665,10 @@ export class Queries {
           const { accounts, nextCursor } = await this.accounts(bookId, { knownAt: position, limit: limitMax, cursor });
           return { rows: accounts, nextCursor };
         }),
-      entries: () =>
+      entries: (range) =>
         pages(async (cursor) => {
-          const { entries, nextCursor } = await this.entries(bookId, { knownAt: position, limit: entriesPerRead, cursor });
+          const all = { ...range, knownAt: position, limit: entriesPerRead, cursor };
+          const { entries, nextCursor } = await this.entries(bookId, all, { walk: true });
           return { rows: entries, nextCursor };
         }),
     };
@@ -751,7 +768,7 @@ export class Queries {
    * @throws LedgerError projection_behind after readWaitMs
    */
   async folded<T>(bookId: string, position: number, wanted: readonly Projection[], read: (database: PoolClient) => Promise<T>): Promise<T> {
-    const deadline = performance.now() + this.options.readWaitMs;
+    const deadline = performance.now() + this.readWaitMs;
     for (let pauseMs = 2; ; pauseMs = Math.min(50, pauseMs * 2)) {
       const attempt = await this.attempt(bookId, position, wanted, read);
       if ('answer' in attempt) return attempt.answer;

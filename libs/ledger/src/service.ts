@@ -7,9 +7,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pool } from 'pg';
+import type { Client, Pool } from 'pg';
 import { LedgerError } from '#domain';
-import { EventStore } from '#event-store';
+import { ArchiveUnreadable, archivePlace, EventStore, TreeStore } from '#event-store';
 import {
   connect,
   type EmbeddedPostgres,
@@ -22,8 +22,14 @@ import {
   schemaState,
   startEmbeddedPostgres,
 } from '#postgres';
-import type { Answer } from './answer';
-import { ApiKeys, type BootstrapKey, keptSecret } from './api-keys';
+import { keptSecret, MasterKeys, SubjectKeys } from '#privacy';
+import { ActionLog } from './action-log';
+import { UserActions } from './actions';
+import { type Answer, unreadable } from './answer';
+import { ApiKeys, type BootstrapKey } from './api-keys';
+import { Archiver } from './archiver';
+import { type AuditPack, type AuditPackProgress, type AuditPackQuestion, auditPack } from './audit-pack';
+import { AuditSeals } from './audit-seals';
 import { catalogue } from './catalogue';
 import type { Command, CommandContext } from './commands';
 import type { Config } from './config';
@@ -32,26 +38,35 @@ import { Inspector } from './inspect';
 import { Ledger } from './ledger';
 import type { Log } from './log';
 import { PeriodEnd } from './period-end';
+import { Personal } from './personal';
+import { Persons } from './persons';
 import { prepareProjections, projectionSets } from './projection-sets';
 import { Projector, projections } from './projector';
+import { keptLogName } from './proof/signer';
+import { checkpointTargets, handedOut } from './proof/targets';
+import { readWitnesses } from './proof/witnesses';
+import { Proofs } from './proofs';
 import { Queries } from './queries';
 import { Projections } from './rebuild';
 import { Reports } from './reports/reports';
 import { type RuleReplay, type RuleReplayOptions, replayUnderRule } from './rule-replay';
+import { Sealer } from './sealer';
 import { type Verification, type VerifyOptions, verifyBooks } from './verify';
 import { WatchedStore } from './watched-store';
 
 export interface ServiceOptions {
   readonly log: Log;
-  /** False: no projector in this process, whatever PROJECT says. */
+  /** False: no projector and no sealer in this process, whatever PROJECT and SEAL say. */
   readonly project?: boolean;
+  /** False: opened although the database was restored from an old backup, to find a way out of that. */
+  readonly compare?: boolean;
   /** False: the schema must be this release's already. */
   readonly migrate?: boolean;
 }
 
 /** One thing that must hold before the service may be given work. */
 export interface ReadinessCheck {
-  readonly name: 'database' | 'schema' | 'privileges' | 'projector';
+  readonly name: 'database' | 'schema' | 'privileges' | 'projector' | 'actions' | 'sealer';
   readonly ok: boolean;
   /** What is wrong, and what to do. */
   readonly message?: string;
@@ -65,6 +80,9 @@ export interface Readiness {
 /** Login of the service on the embedded server. */
 const embeddedLogin = 'book_keeper_service';
 const embeddedDatabase = 'book_keeper';
+/** Login that takes events out of the embedded server once they are in cold storage. */
+const embeddedArchiver = 'book_keeper_mover';
+const archiveEveryMs = 3_600_000;
 const readinessTimeoutMs = 2_000;
 
 export class Service {
@@ -77,12 +95,28 @@ export class Service {
     readonly bootstrapKey: BootstrapKey,
     readonly store: WatchedStore,
     readonly ledger: Ledger,
+    /** Who did what; see action-log.ts. */
+    readonly actions: ActionLog,
+    /** The same, asked. */
+    readonly actionLog: UserActions,
     readonly queries: Queries,
     readonly reports: Reports,
     readonly periodEnd: PeriodEnd,
+    /** Personal texts in what is shown. */
+    readonly personal: Personal,
+    readonly persons: Persons,
+    /** Keys of persons and what wraps them, for operators. */
+    readonly subjectKeys: SubjectKeys,
+    readonly masterKeys: MasterKeys,
     readonly inspector: Inspector,
     readonly keys: ApiKeys,
     readonly projector: Projector,
+    readonly sealer: Sealer,
+    /** Moves old events to cold storage. */
+    readonly archiver: Archiver,
+    /** Of the audit trail of ordinary tables. */
+    readonly auditSeals: AuditSeals,
+    readonly proofs: Proofs,
     /** For operators: sets of projections. */
     readonly projections: Projections,
     private readonly pool: Pool,
@@ -92,12 +126,18 @@ export class Service {
   /** Carries out a command, also one for which something has to be computed first. @throws LedgerError as Ledger.execute */
   execute(bookId: string, command: Command, context: CommandContext): Promise<Answer> {
     if (command.type === 'CloseFiscalYear' || command.type === 'Revalue') return this.periodEnd.execute(bookId, command, context);
+    if (command.type === 'ErasePerson' || command.type === 'EndRetention') return this.persons.execute(bookId, command, context);
     return this.ledger.execute(bookId, command, context);
   }
 
   /** Derives again what can be derived from the events, and tells what differs; see verify.ts. */
   verify(options?: VerifyOptions): Promise<Verification> {
-    return verifyBooks(this.pool, options);
+    return verifyHandedOut(this.config, this.pool, this.store, options);
+  }
+
+  /** Everything that an auditor needs to check a book elsewhere; see audit-pack.ts. */
+  auditPack(bookId: string, question: AuditPackQuestion, onProgress?: (progress: AuditPackProgress) => void): Promise<AuditPack> {
+    return auditPack(this, bookId, question, onProgress);
   }
 
   /** What a book would look like under another rule; see rule-replay.ts. */
@@ -128,11 +168,20 @@ export class Service {
         const { lacks, exceeds } = await privilegeProblems(client);
         const message = exceeds ?? lacks;
         const stopped = this.projectorProblems();
+        const [unsealed] = this.sealer.problems();
+        const unrecorded = this.actions.problem();
         return [
           writable(await readOnly(client), this.store.appendProblem()),
           { name: 'schema', ok: true },
           { name: 'privileges', ok: message === undefined, ...(message === undefined ? {} : { message }) },
           { name: 'projector', ok: stopped === '', ...(stopped === '' ? {} : { message: stopped }) },
+          {
+            name: 'actions',
+            ok: unrecorded === undefined,
+            ...(unrecorded === undefined ? {} : { message: `user actions cannot be recorded: ${unrecorded}` }),
+          },
+          // Nothing is lost while checkpoints wait, so this alone makes nobody unready; it is told all the same.
+          { name: 'sealer', ok: true, ...(unsealed === undefined ? {} : { message: unsealed }) },
         ];
       } finally {
         client.release();
@@ -158,7 +207,12 @@ export class Service {
    * and the embedded server ends unless another process uses it.
    */
   async close(): Promise<void> {
+    await this.persons.stop();
     await this.ledger.close();
+    await this.archiver.stop();
+    await this.auditSeals.stop();
+    await this.actions.close();
+    await this.sealer.stop();
     await this.projector.stop();
     await this.pool.end();
     await this.server?.stop();
@@ -200,17 +254,51 @@ export async function openLook(config: Config, log: Log): Promise<Look> {
     await bringSchema(pool, undefined, log);
     await checkProjections(pool);
     const opened = pool;
-    const store = new EventStore(opened, catalogue);
+    const store = new EventStore(opened, catalogue, archivePlace(config.ARCHIVE_URL));
     return {
       inspector: new Inspector(store, opened),
       projections: new Projections(opened, store, projections),
       keyNames: () => keyNames(new ApiKeys(opened)),
-      verify: (options) => verifyBooks(opened, options),
+      verify: (options) => verifyHandedOut(config, opened, store, options),
       close,
     };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** The books, and what was handed out of them: checkpoints outside must be beginnings of their logs. */
+async function verifyHandedOut(config: Config, pool: Pool, store: EventStore, options: VerifyOptions = {}): Promise<Verification> {
+  const trees = new TreeStore(pool);
+  const origins: string[] = [];
+  const name = (await trees.signingKeys()).at(-1)?.name ?? keptLogName(config);
+  for (const bookId of options.books ?? (await everyLog(store))) {
+    const known = (await trees.origins(bookId)).map(({ origin }) => origin);
+    // A book whose names were taken away had this one.
+    origins.push(...(known.length > 0 || name === '' ? known : [`${name}/${bookId}`]));
+  }
+  // Where all books are looked at, so are logs of books that the database does not have.
+  const everything = options.books === undefined && name !== '' ? name : undefined;
+  const { notes, unread } = await handedOut(checkpointTargets(config), origins, everything);
+  const verification = await verifyBooks(pool, {
+    ...options,
+    cold: store.cold,
+    notes: [...(options.notes ?? []), ...notes],
+    witnesses: readWitnesses(config.WITNESSES).map(({ key }) => key),
+  });
+  return {
+    ...verification,
+    notChecked: [...verification.notChecked, ...unread.map((what) => `checkpoints that were handed out to ${what}`)],
+  };
+}
+
+async function everyLog(store: EventStore): Promise<string[]> {
+  const all: string[] = [];
+  for (;;) {
+    const some = await store.logs(all.at(-1));
+    all.push(...some);
+    if (some.length < 1_000) return all;
   }
 }
 
@@ -250,7 +338,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     // A projection that this release brings needs no migration.
     await prepareProjections(pool, projections);
 
-    const store = new WatchedStore(pool, catalogue);
+    const store = new WatchedStore(pool, catalogue, archivePlace(config.ARCHIVE_URL));
     const projector = new Projector(store, pool, {
       report: (problem) =>
         'error' in problem
@@ -261,16 +349,61 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     });
     const keys = new ApiKeys(pool);
     const bootstrapKey = await keys.ensureBootstrap(config);
+    const masterKeys = new MasterKeys(pool, config);
+    const subjectKeys = new SubjectKeys(pool, masterKeys);
+    const personal = new Personal(subjectKeys, store);
     const ledger = new Ledger(store, {
       connect: () => store.watch(connect(url, { pipeline: true })),
       config,
       release,
+      personal,
       onAppended: (bookId) => projector.wake(bookId),
     });
+    const actions = new ActionLog(store, {
+      connect: () => store.watch(connect(url, { pipeline: true })),
+      release,
+      deadlineMs: config.ACTIONS_DEADLINE_MS,
+    });
     const queries = new Queries(store, pool, { readWaitMs: config.READ_WAIT_MS });
+    const persons = new Persons({
+      ...{ store, pool, queries, ledger, personal },
+      keys: subjectKeys,
+      everyMs: config.RETENTION_MS,
+      endsRetention: config.RETENTION === 'auto',
+      report: ({ bookId, error }) => log.warn({ err: error, book: bookId }, 'ended duties could not be looked after; it is tried again'),
+    });
+    const sealer = new Sealer(store, pool, {
+      config,
+      report: ({ bookId, error }) =>
+        log.warn({ err: error, book: bookId }, 'a checkpoint could not be made or handed out; it is tried again'),
+    });
+    if (options.compare !== false) await refuseConflicts(sealer);
+    const auditSeals = new AuditSeals(pool, actions, {
+      everyMs: config.CHECKPOINT_MS,
+      report: (error) => log.warn({ err: error }, 'the audit trail could not be sealed; it is tried again'),
+    });
+    const archiver = new Archiver(store, pool, {
+      connect: () => connectArchiver(config, server),
+      afterDays: config.ARCHIVE_AFTER_DAYS,
+      fileTiles: config.ARCHIVE_FILE_TILES,
+      everyMs: archiveEveryMs,
+      report: ({ bookId, error }) => log.warn({ err: error, book: bookId }, 'events could not be moved to cold storage; it is tried again'),
+      moved: ({ bookId, events, file }) => log.info({ book: bookId, events, file }, 'events were moved to cold storage'),
+    });
+    if (options.project !== false && config.ARCHIVE === 'inline') archiver.start();
+    closing.push(() => archiver.stop());
+    if (options.project !== false && config.SEAL === 'inline') {
+      sealer.start();
+      auditSeals.start();
+    }
+    closing.push(() => auditSeals.stop());
+    closing.push(() => sealer.stop());
     if (options.project !== false && config.PROJECT === 'inline') projector.start();
     closing.push(() => projector.stop());
+    closing.push(() => actions.close());
     closing.push(() => ledger.close());
+    if (options.project !== false && config.PROJECT === 'inline') persons.start();
+    closing.push(() => persons.stop());
     if (server !== undefined && config.DEMO_BOOK === 'auto' && options.migrate !== false) await openDemoBook(store, ledger);
     const service = new Service(
       config,
@@ -279,12 +412,22 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       bootstrapKey,
       store,
       ledger,
+      actions,
+      new UserActions(store, pool, queries),
       queries,
       new Reports(store, queries),
       new PeriodEnd(store, queries, ledger),
+      personal,
+      persons,
+      subjectKeys,
+      masterKeys,
       new Inspector(store, pool),
       keys,
       projector,
+      sealer,
+      archiver,
+      auditSeals,
+      new Proofs(store, new TreeStore(pool), queries),
       new Projections(pool, store, projections),
       pool,
       server,
@@ -296,6 +439,24 @@ export async function openService(config: Config, options: ServiceOptions): Prom
     for (const close of closing.reverse()) await close().catch(() => {}); // the first error is the one to tell
     throw error;
   }
+}
+
+/**
+ * Before anything is written: a database that lacks what was signed would give the same positions to other events.
+ * @throws Error naming the books and the way out
+ */
+async function refuseConflicts(sealer: Sealer): Promise<void> {
+  const conflicts = await sealer.conflicts();
+  const [first, ...others] = conflicts;
+  if (first === undefined) return;
+  const more =
+    others.length === 0
+      ? ''
+      : `; the same is true of ${others
+          .map(({ bookId }) => bookId)
+          .slice(0, 20)
+          .join(', ')}`;
+  throw new Error(`${first.message}${more}`);
 }
 
 type OnStep = NonNullable<MigrateOptions['onStep']>;
@@ -373,6 +534,7 @@ export function releaseVersion(): string {
 /** What an error means to whoever sent the request: one of ours as it is; `internal` when nobody expected it. */
 export function ledgerErrorOf(error: unknown): LedgerError {
   if (error instanceof LedgerError) return error;
+  if (error instanceof ArchiveUnreadable) return unreadable(error);
   if (isTransient(error)) {
     return new LedgerError(
       'database_unavailable',
@@ -424,8 +586,34 @@ function embeddedUrl(server: EmbeddedPostgres, config: Config, login?: 'administ
   return login === undefined ? Object.assign(url, { username: embeddedLogin, password: embeddedPassword(config) }).href : url.href;
 }
 
-const embeddedPassword = ({ DATA_DIR }: Config): string =>
-  keptSecret(join(DATA_DIR, 'postgres-password'), () => randomBytes(24).toString('base64url')).secret;
+const embeddedPassword = ({ DATA_DIR }: Config, of = 'postgres-password'): string =>
+  keptSecret(join(DATA_DIR, of), () => randomBytes(24).toString('base64url')).secret;
+
+/**
+ * A connection that may take events out which are in cold storage, and nothing else: the service's own login may not.
+ * @throws Error with what to do
+ */
+async function connectArchiver(config: Config, server: EmbeddedPostgres | undefined): Promise<Client> {
+  const grant = "CREATE ROLE book_keeper_mover LOGIN PASSWORD '…' IN ROLE book_keeper_archiver, and set ARCHIVER_DATABASE_URL to it";
+  if (config.ARCHIVER_DATABASE_URL === '' && server === undefined)
+    throw new Error(`events are taken out of the database by a login of its own, which the service must not be: ${grant}`);
+  const url =
+    server === undefined
+      ? config.ARCHIVER_DATABASE_URL
+      : Object.assign(new URL(embeddedUrl(server, config)), {
+          username: embeddedArchiver,
+          password: embeddedPassword(config, archiverPassword),
+        }).href;
+  const client = await connect(url);
+  const { rows } = await client.query<{ may: boolean; login: string }>(
+    "SELECT pg_has_role(session_user, 'book_keeper_archiver', 'USAGE') AS may, session_user::text AS login",
+  );
+  if (rows[0]?.may === true) return client;
+  await client.end();
+  throw new Error(`the login ${rows[0]?.login} of ARCHIVER_DATABASE_URL may not take events out: ${grant}`);
+}
+
+const archiverPassword = 'postgres-archiver-password';
 
 /**
  * Makes database, schema and login of the service on the embedded server, as they are missing. The login's password is set
@@ -441,6 +629,8 @@ async function prepareEmbedded(
   const migrated = await migrateLedger(embeddedUrl(server, config, 'administrator'), { onStep });
   await asAdministrator(server.url, `CREATE ROLE ${embeddedLogin} LOGIN IN ROLE book_keeper_app`, '42710');
   await asAdministrator(server.url, `ALTER ROLE ${embeddedLogin} LOGIN PASSWORD '${embeddedPassword(config)}'`);
+  await asAdministrator(server.url, `CREATE ROLE ${embeddedArchiver} LOGIN IN ROLE book_keeper_archiver`, '42710');
+  await asAdministrator(server.url, `ALTER ROLE ${embeddedArchiver} LOGIN PASSWORD '${embeddedPassword(config, archiverPassword)}'`);
   return migrated;
 }
 
@@ -495,6 +685,7 @@ interface Privileges {
   readonly superuser: boolean;
   readonly creates_roles: boolean;
   readonly owner: boolean;
+  readonly archives: boolean;
   readonly writes: boolean;
   readonly reads: boolean;
   readonly appends: boolean;
@@ -509,6 +700,7 @@ async function privilegeProblems(client: { query: Pool['query'] }): Promise<{ la
   const { rows } = await client.query<Privileges>(`
     SELECT session_user::text AS login, r.rolsuper AS superuser, r.rolcreaterole AS creates_roles,
            pg_has_role(session_user, 'book_keeper_owner', 'MEMBER') AS owner,
+           pg_has_role(session_user, 'book_keeper_archiver', 'MEMBER') AS archives,
            has_table_privilege(session_user, events.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
              OR has_any_column_privilege(session_user, events.oid, 'INSERT, UPDATE') AS writes,
            has_schema_privilege(session_user, 'log', 'USAGE') AND has_table_privilege(session_user, events.oid, 'SELECT') AS reads,
@@ -519,16 +711,18 @@ async function privilegeProblems(client: { query: Pool['query'] }): Promise<{ la
            (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = 'log' AND c.relname = 'events') AS events
      WHERE r.rolname = session_user`);
-  const { login, superuser, creates_roles, owner, writes, reads, appends, projects } = rows[0] as Privileges;
+  const { login, superuser, creates_roles, owner, archives, writes, reads, appends, projects } = rows[0] as Privileges;
   const why = superuser
     ? 'is a superuser'
     : creates_roles
       ? 'may create and grant roles'
       : owner
         ? 'is a member of book_keeper_owner'
-        : writes
-          ? 'may INSERT, UPDATE, DELETE or TRUNCATE log.events'
-          : undefined;
+        : archives
+          ? 'is a member of book_keeper_archiver'
+          : writes
+            ? 'may INSERT, UPDATE, DELETE or TRUNCATE log.events'
+            : undefined;
   if (why !== undefined) {
     const exceeds =
       `the login ${login} of DATABASE_URL ${why}, so it could change recorded events. Make a login of its own for the service: ` +

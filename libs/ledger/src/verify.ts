@@ -8,18 +8,26 @@
  */
 import type { Pool } from 'pg';
 import { LedgerError } from '#domain';
+import { ColdStore, type NoteKey } from '#event-store';
+import { isCompanion, systemLog } from './action-log';
 import { projections } from './projector';
+import { checkAuditTrail } from './verify/audit-trail';
+import { checkCompanion } from './verify/companions';
 import { Digests, drawKeys } from './verify/digests';
 import { type Finding, Findings } from './verify/findings';
+import { checkHashes } from './verify/hashes';
 import { checkInstallation } from './verify/installation';
+import { logRows } from './verify/log-rows';
+import { checkAuditPacks, checkSigningKeys, notesOnKeys, type OutsideNote, TreeCheck, type TrustedKeys } from './verify/merkle';
 import { checkMonthEnds } from './verify/month-ends';
 import { type ProjectedTable, ProjectionRows, projectedTables } from './verify/projection-rows';
 import { Receipts, receiptText } from './verify/receipts';
-import { type Batches, BookReplay, eventText, instantOf, readEvent } from './verify/replay';
+import { type Batches, BookReplay, instantOf, readEvent } from './verify/replay';
 import { type RowCursor, Snapshot } from './verify/rows';
 import { checkBookHead, checkClaims, checkContexts, checkHeads, checkNames, compareRanges, digestRows } from './verify/tables';
 
 export type { Finding } from './verify/findings';
+export type { OutsideNote } from './verify/merkle';
 
 export interface VerifyOptions {
   /** Ids of the books to look at; all of them when absent. */
@@ -27,6 +35,14 @@ export interface VerifyOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
   /** Ends the work early with an AbortError. */
   readonly signal?: AbortSignal;
+  /** Checkpoints that were kept outside, which the logs must continue. */
+  readonly notes?: readonly OutsideNote[];
+  /** Keys of the witnesses whose signatures shall be checked. */
+  readonly witnesses?: readonly NoteKey[];
+  /** Where events are that were moved to cold storage. */
+  readonly cold?: ColdStore;
+  /** Only hashes: of events, of the Merkle tree, of checkpoints; not what follows from what the events say. */
+  readonly hashesOnly?: boolean;
 }
 
 export interface VerifyProgress {
@@ -82,7 +98,14 @@ const neverChecked: readonly string[] = [
   'projections.cursors where nothing was to be folded between its position and another batch end',
   'that no two events have one event_id (each is an UUIDv7 and part of its leaf hash)',
   'access.api_keys, public.book_keeper_migrations and projections.builds: not part of any book; and sets of projections beside the live ones: book-keeper projections compare holds them against those',
-  'what one event alone says, such as a description, a reference, a reason or a user, where its leaf hash was made anew; and a log that was rewritten as a whole with every hash, head and receipt: signed checkpoints come with a later release',
+  'events after the newest checkpoint that was kept elsewhere, where whoever can write the database made every hash, tile and head anew and had what signs sign it again: hold the log against checkpoints from outside (--checkpoint)',
+  'log.archived_ranges.archived_at; and whether a signature still stands under the checkpoint that the manifest of an archive file has: the tree and its newest checkpoints are checked',
+  'log.checkpoints.recorded_at, log.checkpoint_signatures.signed_at, log.audit_packs.begun_at and release, and its question beyond the position; log.origins.recorded_at of the first name; and that a checkpoint or a signature which is not the newest one was taken away, or the newest row of log.audit_packs',
+];
+
+const onlyHashes: readonly string[] = [
+  'everything but hashes, the Merkle tree, checkpoints and signatures: what events say, and heads, receipts and projections; book-keeper verify without --hashes does',
+  ...neverChecked.filter((what) => what.includes('checkpoint')),
 ];
 
 /**
@@ -101,21 +124,34 @@ export async function verifyBooks(pool: Pool, options: VerifyOptions = {}): Prom
     await client.query(
       "SET LOCAL work_mem = '64MB'; SET LOCAL cursor_tuple_fraction = 1; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL jit = off",
     );
-    const snapshot = new Snapshot(client);
+    const snapshot = new Snapshot(client, options.cold ?? new ColdStore(pool, undefined));
     const installation = new Findings();
     const members = await checkInstallation(snapshot, installation);
+    const keys = { log: await checkSigningKeys(snapshot, installation), witnesses: options.witnesses ?? [] };
     const known = await knownBooks(snapshot, installation);
     const wanted = options.books ?? [...known].sort();
     for (const bookId of wanted)
       if (!known.has(bookId)) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
     const books: BookVerification[] = [];
-    const notChecked = [...neverChecked, ...members];
+    const names = new Set<string>();
+    const notChecked = options.hashesOnly === true ? [...onlyHashes] : [...neverChecked, ...members];
     for (const bookId of wanted) {
-      const { notes, ...book } = await verifyBook(snapshot, bookId, options);
+      const { notes, names: logNames, ...book } = await howToVerify(bookId, options)(snapshot, bookId, keys, options);
+      for (const name of logNames) names.add(name);
       books.push(book);
       notChecked.push(...notes);
     }
+    notChecked.push(...notesOnKeys(keys.log));
     if (options.books !== undefined) notChecked.push('books that were not asked for');
+    for (const { from, note } of options.notes ?? []) {
+      const origin = note.split('\n', 1)[0] as string;
+      if (!names.has(origin) && options.books === undefined)
+        installation.add(
+          'checkpoint',
+          `${from}: it is of the log ${origin}, which no book here has: a book or the name of its log was taken away, or it is of another installation`,
+        );
+      else if (!names.has(origin)) notChecked.push(`the checkpoint of ${origin} from ${from}: its book was not asked for, or is not here`);
+    }
     await client.query('COMMIT');
     client.release();
     const found = books.reduce((sum, book) => sum + book.found, installation.count);
@@ -139,10 +175,11 @@ const projectionTables = ['cursors', ...Object.keys(projectedTables)].map((table
 const derivedTable = 'projections.month_ends';
 const tablesWithBooks = [
   ...['book_heads', 'events', 'batches', 'heads', 'stream_names', 'receipts', 'command_contexts'].map((table) => `log.${table}`),
+  ...['trees', 'tiles', 'checkpoints', 'checkpoint_signatures', 'origins', 'audit_packs'].map((table) => `log.${table}`),
+  ...['archived_ranges', 'archived_streams'].map((table) => `log.${table}`),
   ...projectionTables,
   derivedTable,
 ];
-const systemScope = '~system';
 
 /** The books of the directory, and whatever other ids the tables hold, which is a finding. */
 async function knownBooks(snapshot: Snapshot, findings: Findings): Promise<Set<string>> {
@@ -161,11 +198,17 @@ async function knownBooks(snapshot: Snapshot, findings: Findings): Promise<Set<s
     for (const { book_id } of rows) {
       if (books.has(book_id)) continue;
       strangers.add(book_id);
-      if (book_id !== systemScope)
-        findings.add('directory', `${table} has rows of book ${book_id}, which log.books does not have`, { row: `log.books ${book_id}` });
+      if (book_id === systemLog || (table === 'log.origins' && (await isGivenUp(snapshot, book_id)))) continue;
+      findings.add('directory', `${table} has rows of book ${book_id}, which log.books does not have`, { row: `log.books ${book_id}` });
     }
   }
   return new Set([...books, ...strangers]);
+}
+
+/** Whether all events of a book that is not here were given up: its next name begins at none. */
+async function isGivenUp(snapshot: Snapshot, bookId: string): Promise<boolean> {
+  const { rows } = await snapshot.query('SELECT FROM log.origins WHERE book_id = $1 AND number > 1 AND size = 0 LIMIT 1', [bookId]);
+  return rows.length > 0;
 }
 
 async function isThere(snapshot: Snapshot, table: string): Promise<boolean> {
@@ -173,7 +216,12 @@ async function isThere(snapshot: Snapshot, table: string): Promise<boolean> {
   return rows[0]?.there === true;
 }
 
-async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOptions): Promise<BookVerification & { notes: string[] }> {
+async function verifyBook(
+  snapshot: Snapshot,
+  bookId: string,
+  trusted: TrustedKeys,
+  options: VerifyOptions,
+): Promise<BookVerification & { notes: string[]; names: readonly string[] }> {
   const started = performance.now();
   const since = (): number => (performance.now() - started) / 1_000;
   const findings = new Findings(bookId);
@@ -193,7 +241,8 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
   const receipts = new Receipts(bookId, findings);
   const batches = new BatchRows();
   const replay = new BookReplay(bookId, findings, batches, receipts, rows);
-  await replayEvents(snapshot, replay, batches, receipts, findings, (done) => report('events', done));
+  const tree = await TreeCheck.open(snapshot, bookId, findings, trusted, options.notes ?? []);
+  await replayEvents(snapshot, replay, batches, receipts, tree, findings, (done) => report('events', done));
   for (const [projection, cursor] of cursors) {
     if (cursor === 0 || batches.ends.has(cursor)) continue;
     findings.add('cursor', `projections.cursors ${projection}: position is ${cursor}, where no batch ends`, {
@@ -209,6 +258,7 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
   const { heads, older } = await checkHeads(snapshot, replay, findings);
   await checkNames(snapshot, replay, findings);
   await checkClaims(snapshot, bookId, findings);
+  await checkAuditPacks(snapshot, bookId, findings, trusted.log);
   const erased = await checkContexts(snapshot, replay, findings);
   const headSeconds = since() - eventSeconds;
 
@@ -235,12 +285,14 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
     found: findings.count,
     first: findings.first(),
     seconds: { events: eventSeconds, heads: headSeconds, projections: since() - eventSeconds - headSeconds },
+    names: tree.names,
     notes: [
       ...(receipts.withoutEvents > 0
         ? [`book ${bookId}: ${receipts.withoutEvents} receipts of refused commands and claims, but for their form`]
         : []),
       ...(older > 0 ? [`book ${bookId}: the states of ${older} heads of an earlier release, folded anew when next needed`] : []),
       ...replay.closedWhileCarried.map((what) => `book ${bookId}: why ${what}; earlier releases allowed it`),
+      ...notesOnTree(bookId, tree),
       ...(erased > 0 ? [`book ${bookId}: ${erased} command contexts, which are erased`] : []),
       ...foreign.map((projection) => `book ${bookId}: projection ${projection}, which is live in a version of another release`),
       ...behind.map(
@@ -249,6 +301,92 @@ async function verifyBook(snapshot: Snapshot, bookId: string, options: VerifyOpt
     ],
   };
 }
+
+const howToVerify = (bookId: string, { hashesOnly }: VerifyOptions): typeof verifyBook => {
+  if (hashesOnly === true) return verifyHashes;
+  return isCompanion(bookId) ? verifyCompanion : verifyBook;
+};
+
+/** A log of user actions. */
+async function verifyCompanion(
+  snapshot: Snapshot,
+  logId: string,
+  trusted: TrustedKeys,
+  options: VerifyOptions,
+): Promise<BookVerification & { notes: string[]; names: readonly string[] }> {
+  const started = performance.now();
+  const findings = new Findings(logId);
+  const { head } = await positions(snapshot, logId, findings);
+  const tree = await TreeCheck.open(snapshot, logId, findings, trusted, options.notes ?? []);
+  const seconds = (): number => (performance.now() - started) / 1_000;
+  const { events, erased, claims, seals } = await checkCompanion(snapshot, logId, findings, tree, (done) => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ bookId: logId, phase: 'events', done, total: head, seconds: seconds() });
+  });
+  const notCovered = logId === systemLog ? await checkAuditTrail(snapshot, seals, findings) : undefined;
+  return {
+    bookId: logId,
+    ...{ events, rows: 0, heads: 0, olderHeads: 0, names: tree.names },
+    ...{ findings: findings.kept, found: findings.count, first: findings.first() },
+    seconds: { events: seconds(), heads: 0, projections: 0 },
+    notes: [
+      ...(claims > 0 ? [`log ${logId}: ${claims} receipts of refused commands and claims, but for their form`] : []),
+      ...notesOnTree(logId, tree),
+      ...(notCovered === undefined ? [] : [notCovered]),
+      ...(erased > 0 ? [`log ${logId}: from where ${erased} actions came, which is erased`] : []),
+    ],
+  };
+}
+
+/** Only what can be hashed. */
+async function verifyHashes(
+  snapshot: Snapshot,
+  bookId: string,
+  trusted: TrustedKeys,
+  options: VerifyOptions,
+): Promise<BookVerification & { notes: string[]; names: readonly string[] }> {
+  const started = performance.now();
+  const since = (): number => (performance.now() - started) / 1_000;
+  const findings = new Findings(bookId);
+  const { rows } = await snapshot.query<{ position: string }>('SELECT position::text FROM log.book_heads WHERE book_id = $1', [bookId]);
+  const total = Number(rows[0]?.position ?? 0);
+  const tree = await TreeCheck.open(snapshot, bookId, findings, trusted, options.notes ?? []);
+  const { events, lastPosition } = await checkHashes(snapshot, bookId, findings, tree, (done) => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.({ bookId, phase: 'events', done, total, seconds: since() });
+  });
+  await tree.finish(lastPosition);
+  if (lastPosition !== total)
+    findings.add('book head', `log.book_heads ${bookId}: position is ${total}, the last event has position ${lastPosition}`, {
+      row: `log.book_heads ${bookId}`,
+    });
+  return {
+    bookId,
+    events,
+    rows: 0,
+    heads: 0,
+    olderHeads: 0,
+    findings: findings.kept,
+    found: findings.count,
+    first: findings.first(),
+    seconds: { events: since(), heads: 0, projections: 0 },
+    notes: notesOnTree(bookId, tree),
+    names: tree.names,
+  };
+}
+
+const notesOnTree = (bookId: string, tree: TreeCheck): string[] => [
+  ...unknownWitnesses(bookId, tree),
+  ...tree.setAside,
+  ...(tree.givenUp === 0
+    ? []
+    : [
+        `book ${bookId}: events that had been signed were given up, ${tree.givenUp === 1 ? 'once' : `${tree.givenUp} times`}; log.origins says by whom and why`,
+      ]),
+];
+
+const unknownWitnesses = (bookId: string, { unknownSignatures }: TreeCheck): string[] =>
+  unknownSignatures === 0 ? [] : [`book ${bookId}: ${unknownSignatures} signatures of witnesses whose keys are not known here (WITNESSES)`];
 
 /** Names of the projections there are. */
 const projectionNames = new Set(Object.values(projectedTables).map(({ projection }) => projection));
@@ -293,6 +431,7 @@ async function replayEvents(
   replay: BookReplay,
   batches: BatchRows,
   receipts: Receipts,
+  tree: TreeCheck,
   findings: Findings,
   report: (done: number) => void,
 ): Promise<void> {
@@ -301,7 +440,7 @@ async function replayEvents(
     `SELECT concat_ws(E'\\t', last_position, recorded_at) FROM log.batches WHERE book_id = ${book} ORDER BY last_position`,
   );
   const receiptRows = await snapshot.rows(`SELECT ${receiptText} FROM log.receipts WHERE book_id = ${book} ORDER BY position NULLS LAST`);
-  const events = await snapshot.rows(`SELECT ${eventText} FROM log.events WHERE book_id = ${book} ORDER BY position`);
+  const events = await logRows(snapshot, replay.bookId, findings);
   const feed = async (
     cursor: RowCursor,
     to: { readonly fedUpTo: number; feed(rows: readonly string[]): void },
@@ -317,13 +456,20 @@ async function replayEvents(
     const last = Number(rows[rows.length - 1]?.split('\t', 1)[0]);
     await feed(batchRows, batches, last);
     await feed(receiptRows, receipts, last);
-    for (const row of rows) replay.take(readEvent(row));
+    await tree.feed(last);
+    for (const row of rows) {
+      const event = readEvent(row);
+      replay.take(event);
+      tree.take(event.position, event.leafHash);
+    }
+    await tree.compare();
     await lookUpReversals(snapshot, replay, findings);
     report(replay.events);
   }
   await feed(batchRows, batches, Number.POSITIVE_INFINITY);
   await feed(receiptRows, receipts, Number.POSITIVE_INFINITY);
   replay.finish();
+  await tree.finish(replay.lastPosition);
   await lookUpReversals(snapshot, replay, findings);
 }
 
@@ -338,6 +484,13 @@ async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings:
     [replay.bookId, pending.map(({ originalId }) => originalId)],
   );
   const originals = new Map(rows.map((row) => [row.stream_id, row]));
+  const missing = pending.map(({ originalId }) => originalId).filter((id) => !originals.has(id));
+  // A file that cannot be read was told where it was read from end to end.
+  const cold = missing.length === 0 ? [] : await snapshot.cold.ofStreams(replay.bookId, missing, {}, snapshot).catch(() => []);
+  for (const [id, events] of cold) {
+    const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
+    if (posted !== undefined) originals.set(id, { stream_id: id, position: String(posted.position), data: JSON.parse(posted.data) });
+  }
   for (const { originalId, position, mirrored, journalCode } of pending) {
     const original = originals.get(originalId);
     const wrong = (message: string): void =>

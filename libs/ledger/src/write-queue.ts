@@ -11,6 +11,7 @@ import type { Client } from 'pg';
 import { type Actor, Decision, LedgerError } from '#domain';
 import {
   type AppendOutcome,
+  ArchiveUnreadable,
   type CommandContext as ContextRow,
   type EventStore,
   type Head,
@@ -417,8 +418,12 @@ class BookWriter {
       try {
         letGo = await this.memory.load(needs);
       } catch (error) {
-        this.waiting.unshift(...taken);
-        throw error;
+        if (!(error instanceof ArchiveUnreadable)) {
+          this.waiting.unshift(...taken);
+          throw error;
+        }
+        this.setApart(taken, error);
+        return;
       }
     }
     if (this.failure !== undefined) {
@@ -433,6 +438,16 @@ class BookWriter {
     else if (this.holding) {
       const { client } = this;
       await this.inTime(client, () => this.letGoOfHead(client, 'ROLLBACK'));
+    }
+  }
+
+  /** One of these needs an event that cannot be read; its neighbours do not. Halved until it is alone, like a batch that broke. */
+  private setApart(taken: readonly Queued[], error: ArchiveUnreadable): void {
+    const [culprit] = taken;
+    if (taken.length === 1 && culprit !== undefined) this.fail(culprit, error);
+    else {
+      for (const queued of taken) queued.limit = Math.min(queued.limit, Math.ceil(taken.length / 2));
+      this.waiting.unshift(...taken);
     }
   }
 
@@ -756,7 +771,7 @@ function collect(decision: Decision, unit: Unit, events: NewEvent[]): void {
     const { streamId, version, type, data } = event;
     if (event.causedBy === undefined) {
       const metadata = event.reason === undefined ? unit.metadata : unit.metadataBecause(event.reason);
-      events.push({ streamId, version, eventType: type, eventId: uuidV7(), data, metadata, userId: unit.userId });
+      events.push({ streamId, version, eventType: type, eventId: event.eventId ?? uuidV7(), data, metadata, userId: unit.userId });
       continue;
     }
     if (event.causedBy !== causedBy) {

@@ -1,25 +1,34 @@
 /**
  * Escapes: names and texts that a format cannot hold, written so that it can. A character becomes `_xHHHH_`, its code point in
  * hexadecimal capitals, as SQL/XML (ISO 9075-14) and spreadsheets write it; letters, digits and underscores stand anywhere in
- * every format that there is. Guarantees that what was written is read back as it was, so that no two texts become one.
+ * nearly every format that there is, and hyphens in Beancount's. Guarantees that what was written is read back as it was, so that no
+ * two texts become one.
  */
 
 /** Stands as a line of its own in a file that has escapes; the import reads them in such files only. */
 export const escapesMark = '; _xHHHH_ in names and descriptions stands for the character with the code point HHHH (hexadecimal)';
 
-/** What would be read as an escape, although it was in the text. */
-const likeEscape = '_(?=x[0-9A-F]{4})';
-
 /** What cannot stand in a format, as one expression that finds single characters. */
-export const hazards = (...forms: readonly RegExp[]): RegExp =>
-  new RegExp([likeEscape, ...forms.map(({ source }) => source)].join('|'), 'gu');
+export const hazards = (...forms: readonly RegExp[]): RegExp => hazardsOf('_', forms);
 
-/** @param dangerous made by `hazards` */
-export function escaped(text: string, dangerous: RegExp): string {
-  return text.replace(dangerous, (character) => `_x${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}_`);
+/** The same where another mark than the underscore begins and ends an escape. */
+export const hazardsOf = (mark: '_' | '-', forms: readonly RegExp[]): RegExp =>
+  // First what would be read as an escape, although it was in the text.
+  new RegExp([`${mark}(?=x[0-9A-F]{4})`, ...forms.map(({ source }) => source)].join('|'), 'gu');
+
+/**
+ * The text with an escape for every character that `dangerous` finds, and as it is elsewhere: two texts are never written alike, and
+ * `unescaped` reads the text back where the mark is the underscore.
+ * @param dangerous made by `hazards`, or by `hazardsOf` with the same mark
+ */
+export function escaped(text: string, dangerous: RegExp, mark: '_' | '-' = '_'): string {
+  return text.replace(
+    dangerous,
+    (character) => `${mark}x${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}${mark}`,
+  );
 }
 
-/** The text that `escaped` was given. */
+/** The text that `escaped` was given, with the underscore as its mark; what was never escaped may have changed. */
 export function unescaped(text: string): string {
   return text.replace(/_x([0-9A-F]{4,6})_/g, (whole, digits: string) => {
     const point = Number.parseInt(digits, 16);

@@ -2,88 +2,23 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { codeProblem, currencyForm, fromMinor } from '#domain';
+import { bookOf, code, currency, type Entry, entriesUpTo, idOf, pair, prose, sumOf } from '../../../../test/support/exported-books';
 import { askHledger, askLedger, withPrograms } from '../../../../test/support/other-programs';
-import { add, type Balances, shown, units } from '../../../../test/support/postings';
+import { shown } from '../../../../test/support/postings';
 import type { SourceRow } from '../import/entries';
 import { journalFormat } from '../import/journal';
-import type { AccountAnswer, EntryAnswer, KnownBook } from '../queries';
 import { unescaped } from './escapes';
+import type { ExportedBook } from './exported-book';
 import { accountName, commodityName, writeHledger } from './hledger';
+import { writeLedger } from './ledger';
 
 // --- The grammar of the specs below ---
 
-interface Line {
-  readonly account: string;
-  readonly amount: string;
-  readonly currency: string;
-  readonly side: 'debit' | 'credit';
-  readonly description?: string;
-  readonly baseAmount?: string;
-}
-interface Entry {
-  readonly date: string;
-  readonly description: string;
-  readonly lines: readonly Line[];
-  readonly more?: Partial<EntryAnswer>;
-}
-
-const idOf = (number: number): string => `0198c0de-0000-7000-8000-${String(number).padStart(12, '0')}`;
-
-/** A book that has nothing but these entries, on the accounts that they name. */
-function bookOf(entries: readonly Entry[], currencies: Readonly<Record<string, number>> = { EUR: 2 }): KnownBook {
-  const accounts = [...new Set(entries.flatMap(({ lines }) => lines.map(({ account }) => account)))].map(
-    (code): AccountAnswer => ({
-      id: idOf(0),
-      code,
-      name: `Name of ${code}`,
-      type: 'asset',
-      normalSide: 'debit',
-      postable: true,
-      status: 'open',
-    }),
-  );
-  const answers = entries.map(
-    ({ date, description, lines, more }, index): EntryAnswer => ({
-      id: idOf(index + 1),
-      position: index + 10,
-      recordedAt: '2026-03-01T09:00:00.000000Z',
-      journalCode: 'GENERAL',
-      fiscalYear: date.slice(0, 4),
-      period: 1,
-      number: index + 1,
-      entryType: 'normal',
-      entryMethod: 'manual',
-      effectiveDate: date,
-      description,
-      lines: lines.map((line, place) => ({ line: place + 1, accountId: idOf(0), code: line.account, ...line })),
-      ...more,
-    }),
-  );
-  const state = { name: 'Acme; Ltd', baseCurrency: 'EUR', currencies } as unknown as KnownBook['state'];
-  return {
-    id: 'acme',
-    position: 42,
-    state,
-    async *accounts() {
-      yield accounts;
-    },
-    async *entries() {
-      yield answers;
-    },
-  };
-}
-
-async function written(book: KnownBook): Promise<string> {
+async function written(book: ExportedBook, write = writeHledger): Promise<string> {
   let text = '';
-  for await (const some of writeHledger(book)) text += some;
+  for await (const some of write(book)) text += some;
   return text;
 }
-
-const pair = (debit: string, credit: string, amount = '1.00', currency = 'EUR'): Line[] => [
-  { account: debit, side: 'debit', amount, currency },
-  { account: credit, side: 'credit', amount, currency },
-];
 
 // --- What is written ---
 
@@ -102,7 +37,7 @@ describe('a book as a journal', () => {
           more: { reference: 'INV 7', entryType: 'reversal', links: [{ rel: 'reverses', entryId: idOf(7) }] },
         },
       ],
-      { 'VT-2': 0, EUR: 2, h: 1 },
+      { currencies: { 'VT-2': 0, EUR: 2, h: 1 } },
     );
     expect(await written(book)).toBe(
       [
@@ -149,6 +84,42 @@ describe('a book as a journal', () => {
     expect(text).toMatch(/^; Book acme, as known at position 0,[\s\S]*\n; end of the journal: 0 entries, 0 lines\n$/);
   });
 
+  it('of a range begins with what the accounts had before, and nothing where they had nothing', async () => {
+    const line = (account: string, side: 'debit' | 'credit', amount: string, baseAmount: string, currency = 'USD') => ({
+      ...{ account, side, amount, baseAmount, currency },
+    });
+    const all: Entry[] = [
+      { date: '2026-01-01', description: 'before', lines: [line('a', 'debit', '5.00', '4.50'), line('b', 'credit', '5.00', '4.50')] },
+      { date: '2026-01-31', description: 'eve', lines: [line('b', 'debit', '5.00', '4.60'), line('c', 'credit', '5.00', '4.60')] },
+      { date: '2026-02-28', description: 'within', lines: [line('a', 'debit', '1.00', '0.90'), line('c', 'credit', '1.00', '0.90')] },
+      { date: '2026-03-01', description: 'after', lines: [line('a', 'debit', '9.00', '8.00'), line('c', 'credit', '9.00', '8.00')] },
+    ];
+    const more = { currencies: { EUR: 2, USD: 2 }, fx: 'tracked' } as const;
+    const range = { from: '2026-02-01', to: '2026-02-28' };
+    const text = await written(bookOf(all, { ...more, range }));
+    expect(text).toContain('\n; Only entries from 2026-02-01 to 2026-02-28; one entry of opening balances has what every account had');
+    expect(text).toContain(
+      [
+        '',
+        '2026-02-01 (OPENING) Opening balances',
+        '    ; openingBalances: 2026-02-01',
+        '    ; position: 0',
+        '    a  5.00 USD',
+        '    ; baseAmount: 4.50 EUR',
+        '    b  0.00 USD',
+        '    ; baseAmount: 0.10 EUR',
+        '    c  -5.00 USD',
+        '    ; baseAmount: -4.60 EUR',
+        '',
+        '2026-02-28 (GENERAL/2026/3) within',
+      ].join('\n'),
+    );
+    expect(text).toMatch(/\n; end of the journal: 1 entries, 2 lines\n$/);
+    expect(text).not.toMatch(/ (before|eve|after)\n/);
+    const early = await written(bookOf(all, { ...more, range: { from: '2025-01-01', to: '2026-02-28' } }));
+    expect(early).not.toContain('Opening balances\n');
+  });
+
   it('goes on below a line that would be longer than ledger reads', async () => {
     const text = await written(bookOf([{ date: '2026-01-01', description: 'ü '.repeat(2_000), lines: pair('a', 'b') }]));
     const lines = text.split('\n');
@@ -159,48 +130,6 @@ describe('a book as a journal', () => {
 });
 
 // --- Names ---
-
-/** What has a meaning to either program, and what reads like an escape. */
-const oddities = [
-  ...' ,;:;()[]<>{}*!#%|"\'~=+-@$&^/\\.?`_1aÄ😀',
-  ...['\u0001', '\u007f', '\u0085', '_x003B_', '_x003', '_', 'x0041', 'x003B_', 'check', 'assert ', 'expr', 'date:', 'type:', 'Payee:'],
-  ...[
-    '  ',
-    '[2020-01-01]',
-    ', date:2020-01-01',
-    '2024-01-01',
-    '1.00',
-    'EUR',
-    'end',
-    'include',
-    'account',
-    'Assets',
-    'e\u0301',
-    '(GENERAL)',
-  ],
-];
-const odd = fc.array(fc.constantFrom(...oddities), { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
-
-/** Whatever the ledger takes for the code of an account, and more: the REST edge takes no controls. */
-const code = fc
-  .oneof({ weight: 4, arbitrary: odd }, { weight: 1, arbitrary: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 30 }) })
-  .map((text) => text.replaceAll('\0', '').normalize('NFC'))
-  .filter((text) => text !== '' && codeProblem(text) === undefined);
-
-const currency = fc
-  .oneof(
-    fc.constantFrom('EUR', 'h', 'm', 's', 'AUTO', 'or', 'and', 'true', 'null', 'VT-2', '1e3', '1', 'a_b', 'A.B', 'auto', 'hs', '0-1'),
-    fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,23}$/),
-  )
-  .filter((text) => currencyForm.test(text));
-
-const prose = fc.oneof(
-  fc
-    .array(fc.constantFrom(...oddities, '  ', '\t', '\n', '\u2028', '\u00a0', ' ; ', ' | '), { maxLength: 8 })
-    .map((parts) => parts.join('')),
-  fc.string({ unit: 'grapheme', maxLength: 40 }).map((text) => text.replaceAll('\0', '')),
-  fc.constantFrom('', 'ü'.repeat(1_000), ';'.repeat(1_000), '[ '.repeat(500)),
-);
 
 describe('names of accounts and currencies', () => {
   it('stay as they are when journals can hold them', () => {
@@ -234,50 +163,6 @@ describe('names of accounts and currencies', () => {
 
 // --- What the programs read ---
 
-const minor = fc.oneof(fc.bigInt(0n, 10n ** 29n), fc.bigInt(0n, 10_000n));
-const entries = fc
-  .tuple(
-    fc.uniqueArray(code, { minLength: 2, maxLength: 20 }),
-    fc.dictionary(currency, fc.integer({ min: 0, max: 18 }), { minKeys: 1, maxKeys: 6, noNullPrototype: true }),
-    fc.array(
-      fc.record({
-        day: fc.integer({ min: 10, max: 28 }),
-        text: prose,
-        own: prose,
-        debit: fc.nat(),
-        credit: fc.nat(),
-        unit: fc.nat(),
-        minor,
-      }),
-      { minLength: 1, maxLength: 30 },
-    ),
-  )
-  .map(([codes, currencies, facts]) => ({
-    currencies,
-    entries: facts.map(({ day, text, own, debit, credit, unit, minor: size }): Entry => {
-      const names = Object.keys(currencies);
-      const name = names[unit % names.length] as string;
-      const [one, other] = pair(
-        codes[debit % codes.length] as string,
-        codes[credit % codes.length] as string,
-        fromMinor(size, currencies[name] as number),
-        name,
-      );
-      const lines = [{ ...(one as Line), description: own, baseAmount: '1.00' }, other as Line];
-      return { date: `2026-01-${day}`, description: text, lines, more: { reference: own } };
-    }),
-  }));
-
-function sumOf(all: readonly Entry[], asOf: string): Balances {
-  const balances: Balances = new Map();
-  for (const { date, lines } of all) {
-    if (date > asOf) continue;
-    for (const { account, side, amount, currency: unit } of lines)
-      add(balances, account, unit, side === 'debit' ? units(amount) : -units(amount));
-  }
-  return balances;
-}
-
 describe('whatever codes, currencies and texts a book has', () => {
   let directory: string;
   beforeAll(() => {
@@ -285,17 +170,21 @@ describe('whatever codes, currencies and texts a book has', () => {
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-  async function journalOf(all: readonly Entry[], currencies: Readonly<Record<string, number>>): Promise<string> {
+  async function journalOf(book: ExportedBook, write = writeHledger): Promise<string> {
     const file = join(directory, 'export.journal');
-    writeFileSync(file, await written(bookOf(all, currencies)));
+    writeFileSync(file, await written(book, write));
     return file;
   }
 
-  it.each(['hledger', 'ledger'] as const)('our own import reads the same entries, as %s', (dialect) =>
+  it.each([
+    ['hledger', writeHledger],
+    ['ledger', writeHledger],
+    ['ledger', writeLedger],
+  ] as const)('our own import reads the same entries, as %s', (dialect, write) =>
     fc.assert(
-      fc.asyncProperty(entries, async ({ entries: all, currencies }) => {
+      fc.asyncProperty(entriesUpTo(10n ** 29n), async ({ entries: all, currencies }) => {
         const rows: SourceRow[] = [];
-        for await (const some of journalFormat(dialect)(await journalOf(all, currencies))) rows.push(...some);
+        for await (const some of journalFormat(dialect)(await journalOf(bookOf(all, { currencies }), write))) rows.push(...some);
         expect(rows).toMatchObject(
           all.flatMap(({ date, description, lines }) =>
             lines.map(({ account, currency: unit, side, amount }) => ({
@@ -314,18 +203,24 @@ describe('whatever codes, currencies and texts a book has', () => {
   );
 
   withPrograms('the programs', () => {
-    it('have the same balances', () =>
+    const pedantic = (file: string, asOf: string) => askLedger(file, asOf, ['--pedantic']);
+
+    it.each([
+      ['the journal for both', writeHledger, [askHledger, askLedger]],
+      ['the journal for ledger', writeLedger, [pedantic]],
+    ] as const)('have the same balances by %s, also from a day on', (_, write, programs) =>
       fc.assert(
-        fc.asyncProperty(entries, async ({ entries: all, currencies }) => {
-          const file = await journalOf(all, currencies);
-          for (const asOf of ['2026-01-19', '2026-01-31']) {
+        fc.asyncProperty(entriesUpTo(10n ** 29n), fc.boolean(), async ({ entries: all, currencies }, whole) => {
+          const range = whole ? {} : { range: { from: '2026-01-15', to: '2026-01-25' } };
+          const file = await journalOf(bookOf(all, { currencies, ...range }), write);
+          for (const asOf of ['2026-01-19', '2026-01-25']) {
             const wanted = shown(sumOf(all, asOf));
-            const [hledger, ledger] = await Promise.all([askHledger(file, asOf), askLedger(file, asOf)]);
-            expect({ hledger: shown(hledger), ledger: shown(ledger) }).toEqual({ hledger: wanted, ledger: wanted });
+            for (const ask of programs) expect({ asOf, ...shown(await ask(file, asOf)) }).toEqual({ asOf, ...wanted });
           }
         }),
         // Whatever is wrong is told in time, shrunk as far as that went.
         { numRuns: 25, interruptAfterTimeLimit: 40_000 },
-      ));
+      ),
+    );
   });
 });

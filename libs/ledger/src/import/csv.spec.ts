@@ -1,38 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LedgerError } from '#domain';
+import { readFileOf } from '../../../../test/support/read-files';
 import { type CsvRow, readCsv } from './csv';
 import type { SourceRow } from './entries';
 import { readPostingsCsv } from './postings-csv';
 
-let directory: string;
-let file: string;
-
-beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'book-keeper-csv-'));
-  file = join(directory, 'rows.csv');
-});
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+const { directory, file, ...onDisk } = readFileOf('rows.csv');
 
 const columns = { required: ['a', 'b'], optional: ['c'] };
 
-async function read(content: string | Buffer, wanted = columns): Promise<CsvRow[]> {
-  writeFileSync(file, content);
-  const rows: CsvRow[] = [];
-  for await (const batch of readCsv(file, wanted)) rows.push(...batch);
-  return rows;
-}
-
-async function refusal(content: string | Buffer): Promise<string> {
-  try {
-    await read(content);
-  } catch (error) {
-    if (error instanceof LedgerError) return `${error.code}: ${error.message.replace(file, 'FILE')}`;
-    throw error;
-  }
-  return 'read';
-}
+const read = (content: string | Buffer, wanted = columns): Promise<CsvRow[]> => onDisk.read((path) => readCsv(path, wanted), content);
+const refusal = (content: string | Buffer): Promise<string> => onDisk.refusal((path) => readCsv(path, columns), content);
 
 describe('readCsv', () => {
   it.each([
@@ -193,12 +171,8 @@ describe('readCsv', () => {
 });
 
 describe('readPostingsCsv', () => {
-  const rowsOf = async (...lines: string[]): Promise<SourceRow[]> => {
-    writeFileSync(file, ['txn,date,description,line,account,commodity,quantity,kind', ...lines, ''].join('\n'));
-    const rows: SourceRow[] = [];
-    for await (const batch of readPostingsCsv(file)) rows.push(...batch);
-    return rows;
-  };
+  const rowsOf = (...lines: string[]): Promise<SourceRow[]> =>
+    onDisk.read(readPostingsCsv, ['txn,date,description,line,account,commodity,quantity,kind', ...lines, ''].join('\n'));
 
   it('reads rows as they stand, and keeps a kind that is no posting as the origin', async () => {
     expect(await rowsOf('7,2024-02-29,"Über, ""uns""",2,Assets:Bank,EUR,-1.50,posting', '7,x,,1,,,1e3,conversion', '7,x,,3,,,,')).toEqual([

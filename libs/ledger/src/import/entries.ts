@@ -10,19 +10,26 @@ import {
   canonicalDecimal,
   currencyForm,
   decimalsOf,
+  type EntryExtras,
   type EntryLine,
+  type EntryType,
   type ErrorCode,
   fromMinor,
   isDate,
   isoScale,
   isPlainDecimal,
+  type JournalType,
+  journalCodeForm,
   LedgerError,
+  type LineExtras,
   type PostEntry,
   scaleMax,
+  textProblem,
   toMinor,
 } from '#domain';
 import { accountCodes } from '../catalogue';
 import type { Service } from '../service';
+import { isZero, plainName, quoted, unsigned } from './cells';
 import { readCsv } from './csv';
 
 // --- What a format reads ---
@@ -42,15 +49,44 @@ export interface PostingRow {
   readonly account: string;
   /** As the source declares it, before the row; what the first row of an account says counts. */
   readonly accountType?: AccountType;
+  /** Name of the account, as its type. */
+  readonly accountName?: string;
   readonly currency: string;
   /** Plain decimal, debit positive, credit negative. */
   readonly quantity: string;
+  /**
+   * The same amount in other currencies, without sign. Where the book tracks exchange rates one of both is in base currency and
+   * the line is posted in the other; else the line is posted in `currency`, and keeps the first of these as its quantity.
+   */
+  readonly others?: readonly OtherAmount[];
   readonly origin?: string;
   /** The line's own text, where the source tells it apart from the entry's. */
   readonly text?: string;
-  /** Of the entry; what its first line says counts. */
+  /** The line's own reference; dropped where it is that of the entry or its document. */
+  readonly lineReference?: string;
+  readonly party?: LineExtras['party'];
+  readonly dimensions?: LineExtras['dimensions'];
+  // Of the entry; what its first line says counts:
   readonly reference?: string;
   readonly metadata?: Readonly<Record<string, string>>;
+  readonly document?: EntryExtras['document'];
+  readonly original?: NonNullable<EntryExtras['source']>['original'];
+  readonly entryType?: EntryType;
+  readonly dayBook?: DayBook;
+}
+
+/** Plain decimal without sign, and a code of a currency. */
+export interface OtherAmount {
+  readonly currency: string;
+  readonly quantity: string;
+}
+
+/** A day book as its source knows it; the book gets one whose code is made of this one. */
+export interface DayBook {
+  readonly code: string;
+  /** The code when absent. */
+  readonly name?: string;
+  readonly type?: JournalType;
 }
 
 /** A row that is no line of an entry. Refuses the entry that it names; the rest of the file can still be read. */
@@ -78,8 +114,8 @@ export interface EntryOptions {
   readonly format: ImportFormat;
   /** Name of where the entries come from, 1 to 100 characters. Entries of one source with the same txn are the same entry. */
   readonly source: string;
-  /** Types of accounts by code; they win over what the code says. */
-  readonly accountTypes?: ReadonlyMap<string, AccountType>;
+  /** Types and names of accounts by code; they win over what the file or the code says. */
+  readonly accountTypes?: ReadonlyMap<string, ChartRow>;
   /** Type of accounts whose code says nothing. */
   readonly defaultType?: AccountType;
   /** What becomes of a line of quantity zero, which an entry of ours cannot have (I2). */
@@ -104,10 +140,11 @@ const descriptionLengthMax = 1_000;
 const originLengthMax = 200;
 const referenceLengthMax = 200;
 const metadataBytesMax = 8_192;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them
-export const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: names them to refuse them; tab and line ends are text here
-const controlsButLines = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/;
+const nameLengthMax = 200;
+const idLengthMax = 100;
+const dimensionKeyLengthMax = 60;
+const dimensionsMax = 50;
+const journalCodeLengthMax = 24;
 
 /** Rows held because the rest of their entries comes later in the file. */
 const scatteredRowsMax = 1_000_000;
@@ -183,6 +220,8 @@ export interface Draft {
   readonly at: number;
   readonly lineAt: readonly number[];
   readonly dropped: number;
+  /** The day book of the command's journalCode, as it is to be defined where the book lacks it. */
+  readonly dayBook?: Required<DayBook>;
 }
 
 export type Reading = { readonly draft: Draft } | { readonly refusal: ImportRefusal };
@@ -204,6 +243,9 @@ export class EntryReader {
   private readonly codes = new Map<string, { readonly code: string; readonly fault?: Fault }>();
   /** Types that the source declares. */
   private readonly declared = new Map<string, AccountType>();
+  private readonly names = new Map<string, string>();
+  /** By code in the book: the code in the source. */
+  private readonly dayBooks = new Map<string, string>();
   /** Codes that say nothing of their type, and whether the book has them. */
   private readonly untyped = new Map<string, boolean>();
 
@@ -224,7 +266,12 @@ export class EntryReader {
 
   /** Type of an account to be opened; undefined when nothing tells it. */
   typeOf(code: string): AccountType | undefined {
-    return this.options.accountTypes?.get(code) ?? this.declared.get(code) ?? typeByCode(code) ?? this.options.defaultType;
+    return this.options.accountTypes?.get(code)?.type ?? this.declared.get(code) ?? typeByCode(code) ?? this.options.defaultType;
+  }
+
+  /** Name of an account to be opened, where the chart or the file has one. */
+  nameOf(code: string): string | undefined {
+    return this.options.accountTypes?.get(code)?.name ?? this.names.get(code);
   }
 
   /** An account whose type nothing tells may exist already. */
@@ -234,9 +281,10 @@ export class EntryReader {
       for (const row of rows) {
         if ('problem' in row || this.codes.has(row.account)) continue;
         const code = row.account.normalize('NFC');
-        const fault = codeFault(code);
+        const fault = textFault(code, codeLengthMax, 'code');
         this.codes.set(row.account, { code, fault });
         if (row.accountType !== undefined && !this.declared.has(code)) this.declared.set(code, row.accountType);
+        if (row.accountName !== undefined && !this.names.has(code)) this.names.set(code, row.accountName);
         // What is no code is refused without asking, and may hold what the database takes for no text.
         if (fault === undefined && this.typeOf(code) === undefined && !this.untyped.has(code)) unknown.add(code);
       }
@@ -260,7 +308,7 @@ export class EntryReader {
 
   private draft(txn: string, rows: readonly SourceRow[], file: string, at: number): Draft {
     if (isBlank(txn)) throw new RowFault('malformed', 'txn is empty; it tells which entry the row belongs to', at);
-    const txnFault = textFault(txn, txnLengthMax, controls);
+    const txnFault = textFault(txn, txnLengthMax, 'name');
     if (txnFault !== undefined) throw new RowFault(txnFault.code, `txn ${txnFault.text}`, at);
     const postings = inLineOrder(rows);
     const [first] = postings;
@@ -274,10 +322,13 @@ export class EntryReader {
       );
     }
     checkDescription(description, first.at);
-    const { reference, metadata } = first;
+    const { reference, metadata, document, original, entryType } = first;
     checkReference(reference, metadata, first.at);
-    const lines: EntryLine[] = [];
+    checkFacts(first);
+    const dayBook = first.dayBook === undefined ? undefined : this.dayBook(first.dayBook, first.at);
+    let lines: EntryLine[] = [];
     const lineAt: number[] = [];
+    const kept: PostingRow[] = [];
     for (const row of postings) {
       if (row.date !== date) {
         throw new RowFault(
@@ -286,10 +337,11 @@ export class EntryReader {
           row.at,
         );
       }
-      const line = this.line(row, description);
+      const line = this.line(row, first);
       if (line === undefined) continue;
       lines.push(line);
       lineAt.push(row.at);
+      kept.push(row);
     }
     const { LINES_PER_ENTRY } = this.service.config;
     if (lines.length > LINES_PER_ENTRY) {
@@ -300,23 +352,45 @@ export class EntryReader {
       const left = dropped === 0 ? '' : `, after ${dropped} of quantity zero ${dropped === 1 ? 'was' : 'were'} dropped`;
       throw new RowFault('too_few_lines', `the entry has ${lines.length === 1 ? 'one line' : 'no line'}${left}; two are the least`, at);
     }
-    checkBalance(lines, at);
+    let onImbalance: PostEntry['onImbalance'];
+    if (this.book?.fx === 'tracked' && kept.some(({ others }) => others !== undefined && others.length > 0))
+      ({ lines, onImbalance } = inTwoCurrencies(this.book, lines, kept, at));
+    else checkBalance(lines, at);
     const command: PostEntry = {
       description: isBlank(description) ? noDescription : description,
+      document,
       effectiveDate: date,
       entryMethod: 'import',
+      entryType,
+      journalCode: dayBook?.code,
       lines,
       metadata,
+      onImbalance,
       reference,
-      source: { id: txn, system: this.options.source },
+      source: { id: txn, original, system: this.options.source },
       type: 'PostEntry',
     };
-    return { txn, command, file, at, lineAt, dropped };
+    return { txn, command, file, at, lineAt, dropped, dayBook };
+  }
+
+  /** The day book of ours that stands for one of the source; two of the source are never the same one. */
+  private dayBook({ code, name = code, type = 'other' }: DayBook, at: number): Required<DayBook> {
+    const own = journalCodeOf(code);
+    if (own === undefined)
+      throw new RowFault('text_invalid', `day book ${quoted(code)} has no letter or digit that a code could be made of`, at);
+    const other = this.dayBooks.get(own) ?? code;
+    this.dayBooks.set(own, other);
+    if (other !== code) {
+      const says = `day books ${quoted(other)} and ${quoted(code)} would both be ${own} here; give one of them another code in the file`;
+      throw new RowFault('malformed', says, at);
+    }
+    checkText('name of the day book', name, nameLengthMax, at);
+    return { code: own, name, type };
   }
 
   /** @returns undefined for a line of quantity zero that is to be dropped */
-  private line(row: PostingRow, description: string): EntryLine | undefined {
-    const { account, currency, quantity, origin, at } = row;
+  private line(row: PostingRow, { description, document, reference: ofEntry }: PostingRow): EntryLine | undefined {
+    const { account, currency, quantity: written, origin, at, dimensions, party, lineReference } = row;
     const { code, fault } = this.codes.get(account) ?? { code: account };
     if (fault !== undefined) throw new RowFault(fault.code, `account ${quoted(account)} ${fault.text}`, at);
     if (this.untyped.get(code) === false) throw new RowFault('account_unknown', typeless(code), at);
@@ -324,29 +398,51 @@ export class EntryReader {
       const form = '1 to 24 of A-Z a-z 0-9 . _ -, beginning with a letter or digit';
       throw new RowFault('text_invalid', `commodity is ${quoted(currency)}, not ${form}`, at);
     }
-    const negative = quantity.startsWith('-');
-    const unsigned = negative ? quantity.slice(1) : quantity;
-    if (!isPlainDecimal(unsigned)) {
+    const size = unsigned(written);
+    if (!isPlainDecimal(size)) {
       const form = 'digits, at most one point, no blank, plus sign, exponent, thousands separator or leading zero';
-      throw new RowFault('amount_format', `quantity is ${quoted(quantity)}, not a plain decimal like 1234.50 or -1234.50 (${form})`, at);
+      throw new RowFault('amount_format', `quantity is ${quoted(written)}, not a plain decimal like 1234.50 or -1234.50 (${form})`, at);
     }
-    const amount = canonicalDecimal(unsigned);
+    const amount = canonicalDecimal(size);
     const enabled = scaleIn(this.book, currency);
     if (decimalsOf(amount) > (enabled ?? scaleMax)) {
       const why = enabled === undefined ? `${scaleMax} are the most that any currency has` : `${currency} has ${enabled} in this book`;
-      throw new RowFault('scale_exceeded', `quantity ${quantity} ${currency} has ${decimalsOf(amount)} decimals; ${why}`, at);
+      throw new RowFault('scale_exceeded', `quantity ${written} ${currency} has ${decimalsOf(amount)} decimals; ${why}`, at);
     }
-    if (amount === '0') {
+    const quantity = this.book?.fx === 'tracked' ? undefined : quantityOf(row);
+    if (amount === '0' && quantity === undefined && !row.others?.some(({ quantity: other }) => !isZero(other))) {
       if (this.options.zeroLines === 'drop') return undefined;
       throw new RowFault('amount_range', 'quantity is 0, which no line can have; --zero-lines drop leaves such lines out', at);
     }
     const own = row.text ?? (row.description !== description && !isBlank(row.description) ? row.description : undefined);
     if (own !== undefined) checkDescription(own, at);
-    const originFault = origin === undefined ? undefined : textFault(origin, originLengthMax, controls);
+    const originFault = origin === undefined ? undefined : textFault(origin, originLengthMax, 'name');
     if (originFault !== undefined) throw new RowFault(originFault.code, `kind ${originFault.text}`, at);
+    checkLine(row);
+    const side = written.startsWith('-') ? 'credit' : 'debit';
+    const reference = lineReference === (document?.number ?? ofEntry) ? undefined : lineReference;
     // In alphabetical order, as what is hashed: text in canonical order is made twice as fast.
-    return { account: code, amount, currency, description: own, origin, side: negative ? 'credit' : 'debit' };
+    return { account: code, amount, currency, description: own, dimensions, origin, party, quantity, reference, side };
   }
+}
+
+/** The amount in another currency, where a line has one to keep. */
+function quantityOf({ others }: PostingRow): LineExtras['quantity'] {
+  const other = others?.find(({ quantity }) => !isZero(quantity));
+  return other && { unit: other.currency, value: other.quantity };
+}
+
+/**
+ * The code of a day book of ours, made of that of a source: capitals without accents, what is no letter or digit of ASCII a
+ * hyphen, 24 characters at most. Undefined when nothing is left.
+ */
+function journalCodeOf(code: string): string | undefined {
+  const plain = code.normalize('NFD').replace(/\p{M}/gu, '').toUpperCase();
+  const own = plain
+    .replace(/[^A-Z0-9_]+/g, '-')
+    .slice(0, journalCodeLengthMax)
+    .replace(/^[-_]+|-+$/g, '');
+  return journalCodeForm.test(own) ? own : undefined;
 }
 
 /** The rows of an entry in the order of its lines. */
@@ -366,21 +462,41 @@ function inLineOrder(rows: readonly SourceRow[]): readonly PostingRow[] {
 
 function checkDescription(description: string, at: number): void {
   if (isBlank(description)) return;
-  const fault = textFault(description, descriptionLengthMax, controlsButLines);
+  const fault = textFault(description, descriptionLengthMax, 'prose');
   if (fault !== undefined) throw new RowFault(fault.code, `description ${fault.text}`, at);
 }
 
 function checkReference(reference: string | undefined, metadata: PostingRow['metadata'], at: number): void {
-  const fault = reference === undefined ? undefined : textFault(reference, referenceLengthMax, controls);
+  const fault = reference === undefined ? undefined : textFault(reference, referenceLengthMax, 'name');
   if (fault !== undefined) throw new RowFault(fault.code, `code ${fault.text}`, at);
   const bytes = metadata === undefined ? 0 : Buffer.byteLength(JSON.stringify(metadata));
   if (bytes > metadataBytesMax)
     throw new RowFault('too_large', `the entry's comment has ${bytes} bytes; ${metadataBytesMax} are allowed`, at);
 }
 
-/** A text of the file in a message: short, and without what a terminal would take for a command. */
-function quoted(text: string): string {
-  return JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 60)}…`);
+function checkText(what: string, text: string | undefined, lengthMax: number, at: number): void {
+  const fault = text === undefined ? undefined : textFault(text, lengthMax, 'name');
+  if (fault !== undefined) throw new RowFault(fault.code, `${what} ${fault.text}`, at);
+}
+
+/** What a format may say of an entry beside its text. */
+function checkFacts({ document, original, at }: PostingRow): void {
+  checkText('type of the document', document?.type, dimensionKeyLengthMax, at);
+  checkText('number of the document', document?.number, idLengthMax, at);
+  for (const [member, text] of Object.entries(original ?? {})) checkText(`${member} in its source`, text, idLengthMax, at);
+}
+
+/** What a format may say of a line beside its text. */
+function checkLine({ accountName, lineReference, party, dimensions = [], at }: PostingRow): void {
+  checkText('name of the account', accountName, nameLengthMax, at);
+  checkText('reference of the line', lineReference, referenceLengthMax, at);
+  checkText('id of the party', party?.id, idLengthMax, at);
+  if (dimensions.length > dimensionsMax)
+    throw new RowFault('too_large', `the line has ${dimensions.length} dimensions; ${dimensionsMax} are allowed`, at);
+  for (const { key, value } of dimensions) {
+    checkText(`name of dimension ${quoted(key)}`, key, dimensionKeyLengthMax, at);
+    checkText(`value of dimension ${quoted(key)}`, value, referenceLengthMax, at);
+  }
 }
 
 interface Fault {
@@ -388,21 +504,20 @@ interface Fault {
   readonly text: string;
 }
 
-/** What is wrong with a text, to be said after its name; characters are code points. */
-export function textFault(text: string, lengthMax: number, forbidden: RegExp): Fault | undefined {
+const faultCodes = { long: 'too_large', blank: 'malformed', unfit: 'text_invalid' } as const;
+
+/** What is wrong with a text, to be said after its name; the same that the REST edge finds. */
+export function textFault(text: string, lengthMax: number, use: 'code' | 'name' | 'prose'): Fault | undefined {
+  // First, and in other words: in a file nobody has written a blank, the cell is empty.
   if (isBlank(text)) return { code: 'malformed', text: 'is empty' };
-  const length = text.length <= lengthMax ? text.length : [...text].length;
-  if (length > lengthMax) return { code: 'too_large', text: `has ${length} characters; ${lengthMax} are allowed` };
-  return forbidden.test(text) ? { code: 'text_invalid', text: 'holds a control character' } : undefined;
+  const problem = textProblem(text, lengthMax, use);
+  return problem && { code: faultCodes[problem.kind], text: problem.says };
 }
 
-function codeFault(code: string): Fault | undefined {
-  const blank = code.trim() === code ? undefined : { code: 'text_invalid' as const, text: 'begins or ends with a blank' };
-  return textFault(code, codeLengthMax, controls) ?? blank;
-}
+type Addend = Pick<EntryLine, 'currency' | 'side' | 'amount'>;
 
-/** I1, before anything is written, with the arithmetic. */
-function checkBalance(lines: readonly EntryLine[], at: number): void {
+/** What does not balance of an entry, with the arithmetic. */
+function imbalanceOf(lines: readonly Addend[]): string | undefined {
   const sums: { readonly currency: string; debit: bigint; credit: bigint; decimals: number }[] = [];
   for (const { currency, side, amount } of lines) {
     let sum = sums.find((known) => known.currency === currency);
@@ -413,12 +528,70 @@ function checkBalance(lines: readonly EntryLine[], at: number): void {
     sum[side] += toMinor(amount, scaleMax) ?? 0n;
     sum.decimals = Math.max(sum.decimals, decimalsOf(amount));
   }
-  for (const { currency, debit, credit, decimals } of sums) {
-    if (debit === credit) continue;
-    const shown = (sum: bigint): string => fromMinor(sum / 10n ** BigInt(scaleMax - decimals), decimals);
-    const difference = shown(debit > credit ? debit - credit : credit - debit);
-    throw new RowFault('unbalanced', `debits ${shown(debit)}, credits ${shown(credit)}, difference ${difference} ${currency}`, at);
+  const wrong = sums.find(({ debit, credit }) => debit !== credit);
+  if (wrong === undefined) return undefined;
+  const { currency, debit, credit, decimals } = wrong;
+  const shown = (sum: bigint): string => fromMinor(sum / 10n ** BigInt(scaleMax - decimals), decimals);
+  const difference = shown(debit > credit ? debit - credit : credit - debit);
+  return `debits ${shown(debit)}, credits ${shown(credit)}, difference ${difference} ${currency}`;
+}
+
+/** I1, before anything is written. */
+function checkBalance(lines: readonly Addend[], at: number): void {
+  const imbalance = imbalanceOf(lines);
+  if (imbalance !== undefined) throw new RowFault('unbalanced', imbalance, at);
+}
+
+// --- Two currencies ---
+
+/**
+ * The lines of an entry for a book that tracks exchange rates: in the currency that the source has beside the base currency, each
+ * with its base amount. Where only lines in base currency are left that do not balance, they are what exchange rates have
+ * gained or lost: they carry a base amount only. Where a foreign currency does not balance, it was exchanged: the service adds
+ * the lines on the account designated for currency conversion, as it does for every entry of its kind.
+ * @param rows of the lines
+ */
+function inTwoCurrencies(
+  book: BookState,
+  lines: readonly EntryLine[],
+  rows: readonly PostingRow[],
+  at: number,
+): { readonly lines: EntryLine[]; readonly onImbalance?: PostEntry['onImbalance'] } {
+  const base = book.baseCurrency;
+  const converted = lines.map((line, index) => withBase(book, line, rows[index] as PostingRow));
+  const stated = converted.flatMap((line): Addend[] => {
+    const amount = line.currency === base && line.baseAmount === undefined ? line.amount : line.baseAmount;
+    return amount === undefined ? [] : [{ currency: base, side: line.side, amount }];
+  });
+  // A line without its base amount gets it at the rate that the book has.
+  if (stated.length === converted.length) checkBalance(stated, at);
+  if (imbalanceOf(converted.filter(({ currency }) => currency !== base)) !== undefined) {
+    if (book.designated.currency_conversion === undefined) {
+      const says = 'the entry exchanges currencies, and the book has no account for currency_conversion; designate one first';
+      throw new RowFault('account_not_designated', `${says} (POST …/designated-accounts)`, at);
+    }
+    return { lines: converted, onImbalance: 'currency_conversion' };
   }
+  if (imbalanceOf(converted.filter(({ currency }) => currency === base)) === undefined) return { lines: converted };
+  return {
+    lines: converted.map((line) =>
+      line.currency === base && line.baseAmount === undefined ? { ...line, amount: '0', baseAmount: line.amount } : line,
+    ),
+  };
+}
+
+function withBase(book: BookState, line: EntryLine, { others = [], at }: PostingRow): EntryLine {
+  const base = book.baseCurrency;
+  const other =
+    line.currency === base ? others.find(({ currency }) => currency !== base) : others.find(({ currency }) => currency === base);
+  if (other === undefined) return line;
+  const amount = canonicalDecimal(other.quantity);
+  const scale = scaleIn(book, other.currency) ?? scaleMax;
+  if (decimalsOf(amount) > scale) {
+    const says = `${other.quantity} ${other.currency} has ${decimalsOf(amount)} decimals; ${other.currency} has ${scale} in this book`;
+    throw new RowFault('scale_exceeded', says, at);
+  }
+  return line.currency === base ? { ...line, amount, baseAmount: line.amount, currency: other.currency } : { ...line, baseAmount: amount };
 }
 
 /** Decimals that a book has fixed for a currency; undefined while it is neither declared nor used. */
@@ -448,32 +621,58 @@ function typeByCode(code: string): AccountType | undefined {
 const typeless = (code: string): string =>
   `account ${code} is not in the book, and nothing tells its type: name it in --account-types FILE, or give a --default-type`;
 
-/** A type as people write it: `revenue` is another word for income. */
+/** A type as people and the Audit Data Standards (Chart_Of_Accounts, Account_Type) write it: in any case, in singular or plural. */
 export function accountTypeOf(text: string): AccountType | undefined {
-  const type = text === 'revenue' ? 'income' : text;
-  return accountTypes.find((known) => known === type);
+  const type = text.trim().toLowerCase();
+  return accountTypes.find((known) => known === type) ?? (Object.hasOwn(segments, type) ? segments[type] : undefined);
 }
 
+/** The words that our own column `type` takes, and no other spelling. */
+const typeWords: readonly string[] = [...accountTypes, 'revenue'];
+
+/** What a chart of accounts says of one. */
+export interface ChartRow {
+  readonly type: AccountType;
+  readonly name?: string;
+}
+
+const chartColumns: Readonly<Record<string, string>> = { glaccountnumber: 'account', glaccountname: 'name', accounttype: 'type' };
+
 /**
- * Reads a CSV file with the columns `account,type`.
+ * Reads a CSV file with the columns `account`, `type` and, if wanted, `name`; or a Chart_Of_Accounts of the Audit Data Standards,
+ * whose other columns are passed over.
  * @throws LedgerError malformed with FILE:LINE
  */
-export async function readAccountTypes(file: string): Promise<Map<string, AccountType>> {
-  const types = new Map<string, AccountType>();
-  for await (const rows of readCsv(file, { required: ['account', 'type'] })) {
+export async function readAccountTypes(file: string): Promise<Map<string, ChartRow>> {
+  const types = new Map<string, ChartRow>();
+  let isOurs = true;
+  const nameOf = (cell: string): string => {
+    const name = plainName(cell);
+    if (!Object.hasOwn(chartColumns, name)) return cell;
+    isOurs = false;
+    return chartColumns[name] ?? cell;
+  };
+  const columns = { required: ['account', 'type'], optional: ['name'], nameOf, keepExtra: true } as const;
+  for await (const rows of readCsv(file, columns, { separators: [',', '|', '\t'], encoding: 'utf-8' })) {
     for (const { at, cells, problem } of rows) {
-      const [code = '', text = ''] = cells;
+      const [code = '', text = '', name = ''] = cells;
       const account = code.normalize('NFC');
-      const type = accountTypeOf(text);
-      const known = types.get(account);
+      const type = isOurs && !typeWords.includes(text) ? undefined : accountTypeOf(text);
+      const known = types.get(account)?.type;
       const fault =
         problem ??
         (isBlank(account) ? 'account is empty' : undefined) ??
         (type === undefined ? `type is ${quoted(text)}, not one of ${accountTypes.join(', ')} or revenue` : undefined) ??
+        (isBlank(name) ? undefined : nameFault(name.trim())) ??
         (known !== undefined && known !== type ? `account ${account} has type ${known} in a row before` : undefined);
       if (fault !== undefined || type === undefined) throw new LedgerError('malformed', `${file}:${at}: ${fault}`);
-      types.set(account, type);
+      types.set(account, isBlank(name) ? { type } : { type, name: name.trim() });
     }
   }
   return types;
+}
+
+function nameFault(name: string): string | undefined {
+  const fault = textFault(name, nameLengthMax, 'name');
+  return fault && `name ${fault.text}`;
 }

@@ -3,6 +3,7 @@
  * commodity may stand and which marks separate digits; guarantees that an amount is read as those programs read it, exactly,
  * and that one whose mark could be either, as in `1,000`, is refused with what would settle it and never guessed.
  */
+import { isZero, quoted } from './cells';
 
 /** The two programs read `1,000` differently, and a few other things. */
 export type Dialect = 'hledger' | 'ledger';
@@ -63,7 +64,7 @@ export function readAmount(text: string, from: number, forms: NumberForms): { re
     take(blanks);
   }
   const digits = take(numberText)?.[0];
-  if (digits === undefined) throw new AmountFault(`${quote(text.slice(begin))} is no amount like 1234.50 EUR or $1,234.50`);
+  if (digits === undefined) throw new AmountFault(`${quoted(text.slice(begin).trim())} is no amount like 1234.50 EUR or $1,234.50`);
   if (commodity === undefined) {
     const behindNumber = at;
     take(blanks);
@@ -73,18 +74,18 @@ export function readAmount(text: string, from: number, forms: NumberForms): { re
   // Neither `1e3` nor `12abc34`: what a symbol may not be followed by.
   if (/[\d.,"]/.test(text.charAt(at))) {
     throw new AmountFault(
-      `${quote(text.slice(begin))} is no amount like 1234.50 EUR; write the number out, and a commodity with digits in quotes`,
+      `${quoted(text.slice(begin).trim())} is no amount like 1234.50 EUR; write the number out, and a commodity with digits in quotes`,
     );
   }
   const named = commodity ?? forms.defaultCommodity ?? '';
   const { quantity } = readNumber(digits, forms.mark ?? forms.marks.get(named), forms.dialect);
-  return { amount: { commodity: named, quantity: negative && /[1-9]/.test(quantity) ? `-${quantity}` : quantity }, end: at };
+  return { amount: { commodity: named, quantity: negative && !isZero(quantity) ? `-${quantity}` : quantity }, end: at };
 }
 
 /** The decimal mark that the example of a `commodity`, `D` or `format` directive shows; undefined when it shows none. */
 export function markShown(text: string, forms: Pick<NumberForms, 'dialect'>): { commodity: string; mark?: DecimalMark } {
   const { amount, end } = readAmount(text, 0, { dialect: forms.dialect, marks: new Map() });
-  if (text.slice(end).trim() !== '') throw new AmountFault(`${quote(text)} is no amount like 1,000.00 EUR`);
+  if (text.slice(end).trim() !== '') throw new AmountFault(`${quoted(text.trim())} is no amount like 1,000.00 EUR`);
   const digits = /[\d.,](?:[\d., \u00a0\u2009\u202f]*[\d.,])?/.exec(text.replace(/"[^"]*"/, ''))?.[0] ?? '';
   return { commodity: amount.commodity, mark: readNumber(digits, undefined, forms.dialect).mark };
 }
@@ -100,13 +101,13 @@ function readNumber(text: string, mark: DecimalMark | undefined, dialect: Dialec
   const lastIsDecimal = marks.includes(other) || spaced ? true : several ? false : (mark ?? guess(text, last, dialect)) === last;
   const told = lastIsDecimal ? last : other;
   if (mark !== undefined && told !== mark) {
-    throw new AmountFault(`${quote(text)} has ${told} as its decimal mark, but a directive before says ${mark}`);
+    throw new AmountFault(`${quoted(text)} has ${told} as its decimal mark, but a directive before says ${mark}`);
   }
-  if (lastIsDecimal && several) throw new AmountFault(`${quote(text)} has the decimal mark ${last} more than once`);
+  if (lastIsDecimal && several) throw new AmountFault(`${quoted(text)} has the decimal mark ${last} more than once`);
   if (!lastIsDecimal) return { quantity: plain(groupsOf(text, last, text), ''), mark: told };
   const point = text.lastIndexOf(last);
   const fraction = text.slice(point + 1);
-  if (/\D/.test(fraction)) throw new AmountFault(`${quote(text)} has a separator behind its decimal mark`);
+  if (/\D/.test(fraction)) throw new AmountFault(`${quoted(text)} has a separator behind its decimal mark`);
   return { quantity: plain(groupsOf(text.slice(0, point), spaced ? ' ' : other, text), fraction), mark: told };
 }
 
@@ -119,7 +120,7 @@ function guess(text: string, mark: DecimalMark, dialect: Dialect): DecimalMark {
   // ledger takes a comma before three digits for a separator; hledger takes it for a decimal mark, which few people mean.
   if (dialect === 'ledger' && grouped) return '.';
   throw new AmountFault(
-    `${quote(text)} could be ${whole || '0'}.${fraction} or ${whole}${fraction}: write more or fewer decimals, or say which before it, with ` +
+    `${quoted(text)} could be ${whole || '0'}.${fraction} or ${whole}${fraction}: write more or fewer decimals, or say which before it, with ` +
       (dialect === 'hledger' ? '"decimal-mark ." or "decimal-mark ,"' : '"commodity CODE" and below it "format 1,000.00 CODE"'),
   );
 }
@@ -128,23 +129,17 @@ function guess(text: string, mark: DecimalMark, dialect: Dialect): DecimalMark {
 function groupsOf(text: string, separator: string, whole: string): string {
   const groups = text.split(separator === ' ' ? /[ \u00a0\u2009\u202f]/ : separator);
   if (groups.length === 1) {
-    if (/\D/.test(text)) throw new AmountFault(`${quote(whole)} mixes separators of digits`);
+    if (/\D/.test(text)) throw new AmountFault(`${quoted(whole)} mixes separators of digits`);
     return text;
   }
   const good = groups.every((group, index) =>
     index === 0 ? /^\d{1,3}$/.test(group) : index === groups.length - 1 ? /^\d{3}$/.test(group) : /^\d{2,3}$/.test(group),
   );
-  if (!good) throw new AmountFault(`${quote(whole)} is not separated in groups of digits as in 1,000,000`);
+  if (!good) throw new AmountFault(`${quoted(whole)} is not separated in groups of digits as in 1,000,000`);
   return groups.join('');
 }
 
 function plain(whole: string, fraction: string): string {
   const digits = whole.replace(/^0+(?=\d)/, '') || '0';
   return fraction === '' ? digits : `${digits}.${fraction}`;
-}
-
-/** A text of the file in a message: short, and without what a terminal would take for a command. */
-export function quote(text: string): string {
-  const short = text.trim();
-  return JSON.stringify(short.length <= 60 ? short : `${short.slice(0, 60)}…`);
 }

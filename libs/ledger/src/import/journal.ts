@@ -13,17 +13,9 @@ import { realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { type AccountType, currencyForm, type ErrorCode, fromMinor, isDate, LedgerError, scaleMax, toMinor } from '#domain';
 import { escapesMark, unescaped } from '../exports/escapes';
+import { isZero, quoted, unsigned } from './cells';
 import type { BrokenRow, ImportFormat, PostingRow, SourceRow } from './entries';
-import {
-  AmountFault,
-  type DecimalMark,
-  type Dialect,
-  type JournalAmount,
-  markShown,
-  type NumberForms,
-  quote,
-  readAmount,
-} from './journal-amount';
+import { AmountFault, type DecimalMark, type Dialect, type JournalAmount, markShown, type NumberForms, readAmount } from './journal-amount';
 
 /** Symbols that mean one currency; `¥` and `kr` do not. */
 const symbols: Readonly<Record<string, string>> = { $: 'USD', '€': 'EUR', '£': 'GBP' };
@@ -100,7 +92,7 @@ class Blocks {
       if (/^\s*[;#*]/.test(text)) return undefined;
       throw new FileFault(
         this.at,
-        `${quote(text)} is indented, but no entry or directive stands above it; entries have no blank line inside`,
+        `${quoted(text.trim())} is indented, but no entry or directive stands above it; entries have no blank line inside`,
       );
     }
     const done = this.end();
@@ -318,20 +310,20 @@ class JournalReader {
     const refused = Object.hasOwn(refusedDirectives, word) ? refusedDirectives[word] : undefined;
     const year = /^(?:year\s+)?(\d{4})$/.exec(value)?.[1];
     if (word === 'Y' || word === 'year' || (word === 'apply' && value.startsWith('year'))) {
-      if (year === undefined) throw new FileFault(at, `${quote(text)} names no year like Y 2026`);
+      if (year === undefined) throw new FileFault(at, `${quoted(text.trim())} names no year like Y 2026`);
       scope.year = year;
     } else if (word === 'end' && /^(apply year|year)$/.test(value)) scope.year = undefined;
     else if (word === 'include') return value;
     else if (word === 'decimal-mark') {
-      if (value !== '.' && value !== ',') throw new FileFault(at, `${quote(text)} names neither . nor ,`);
+      if (value !== '.' && value !== ',') throw new FileFault(at, `${quoted(text.trim())} names neither . nor ,`);
       scope.mark = value;
     } else if (word === 'D' || word === 'commodity') this.commodity(word, value, at, body, scope);
     else if (word === 'account') this.account(rest, body, at, scope);
-    else if (refused !== undefined) throw new FileFault(at, `${quote(text)}: ${refused}`);
+    else if (refused !== undefined) throw new FileFault(at, `${quoted(text.trim())}: ${refused}`);
     else if (!passedOver.has(word)) {
       throw new FileFault(
         at,
-        `${quote(text)} is neither an entry, which begins with its date like 2026-01-31, nor a directive that is known here`,
+        `${quoted(text.trim())} is neither an entry, which begins with its date like 2026-01-31, nor a directive that is known here`,
       );
     }
     return undefined;
@@ -355,7 +347,8 @@ class JournalReader {
       else if (name === 'default') scope.defaultCommodity = commodity;
       else if (name === 'alias')
         throw new FileFault(line, 'aliases of commodities are not known here: write one name, or give --currency NAME=CODE for each');
-      else if (!/^(;|note|nomarket)/.test(name)) throw new FileFault(line, `${quote(text)} is nothing that is known below a commodity`);
+      else if (!/^(;|note|nomarket)/.test(name))
+        throw new FileFault(line, `${quoted(text.trim())} is nothing that is known below a commodity`);
     }
     if (word === 'D') scope.defaultCommodity = commodity;
   }
@@ -365,7 +358,7 @@ class JournalReader {
     if (bad !== undefined) {
       throw new FileFault(
         bad.at,
-        `${quote(bad.text)} changes postings on the account: print the journal (hledger print, ledger print) and import that`,
+        `${quoted(bad.text.trim())} changes postings on the account: print the journal (hledger print, ledger print) and import that`,
       );
     }
     if (this.dialect !== 'hledger') return;
@@ -374,7 +367,7 @@ class JournalReader {
     const [, letter] = /(?:^|[\s,;])type:\s*([^\s,]+)/.exec(comments.join(' ')) ?? [];
     if (letter === undefined) return;
     const type = declaredTypes[letter.toLowerCase()];
-    if (type === undefined) throw new FileFault(at, `type:${quote(letter)} is none of A, L, E, R, X, C, V, nor their names`);
+    if (type === undefined) throw new FileFault(at, `type:${quoted(letter)} is none of A, L, E, R, X, C, V, nor their names`);
     this.types.set(plainText(name, scope), type);
   }
 
@@ -418,8 +411,7 @@ class JournalReader {
       if (postings.length === 0) throw new EntryFault(block.at, 'the entry has no posting', 'too_few_lines');
       const lines = this.complete(postings, block.at);
       this.assertions.note(head.date, lines, txn, file);
-      const checksOnly =
-        postings.some(({ assertion }) => assertion !== undefined) && lines.every(({ quantity }) => !/[1-9]/.test(quantity));
+      const checksOnly = postings.some(({ assertion }) => assertion !== undefined) && lines.every(({ quantity }) => isZero(quantity));
       if (checksOnly) return [];
       const comment = [head.comment, ...comments].filter((text) => text !== '').join('\n');
       const metadata = {
@@ -489,7 +481,7 @@ class JournalReader {
     if (mixed || !isDate(date)) {
       throw new EntryFault(
         at,
-        `date ${quote(text)} is not a date like 2026-01-31 or 2026/1/31 that exists, from 1900 to 2199`,
+        `date ${quoted(text)} is not a date like 2026-01-31 or 2026/1/31 that exists, from 1900 to 2199`,
         'date_invalid',
       );
     }
@@ -521,24 +513,24 @@ class JournalReader {
     if (/^\(.*\)$|^\[.*\]$/.test(account)) {
       throw new EntryFault(
         at,
-        `${quote(account)} is a virtual posting, which balances with nothing or outside the books: leave it out, or post it on real accounts`,
+        `${quoted(account)} is a virtual posting, which balances with nothing or outside the books: leave it out, or post it on real accounts`,
       );
     }
-    if (/^[[(<]/.test(account)) throw new EntryFault(at, `${quote(account)} is not the name of an account`);
-    if (account.includes(';')) throw new EntryFault(at, `${quote(account)} holds a semicolon: put two blanks before a comment`);
+    if (/^[[(<]/.test(account)) throw new EntryFault(at, `${quoted(account)} is not the name of an account`);
+    if (account.includes(';')) throw new EntryFault(at, `${quoted(account)} holds a semicolon: put two blanks before a comment`);
     if (rest === '' || rest.startsWith(';')) {
       if (end < 0 && / [-+]?[^\s\w:+-]\d[\d.,]*$| [-+]?\d[\d.,]*[.,]\d+$| [-+]?\d[\d.,]* ?[A-Z]{3}$/.test(account)) {
-        throw new EntryFault(at, `${quote(account)} seems to end with an amount: put two blanks between account and amount`);
+        throw new EntryFault(at, `${quoted(account)} seems to end with an amount: put two blanks between account and amount`);
       }
       return { at, account: plainText(account, forms), comments: this.comment(rest, date, at) };
     }
     if (rest.startsWith('=')) {
       throw new EntryFault(
         at,
-        `${quote(rest)} assigns a balance: write the amount out, as in "100.00 EUR = 1,250.00 EUR" (hledger print -x)`,
+        `${quoted(rest)} assigns a balance: write the amount out, as in "100.00 EUR = 1,250.00 EUR" (hledger print -x)`,
       );
     }
-    if (rest.startsWith('(')) throw new EntryFault(at, `${quote(rest)} is an expression: write the amount out`);
+    if (rest.startsWith('(')) throw new EntryFault(at, `${quoted(rest)} is an expression: write the amount out`);
     const first = this.written(rest, 0, at, forms);
     let { end: next } = first;
     let assertion: Posting['assertion'];
@@ -550,8 +542,7 @@ class JournalReader {
     }
     // `0 = 100 EUR` is how people assert without posting.
     const { commodity, quantity } = first.amount;
-    const asAsserted =
-      commodity === '' && !/[1-9]/.test(quantity) && assertion !== undefined ? { ...assertion.amount, quantity } : undefined;
+    const asAsserted = commodity === '' && isZero(quantity) && assertion !== undefined ? { ...assertion.amount, quantity } : undefined;
     const amount = asAsserted ?? this.inCurrency(first.amount, at);
     const tail = rest.slice(next).trim();
     if (tail !== '' && !tail.startsWith(';')) throw new EntryFault(at, unread(tail));
@@ -575,7 +566,7 @@ class JournalReader {
     const says =
       commodity === ''
         ? `the amount ${quantity} has no commodity: put a directive like "D 1000.00 EUR" above it, or say which it is (${option})`
-        : `commodity ${quote(commodity)} is no code like EUR: say which it is (${option})`;
+        : `commodity ${quoted(commodity)} is no code like EUR: say which it is (${option})`;
     throw new EntryFault(at, says, 'text_invalid');
   }
 
@@ -642,11 +633,11 @@ function commentText(text: string): string {
 
 function unread(tail: string): string {
   if (tail.startsWith('@')) {
-    return `${quote(tail)} is a price: amounts balance in each currency here, so write the exchange as four postings, two of them on an account like Equity:Conversion`;
+    return `${quoted(tail)} is a price: amounts balance in each currency here, so write the exchange as four postings, two of them on an account like Equity:Conversion`;
   }
   if (/^[{[(]/.test(tail))
-    return `${quote(tail)} names a lot: leave cost and lot out, and write the exchange as four postings, two of them on an account like Equity:Conversion`;
-  return `${quote(tail)} behind the amount cannot be read; a comment begins with a semicolon`;
+    return `${quoted(tail)} names a lot: leave cost and lot out, and write the exchange as four postings, two of them on an account like Equity:Conversion`;
+  return `${quoted(tail)} behind the amount cannot be read; a comment begins with a semicolon`;
 }
 
 /** Adds a signed plain decimal to a sum, with as many decimals as the longer of both has. */
@@ -744,7 +735,7 @@ function problemOf({ account, kind, amount, before }: Claim, until: Sums): strin
   const { currency, quantity } = amount;
   const is = until.get(currency) ?? 0n;
   const wanted = unitsOf(quantity);
-  const where = `${quote(account)}${kind.endsWith('*') ? ' and below' : ''}`;
+  const where = `${quoted(account)}${kind.endsWith('*') ? ' and below' : ''}`;
   if (is !== wanted) {
     return `balance assertion: ${where} should be ${quantity} ${currency}, is ${shown(is)}, difference ${shown(is - wanted)} ${currency} (counted from the entries of this journal)`;
   }
@@ -754,7 +745,7 @@ function problemOf({ account, kind, amount, before }: Claim, until: Sums): strin
 
 /** An amount of more decimals than any currency has is refused where entries are checked. */
 function unitsOf(quantity: string): bigint {
-  const minor = toMinor(quantity.replace('-', ''), scaleMax) ?? 0n;
+  const minor = toMinor(unsigned(quantity), scaleMax) ?? 0n;
   return quantity.startsWith('-') ? -minor : minor;
 }
 

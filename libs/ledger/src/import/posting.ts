@@ -113,7 +113,7 @@ export class Sender {
  * characters.
  * @param attempt from 2 on when the book had refused the entry under its keys before; refusals are remembered for ever (I6)
  */
-export function importKey(kind: 'entry' | 'account' | 'currency' | 'book', source: string, id: string, attempt = 1): string {
+export function importKey(kind: 'entry' | 'account' | 'currency' | 'journal' | 'book', source: string, id: string, attempt = 1): string {
   const prefix = kind === 'entry' ? 'import' : `import-${kind}`;
   const suffix = attempt === 1 ? '' : `#${attempt}`;
   // What encodeURIComponent leaves is ASCII without ':' and '#', so the parts cannot be mistaken for each other.

@@ -3,6 +3,7 @@
  * debit, a negative one a credit. Columns txn, date, description, line, account, commodity, quantity and, if there is one,
  * kind: anything but `posting` is kept as the line's origin.
  */
+import { quoted } from './cells';
 import { readCsv } from './csv';
 import type { SourceRow } from './entries';
 
@@ -17,8 +18,7 @@ export async function* readPostingsCsv(file: string): AsyncGenerator<readonly So
     yield rows.map(({ at, cells, problem }): SourceRow => {
       const [txn = '', date = '', description = '', line = '', account = '', currency = '', quantity = '', kind = ''] = cells;
       if (problem !== undefined) return { at, txn, problem };
-      if (!/^[1-9]\d{0,8}$/.test(line))
-        return { at, txn, problem: `line is ${JSON.stringify(line.slice(0, 60))}, not a whole number from 1 on` };
+      if (!/^[1-9]\d{0,8}$/.test(line)) return { at, txn, problem: `line is ${quoted(line)}, not a whole number from 1 on` };
       const origin = kind === '' || kind === 'posting' ? undefined : kind;
       return { at, txn, date, description, line: Number(line), account, currency, quantity, origin };
     });

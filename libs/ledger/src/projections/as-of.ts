@@ -31,7 +31,7 @@ import {
   partsOf,
   toMinor,
 } from '#domain';
-import { type EventCatalogue, upcast } from '#event-store';
+import { type EventStore, upcast } from '#event-store';
 import { CopyRows, dateArray, fieldOf, int2Array, int4Array, textArray, uuidArray } from '#postgres';
 import { type Batch, type CopyFold, cursorsOf, type Database, type Projection } from '../projection';
 import { type AccountView, accountPatch, chart } from './chart';
@@ -473,7 +473,8 @@ class TotalsFold {
 
 const dayNumber = (year: number, month: number, day: number): number => Date.UTC(year, month - 1, day) / 86_400_000;
 
-function minorOf(amount: string, scale: number): bigint {
+/** @throws Error where the amount has more decimals than its currency had so far */
+export function minorOf(amount: string, scale: number): bigint {
   const minor = toMinor(amount, scale);
   if (minor === undefined) throw new Error(`amount ${amount} has more than the ${scale} decimals that its currency had so far`);
   return minor;
@@ -618,7 +619,8 @@ function partsUpTo(asOfDate: CalendarDate, nearer: boolean): Parts {
  * P folded: base is the last cut or batch end up to P, and the entries in between, less than `cutEvery` events, are read by
  * their positions (`cut`). P not folded: base is C, and the account's own events after it (`tail`) are found in its stream,
  * whose versions are consecutive (I5) and whose positions grow with them, from the end backwards in doubling steps; a version
- * that was archived counts as old. The tail may be long, and belongs to all accounts.
+ * that is cold counts as old, as nothing moves to cold storage that is not folded. The tail may be long, and belongs to all accounts.
+ * What of all this is cold is not in the table: the statement says up to where there is cold storage (`cold`), and the caller reads it there.
  *
  * Totals: the account's first and last row tell its first currency and day, its last currency and year; further currencies,
  * of which there are seldom any, are found by loose index scan. Every year in between, and the months and days that the
@@ -712,7 +714,9 @@ const balanceText = (inBase: boolean): string => `WITH RECURSIVE
      WHERE r.first <= $7::date OR $7 IS NULL
      GROUP BY r.currency
   )
-SELECT b.head, b.known AS position, w.id,
+SELECT b.head, b.known AS position, w.id, b.base, b.unfolded,
+       CASE WHEN b.known > b.base
+            THEN (SELECT r.to_position FROM log.archived_ranges r WHERE r.book_id = $1 ORDER BY r.from_position DESC LIMIT 1) END AS cold,
        (SELECT v.state FROM projections.account_versions v
          WHERE v.book_id = $1 AND v.account_id = w.account_id AND v.position <= b.shown ORDER BY v.position DESC LIMIT 1) AS state,
        (SELECT json_agg(json_build_array(t.currency, t.debit::text, t.credit::text${inBase ? ', t.base_debit::text, t.base_credit::text' : ''}))
@@ -734,6 +738,14 @@ export interface AccountBalance {
   readonly account?: Pick<AccountView, 'code' | 'normalSide'>;
   /** Currencies with at least one line, sorted by code. */
   readonly totals: readonly Totals[];
+}
+
+/** Events that no projection has folded any more are cold, so that they are not among an account's own: to be asked again once they are folded. */
+export class FoldedTooLittle extends Error {
+  /** @param upTo the position that must be folded */
+  constructor(readonly upTo: number) {
+    super(`what is cold, up to position ${upTo}, is not folded`);
+  }
 }
 
 interface BalanceQuestion {
@@ -758,24 +770,22 @@ interface OtherEvent {
  * absent), including everything acknowledged before the call, without waiting for the fold.
  * @param knownAt a position from 0 on; compare it with the head that comes back
  * @returns undefined when the book has no head
+ * @throws FoldedTooLittle; ArchiveUnreadable
  */
-export async function balanceAt(
-  database: Database,
-  catalogue: EventCatalogue,
-  question: BalanceQuestion,
-): Promise<AccountBalance | undefined> {
-  const answer = await readBalance(database, catalogue, question, true);
-  return answer?.doubtful === true ? readBalance(database, catalogue, question, false) : answer;
+export async function balanceAt(database: Database, store: EventStore, question: BalanceQuestion): Promise<AccountBalance | undefined> {
+  const answer = await readBalance(database, store, question, true);
+  return answer?.doubtful === true ? readBalance(database, store, question, false) : answer;
 }
 
 /** @returns `doubtful`: the totals of a currency are zero, and whether that currency belongs into the answer is not known */
 async function readBalance(
   database: Database,
-  catalogue: EventCatalogue,
+  store: EventStore,
   { bookId, code, asOf, knownAt, inBase }: BalanceQuestion,
   nearer: boolean,
 ): Promise<(AccountBalance & { readonly doubtful: boolean }) | undefined> {
   const { year, kinds, starts, signs } = asOf === undefined ? allYears : partsUpTo(asOf, nearer);
+  const { catalogue } = store;
   // What an event of a tracked book is in base currency its reader knows, not the statement.
   const plain = inBase === undefined;
   const legs = plain && [catalogue.AccountDebited, catalogue.AccountCredited].every((leg) => leg?.version === legVersion);
@@ -784,6 +794,9 @@ async function readBalance(
     head: number;
     position: number;
     id: string | null;
+    base: number;
+    unfolded: boolean;
+    cold: number | null;
     state: AccountView | null;
     totals: [currency: string, debit: string, credit: string, baseDebit?: string | null, baseCredit?: string | null][] | null;
     late: [currency: string | null, debit: string | null, credit: string | null, events: OtherEvent[] | null][] | null;
@@ -798,12 +811,19 @@ async function readBalance(
   const row = rows[0];
   if (row === undefined) return undefined;
   const { head, position, id } = row;
+  if (row.unfolded && (row.cold ?? 0) > row.base) throw new FoldedTooLittle(row.cold ?? 0);
   const totals = new Map((row.totals ?? []).map((read) => [read[0], totalsOf(...read)]));
   const maybe = signs.includes(-1) ? [...totals.values()].filter(({ debit, credit }) => debit === 0n && credit === 0n) : [];
   const added = new Set<string>();
   const add = ({ currency, side, amount, baseAmount }: AddedLine): void => {
     added.add(currency);
     addLine(totals, { currency, side, amount, baseAmount: plain ? undefined : baseAmount });
+  };
+  // In base currency an amount is its own base amount, which lines of older entries do not repeat.
+  const addEntry = ({ effectiveDate, lines }: JournalEntryPosted): void => {
+    if (asOf !== undefined && effectiveDate > asOf) return;
+    for (const line of lines)
+      if (line.accountId === id) add({ ...line, baseAmount: line.baseAmount ?? (line.currency === inBase ? line.amount : undefined) });
   };
   for (const [currency, debit, credit] of row.late ?? []) {
     if (currency === null) continue;
@@ -815,8 +835,7 @@ async function readBalance(
   for (const event of others.sort((a, b) => a.position - b.position)) {
     const current = upcast(catalogue, { ...event, bookId });
     if (event.eventType === 'JournalEntryPosted') {
-      const { effectiveDate, lines } = current as unknown as JournalEntryPosted;
-      if (asOf === undefined || effectiveDate <= asOf) for (const line of lines) if (line.accountId === id) add(line);
+      addEntry(current as unknown as JournalEntryPosted);
     } else if (event.eventType === 'AccountDebited' || event.eventType === 'AccountCredited') {
       const { effectiveDate, currency, amount, entryPosition, ...leg } = current as unknown as AccountPosted;
       const side = event.eventType === 'AccountDebited' ? 'debit' : 'credit';
@@ -826,6 +845,12 @@ async function readBalance(
     } else if (event.position <= position) {
       account = { ...account, ...accountPatch({ ...event, streamId: id ?? '', current }) };
     }
+  }
+  // Between a cut and P, and cuts are ends of tiles or lie within them: all of it is cold, or nothing.
+  const between = !row.unfolded && position <= (row.cold ?? 0) ? await store.readFacts(bookId, row.base, position) : [];
+  for (const { eventType, current } of between) {
+    if (eventType !== 'JournalEntryPosted') continue;
+    addEntry(current as unknown as JournalEntryPosted);
   }
   return {
     ...{ head, position, account: account as AccountView | undefined, totals: sorted(totals.values()) },

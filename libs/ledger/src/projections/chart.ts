@@ -20,6 +20,7 @@ export interface AccountView {
   readonly parentId?: string;
   readonly currencies?: readonly string[];
   readonly subledger?: string;
+  readonly control?: string;
   readonly limits?: readonly AccountLimit[];
   readonly cashFlow?: string;
   readonly mappings?: AccountOpened['mappings'];

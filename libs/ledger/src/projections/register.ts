@@ -274,7 +274,18 @@ export async function findEntries(
     position,
     after,
     limit,
-  }: { readonly sort: EntrySort; readonly position: number; readonly after?: EntryKey; readonly limit: number },
+    walk = false,
+  }: {
+    readonly sort: EntrySort;
+    readonly position: number;
+    readonly after?: EntryKey;
+    readonly limit: number;
+    /**
+     * All of a range will be read, page after page in the order of positions: each page is then found by going on from the last one.
+     * Else the days are looked up and all of them sorted, which is fast for a page of a short range, and quadratic for all of a long one.
+     */
+    readonly walk?: boolean;
+  },
 ): Promise<(EntryKey & { readonly entryId: string })[]> {
   const values: unknown[] = [bookId, position, limit];
   const bind = (value: unknown, type: string): string => `$${values.push(value)}::${type}`;
@@ -284,11 +295,13 @@ export async function findEntries(
     search.fiscalYear && `e.fiscal_year = ${bind(search.fiscalYear, 'text')}`,
     search.journalCodes && search.number === undefined && `e.journal_code = ANY (${bind(textArray(search.journalCodes), 'text[]')})`,
   ];
+  // No index is on the sum.
+  const day = (row: string): string => (walk ? `(${row}.effective_date + 0)` : `${row}.effective_date`);
   /** Conditions that either table can check. */
   const place = (row: string): (string | undefined | false)[] => [
     `${row}.position <= $2`,
-    search.from && `${row}.effective_date >= ${bind(search.from, 'date')}`,
-    search.to && `${row}.effective_date <= ${bind(search.to, 'date')}`,
+    search.from && `${day(row)} >= ${bind(search.from, 'date')}`,
+    search.to && `${day(row)} <= ${bind(search.to, 'date')}`,
     after && sort === 'position' && `${row}.position > ${bind(after.position, 'int8')}`,
     after &&
       sort === 'effectiveDate' &&
@@ -353,7 +366,176 @@ export async function entriesByNumber(
   return rows.map(({ entry_id, number }) => ({ entryId: entry_id, number }));
 }
 
+/** Entries of one day book and fiscal year. */
+export interface EntryCount {
+  readonly journalCode: string;
+  readonly fiscalYear: string;
+  readonly entries: number;
+  readonly firstNumber: number;
+  readonly lastNumber: number;
+}
+
+/**
+ * How many entries there are by day book and fiscal year, and their first and last number, recorded at or before `position`.
+ * @param range of effective dates, both included; all when absent
+ */
+export async function countEntries(
+  database: Database,
+  bookId: string,
+  range: { readonly from: CalendarDate; readonly to: CalendarDate } | undefined,
+  position: number,
+): Promise<EntryCount[]> {
+  const { rows } = await database.query<EntryCount>({
+    name: range === undefined ? 'count-entries' : 'count-entries-of-range',
+    text: `SELECT journal_code AS "journalCode", fiscal_year AS "fiscalYear", count(*) AS entries, min(number) AS "firstNumber", max(number) AS "lastNumber"
+             FROM projections.entries WHERE book_id = $1 AND position <= $2${range === undefined ? '' : ' AND effective_date BETWEEN $3 AND $4'}
+            GROUP BY journal_code, fiscal_year ORDER BY journal_code, fiscal_year`,
+    values: [bookId, position, ...(range === undefined ? [] : [range.from, range.to])],
+  });
+  return rows;
+}
+
 /** OFFSET keeps this a seek per entry; as a join it could become a scan of the account's lines per entry. */
 const hasLine = (account: string): string =>
   `EXISTS (SELECT FROM projections.account_lines l
             WHERE l.book_id = $1 AND l.account_id = ${account} AND l.effective_date = e.effective_date AND l.position = e.position OFFSET 0)`;
+
+// --- Lines that are there twice, numbers that are not there ---
+
+/** Which lines are compared. */
+export interface RepeatSearch {
+  readonly bookId: string;
+  readonly position: number;
+  readonly from: CalendarDate;
+  readonly to: CalendarDate;
+  readonly currency?: string;
+  /** Plain decimal; lines of amount 0 are never compared. */
+  readonly minimum: string;
+  /** Dates that are so many days apart are near. */
+  readonly days: number;
+  /** Positions of entries whose lines do not count. */
+  readonly without: readonly number[];
+}
+
+/**
+ * Lines of one entry with the same account, side, currency and amount are one row here; the row is repeated when there is another
+ * one with a near date, which is then its neighbour in the order of date and position: each row is compared with two.
+ */
+const repeats = `WITH own AS (
+    SELECT l.account_id, l.side, l.currency, l.amount, l.effective_date, l.position, min(l.line) AS line
+      FROM projections.account_lines l
+     WHERE l.book_id = $1 AND l.position <= $2 AND l.effective_date BETWEEN $3 AND $4 AND ($5::text IS NULL OR l.currency = $5)
+       AND l.amount > 0 AND l.amount >= $6::numeric AND l.position NOT IN (SELECT unnest($8::int8[]))
+     GROUP BY l.account_id, l.side, l.currency, l.amount, l.effective_date, l.position),
+  side_by_side AS (
+    SELECT o.*, lag(o.position) OVER w AS before, o.effective_date - lag(o.effective_date) OVER w AS since,
+           lead(o.position) OVER w AS behind, lead(o.effective_date) OVER w - o.effective_date AS until
+      FROM own o WINDOW w AS (PARTITION BY o.account_id, o.side, o.currency, o.amount ORDER BY o.effective_date, o.position))`;
+const isRepeated = '(since <= $7::int4 OR until <= $7::int4)';
+
+const repeatValues = ({ bookId, position, from, to, currency, minimum, days, without }: RepeatSearch): unknown[] => [
+  ...[bookId, position, from, to, currency ?? null, minimum, days, int8Array(without)],
+];
+
+/** How many rows are compared, and how many of them are repeated. */
+export async function countRepeats(
+  database: Database,
+  search: RepeatSearch,
+): Promise<{ readonly compared: number; readonly repeated: number }> {
+  await roomToSort(database);
+  const { rows } = await database.query<{ compared: number; repeated: number }>({
+    name: 'count-repeats',
+    text: `${repeats} SELECT count(*) AS compared, count(*) FILTER (WHERE ${isRepeated}) AS repeated FROM side_by_side`,
+    values: repeatValues(search),
+  });
+  return rows[0] as { compared: number; repeated: number };
+}
+
+/** An entry as another one refers to it. */
+export interface NumberedEntry {
+  readonly position: number;
+  readonly entryId: string;
+  readonly date: CalendarDate;
+  readonly journalCode: string;
+  readonly fiscalYear: string;
+  readonly number: number;
+}
+
+export interface RepeatedLine extends EntryKey {
+  readonly line: number;
+  /** The nearest rows with a near date, the earlier one first: one or two. */
+  readonly others: readonly NumberedEntry[];
+}
+
+/** Repeated lines by date, position and line, behind an entry; `limit` of them, and those that the last entry has beyond it. */
+export async function repeatedLines(
+  database: Database,
+  search: RepeatSearch,
+  after: EntryKey | undefined,
+  limit: number,
+): Promise<RepeatedLine[]> {
+  await roomToSort(database);
+  const { rows } = await database.query<EntryKey & { line: number; before: number | null; behind: number | null }>({
+    name: 'repeated-lines',
+    text: `${repeats}
+           SELECT effective_date AS date, position, line, CASE WHEN since <= $7::int4 THEN before END AS before,
+                  CASE WHEN until <= $7::int4 THEN behind END AS behind
+             FROM side_by_side WHERE ${isRepeated} AND (effective_date, position) > ($9::date, $10::int8)
+            ORDER BY effective_date, position FETCH FIRST $11 ROWS WITH TIES`,
+    values: [...repeatValues(search), after?.date ?? search.from, after?.position ?? 0, limit],
+  });
+  const near = new Set(rows.flatMap(({ before, behind }) => [before, behind].filter((position) => position !== null)));
+  const entries = new Map((await entriesAt(database, search.bookId, [...near])).map((entry) => [entry.position, entry]));
+  return rows
+    .map(({ before, behind, ...row }) => ({
+      ...row,
+      others: [before, behind].flatMap((other) => (other === null ? [] : (entries.get(other) ?? []))),
+    }))
+    .sort((a, b) => (a.date !== b.date ? (a.date < b.date ? -1 : 1) : a.position - b.position || a.line - b.line));
+}
+
+/** A sort of a million lines is done in memory or on disk: 64 MB are a third of the time. */
+const roomToSort = (database: Database): Promise<unknown> => database.query("SET LOCAL work_mem = '64MB'");
+
+/** Entries by their positions, in the order of these. */
+export async function entriesAt(database: Database, bookId: string, positions: readonly number[]): Promise<NumberedEntry[]> {
+  if (positions.length === 0) return [];
+  const { rows } = await database.query<NumberedEntry>({
+    name: 'entries-at',
+    text: `SELECT e.position, e.entry_id AS "entryId", e.effective_date AS date, e.journal_code AS "journalCode", e.fiscal_year AS "fiscalYear", e.number
+             FROM unnest($2::int8[]) WITH ORDINALITY AS wanted (position, n),
+                  LATERAL (SELECT * FROM projections.entries t WHERE t.book_id = $1 AND t.position = wanted.position OFFSET 0) AS e ORDER BY n`,
+    values: [bookId, int8Array(positions)],
+  });
+  return rows;
+}
+
+/** Numbers of one day book and fiscal year that no entry has. */
+export interface NumberGap {
+  readonly journalCode: string;
+  readonly fiscalYear: string;
+  readonly from: number;
+  readonly to: number;
+  /** The entry that has the number behind them. */
+  readonly entryId: string;
+}
+
+/** Gaps in the numbers of fiscal years, recorded at or before `position`, by day book, year and number; the first `limit`. */
+export async function numberGaps(
+  database: Database,
+  bookId: string,
+  fiscalYears: readonly string[],
+  position: number,
+  limit: number,
+): Promise<NumberGap[]> {
+  const { rows } = await database.query<NumberGap>({
+    name: 'number-gaps',
+    text: `SELECT journal_code AS "journalCode", fiscal_year AS "fiscalYear", before + 1 AS "from", number - 1 AS "to", entry_id AS "entryId"
+             FROM (SELECT e.journal_code, e.fiscal_year, e.number, e.entry_id,
+                          coalesce(lag(e.number) OVER (PARTITION BY e.journal_code, e.fiscal_year ORDER BY e.number), 0) AS before
+                     FROM projections.entries e WHERE e.book_id = $1 AND e.fiscal_year = ANY ($2::text[]) AND e.position <= $3) AS n
+            WHERE number > before + 1 ORDER BY journal_code, fiscal_year, number LIMIT $4`,
+    values: [bookId, textArray(fiscalYears), position, limit],
+  });
+  return rows;
+}

@@ -11,6 +11,7 @@ import type { AccountView } from '../projections/chart';
 import {
   basisOf,
   byColumn,
+  byCurrency,
   type ColumnSums,
   type CurrencyBasis,
   type CurrencyPart,
@@ -27,7 +28,7 @@ import {
   show,
   statementLinks,
   total,
-  zero,
+  zeroColumn,
 } from './figures';
 
 const activities = ['operating', 'investing', 'financing', 'exchangeRates'] as const;
@@ -127,9 +128,7 @@ export class CashFlows {
   /** What one account's flows are made of, as parts of a report: all of them happened in their columns. */
   parts(activity: Activity, accountId: string): CurrencyPart[] {
     const parts = this.found[activity].get(accountId);
-    return [...(parts?.entries() ?? [])]
-      .map(([currency, part]) => ({ currency, ...part }))
-      .sort((a, b) => (a.currency < b.currency ? -1 : 1));
+    return [...(parts?.entries() ?? [])].map(([currency, part]) => ({ currency, ...part })).sort(byCurrency);
   }
 
   private isCash(accountId: string): boolean {
@@ -140,16 +139,15 @@ export class CashFlows {
   private sumsOf(activity: Activity, { accountId, currency, amount }: PostedLine): { own: ColumnSums[]; base: ColumnSums[] } {
     const parts = this.found[activity].get(accountId) ?? new Map();
     this.found[activity].set(accountId, parts);
-    const nothing = (): ColumnSums[] => Array.from({ length: this.columns }, () => none);
+    const nothing = (): ColumnSums[] => Array.from({ length: this.columns }, () => zeroColumn);
     const part = parts.get(currency) ?? { scale: decimalsOf(amount), own: nothing(), base: nothing() };
     parts.set(currency, part);
     return part;
   }
 }
 
-const none: ColumnSums = { yearBefore: zero, before: zero, upTo: zero };
-const moved = ({ upTo: { debit, credit } }: ColumnSums = none, net: bigint): ColumnSums => ({
-  ...none,
+const moved = ({ upTo: { debit, credit } }: ColumnSums = zeroColumn, net: bigint): ColumnSums => ({
+  ...zeroColumn,
   upTo: net < 0n ? { debit: debit - net, credit } : { debit, credit: credit + net },
 });
 

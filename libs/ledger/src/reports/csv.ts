@@ -20,15 +20,18 @@ export interface Table {
   readonly rows: readonly (readonly Cell[])[];
 }
 
-const needsQuotes = /[",\r\n]/;
+const needsQuotes = { ',': /[",\r\n]/, '|': /["|\r\n]/ } as const;
+type Delimiter = keyof typeof needsQuotes;
 
-const csvCell = (cell: Cell): string => {
+/** One cell, in quotes where it needs them. */
+export const csvCell = (cell: Cell, delimiter: Delimiter): string => {
   const text = cell === undefined ? '' : String(cell);
-  return needsQuotes.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return needsQuotes[delimiter].test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
 /** One row with its line end. */
-export const csvRow = (cells: readonly Cell[]): string => `${cells.map(csvCell).join(',')}\r\n`;
+export const csvRow = (cells: readonly Cell[], delimiter: Delimiter = ','): string =>
+  `${cells.map((cell) => csvCell(cell, delimiter)).join(delimiter)}\r\n`;
 
 /** What stands behind the cells of every row. */
 export const stateColumns = ['position', 'reportVersion'] as const;
@@ -39,7 +42,7 @@ export function csvText({ columns, rows }: Table, { position, reportVersion }: {
     if (row.length > columns.length) throw new Error(`a row of ${row.length} cells under ${columns.length} columns: ${row.join()}`);
     return [...row, ...Array<Cell>(columns.length - row.length).fill(undefined), position, reportVersion];
   });
-  return [[...columns, ...stateColumns], ...wide].map(csvRow).join('');
+  return [[...columns, ...stateColumns], ...wide].map((row) => csvRow(row)).join('');
 }
 
 /** Headings of what each column has, with its dates where there are several. */

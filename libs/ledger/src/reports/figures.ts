@@ -11,6 +11,7 @@ import {
   decimalsOf,
   fiscalYearOf,
   fromMinor,
+  type JournalEntryPosted,
   LedgerError,
   type Rounding,
   rateAgeMax,
@@ -90,8 +91,17 @@ export interface ReportInput {
 }
 
 export const zero: Sum = { debit: 0n, credit: 0n };
+export const zeroColumn: ColumnSums = { yearBefore: zero, before: zero, upTo: zero };
 /** Debit − credit. */
 export const net = ({ debit, credit }: Sum): bigint => debit - credit;
+
+/** The order of currencies in every report and export: that of code units, which no locale changes. */
+export const byCurrency = (one: { readonly currency: string }, other: { readonly currency: string }): number =>
+  one.currency < other.currency ? -1 : 1;
+
+/** Members of a map in the same order of their keys. */
+export const sortedByKey = <T>(members: Iterable<readonly [string, T]>): (readonly [string, T])[] =>
+  [...members].sort(([one], [other]) => (one < other ? -1 : 1));
 
 /** Decimals of the base currency in a book that tracks it; undefined in others, whose lines need no base amounts. */
 export const baseScaleOf = (book: BookState): number | undefined =>
@@ -432,6 +442,13 @@ export const printedExactly = (units: bigint, scale: number): string => {
   const text = fromMinor(units, scale);
   return text.startsWith('-') ? `-${canonicalDecimal(text.slice(1))}` : canonicalDecimal(text);
 };
+
+/** An entry's number as people read it: `GENERAL/2026/17`. */
+export const entryNumber = ({
+  journalCode,
+  fiscalYear,
+  number,
+}: Pick<JournalEntryPosted, 'journalCode' | 'fiscalYear' | 'number'>): string => `${journalCode}/${fiscalYear}/${number}`;
 
 // --- Links: report → account → entry → event ---
 

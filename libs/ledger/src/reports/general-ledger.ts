@@ -14,12 +14,14 @@ import {
   baseScaleOf,
   type Column,
   entryLink,
+  entryNumber,
   headOf,
   isNominal,
   net,
   type ReportHead,
   type ReportInput,
   type Sum,
+  sortedByKey,
   statementLinks,
   streamLink,
 } from './figures';
@@ -50,13 +52,6 @@ export async function take<T>(items: AsyncGenerator<T>, limit: number): Promise<
   }
   return { items: taken, more: false };
 }
-
-/** An entry's number as people read it. */
-export const entryNumber = ({
-  journalCode,
-  fiscalYear,
-  number,
-}: Pick<JournalEntryPosted, 'journalCode' | 'fiscalYear' | 'number'>): string => `${journalCode}/${fiscalYear}/${number}`;
 
 // --- What is shown ---
 
@@ -497,9 +492,8 @@ function retainedIn({ book, chart, parts }: ReportInput): LedgerBalance[] {
       if (baseScale !== undefined) sum.base += base[0] === undefined ? 0n : net(base[0].yearBefore);
     }
   }
-  return [...sums]
+  return sortedByKey(sums)
     .filter(([, { balance, base }]) => balance !== 0n || base !== 0n)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([currency, { scale, balance, base }]) => ({
       currency,
       balance: fromMinor(balance, scale),

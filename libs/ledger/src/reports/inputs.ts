@@ -13,6 +13,7 @@ import {
   decimalsOf,
   type JournalEntryPosted,
   LedgerError,
+  type PeriodClosed,
   type PostedLine,
   scaleOf,
   toMinor,
@@ -21,12 +22,23 @@ import type { EventStore, RecordedEvent, RecordedFact } from '#event-store';
 import { bookStreamId } from '../catalogue';
 import type { Database } from '../projection';
 import { asOf, rowsEndBefore, type Totals, totalsInRanges } from '../projections/as-of';
-import { type AccountView, accountsFrom, afterCode, chart } from '../projections/chart';
+import { type AccountView, accountsAt, accountsFrom, afterCode, chart } from '../projections/chart';
 import { type DimensionValue, dimensions, totalsOfDimension } from '../projections/dimensions';
 import { addTotalsOfChart, monthEndsBefore } from '../projections/month-ends';
 import { type EntryKey, findEntries, register } from '../projections/register';
 import type { Queries } from '../queries';
-import { type Asked, type Column, type ColumnSums, type CurrencyPart, type ReportInput, type Sum, zero } from './figures';
+import type { PeriodChange } from './entry-tests';
+import {
+  type Asked,
+  byCurrency,
+  type Column,
+  type ColumnSums,
+  type CurrencyPart,
+  type ReportInput,
+  type Sum,
+  zero,
+  zeroColumn,
+} from './figures';
 import { eveOf } from './question';
 
 /** Totals of one range of dates; the base amounts in minor units of the base currency. */
@@ -146,6 +158,24 @@ export class Inputs {
   /** Entries by their ids as their events up to a position tell them, in the order of the ids; events of others are left out. */
   async entries(bookId: string, ids: readonly string[], position: number): Promise<RecordedEntry[]> {
     return ids.length === 0 ? [] : entriesIn(await this.store.readStreams(bookId, ids), ids, position);
+  }
+
+  /** Codes of the accounts of entries, as known at the position. */
+  async codesOf(bookId: string, position: number, entries: readonly RecordedEntry[]): Promise<Map<string, string>> {
+    const ids = [...new Set(entries.flatMap(({ posted }) => posted.lines.map(({ accountId }) => accountId)))];
+    const accounts = await this.queries.folded(bookId, position, [chart], (database) => accountsAt(database, bookId, ids, position));
+    return new Map([...accounts].map(([id, { code }]) => [id, code]));
+  }
+
+  /** What became of periods up to the position, in the order of positions. */
+  async periodChanges({ bookId, position }: Pick<Place, 'bookId' | 'position'>): Promise<PeriodChange[]> {
+    const events = await this.store.readStream(bookId, bookStreamId(bookId));
+    return events.flatMap(({ eventType, current, position: at, recordedAt }): PeriodChange[] => {
+      const kind = eventType === 'PeriodClosed' ? 'closed' : eventType === 'PeriodReopened' ? 'reopened' : undefined;
+      if (kind === undefined || at > position) return [];
+      const { fiscalYear, period } = current as unknown as PeriodClosed;
+      return [{ fiscalYear, period, position: at, recordedAt, kind }];
+    });
   }
 
   /** What `collect` leaves out, of whoever collects nothing at this position. */
@@ -362,7 +392,7 @@ function partOf(
 
 /** Of no line at all, in so many columns: most accounts have no base amounts, and share it. */
 function nothingIn(columns: number): readonly ColumnSums[] {
-  if (nothing.length !== columns) nothing = Array.from({ length: columns }, () => ({ yearBefore: zero, before: zero, upTo: zero }));
+  if (nothing.length !== columns) nothing = Array.from({ length: columns }, () => zeroColumn);
   return nothing;
 }
 let nothing: readonly ColumnSums[] = [];
@@ -420,7 +450,7 @@ export class LineTotals {
 
   /** By currency, sorted. */
   of(accountId: string): RangeTotals[] {
-    return [...(this.accounts.get(accountId)?.values() ?? [])].sort((a, b) => (a.currency < b.currency ? -1 : 1));
+    return [...(this.accounts.get(accountId)?.values() ?? [])].sort(byCurrency);
   }
 
   private entry(accountId: string, currency: string, scale: number): { currency: string; scale: number; ranges: RangeSum[] } {

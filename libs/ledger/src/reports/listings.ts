@@ -5,13 +5,22 @@
  */
 import { type CalendarDate, decimalsOf, fromMinor, type JournalEntryPosted, type PostedLine, toMinor } from '#domain';
 import type { AccountView } from '../projections/chart';
-import { accountsAt, chart } from '../projections/chart';
 import { entriesByNumber, findEntries, register } from '../projections/register';
 import type { Queries } from '../queries';
 import { type CashFlows, isCash, isFirstCashLine } from './cash-flow';
 import type { Cell } from './csv';
-import { baseScaleOf, type ColumnSums, entryLink, headOf, net, type ReportHead, type ReportInput, streamLink } from './figures';
-import { type AccountLines, entryNumber, filtersOf, type Listing } from './general-ledger';
+import {
+  baseScaleOf,
+  type ColumnSums,
+  entryLink,
+  entryNumber,
+  headOf,
+  net,
+  type ReportHead,
+  type ReportInput,
+  streamLink,
+} from './figures';
+import { type AccountLines, filtersOf, type Listing } from './general-ledger';
 import { type Inputs, lineFilter, type Place, type RecordedEntry } from './inputs';
 
 const entriesPerRead = 500;
@@ -57,7 +66,7 @@ export class Listings {
     counts: (line: PostedLine) => boolean,
   ): Promise<JournalItem[]> {
     const entries = await this.inputs.entries(bookId, ids, position);
-    const codes = await this.codesOf(bookId, position, entries);
+    const codes = await this.inputs.codesOf(bookId, position, entries);
     return entries.flatMap((entry): JournalItem[] => {
       const { posted, id, recordedAt, userId, onBehalfOf, reversedBy } = entry;
       const lines = posted.lines.filter(counts);
@@ -91,13 +100,6 @@ export class Listings {
         },
       ];
     });
-  }
-
-  /** Codes of the accounts of entries, as known at the position. */
-  private async codesOf(bookId: string, position: number, entries: readonly RecordedEntry[]): Promise<Map<string, string>> {
-    const ids = [...new Set(entries.flatMap(({ posted }) => posted.lines.map(({ accountId }) => accountId)))];
-    const accounts = await this.queries.folded(bookId, position, [chart], (database) => accountsAt(database, bookId, ids, position));
-    return new Map([...accounts].map(([id, { code }]) => [id, code]));
   }
 
   // --- Changes since ---
@@ -143,7 +145,7 @@ export class Listings {
           database,
           bookId,
           { from: column.from, to: column.to },
-          { sort: 'position', position, after: { date: column.from, position: after }, limit: entriesPerRead },
+          { sort: 'position', position, after: { date: column.from, position: after }, limit: entriesPerRead, walk: true },
         ),
       );
       const entries = await this.inputs.entries(
@@ -151,7 +153,7 @@ export class Listings {
         found.map(({ entryId }) => entryId),
         position,
       );
-      const codes = await this.codesOf(bookId, position, entries);
+      const codes = await this.inputs.codesOf(bookId, position, entries);
       for (const entry of entries) {
         const lines = leftOut.has(entry.id) ? [] : entry.posted.lines.filter(counts);
         if (lines.length > 0) yield changeItem(place, entry, lines, figures, codes);

@@ -16,6 +16,7 @@ import {
 } from '#domain';
 import { checkDate, checkRange, malformed, type Page } from '../asking';
 import type { KnownAt } from '../queries';
+import type { EntryTestsAsked } from './entry-test-parameters';
 import type { Asked, Carry, Closing, Column } from './figures';
 
 /** What can be asked; each report takes the members that mean something to it. Dates are YYYY-MM-DD. */
@@ -50,6 +51,8 @@ export interface ReportQuestion extends Page {
   readonly includeZero?: boolean;
   /** Of the journal: only this day book. */
   readonly journalCode?: string;
+  /** Of journal-entry tests: which, and their thresholds. */
+  readonly entryTests?: EntryTestsAsked;
 }
 
 /** Columns beyond the first: twelve months beside each other are enough. */

@@ -22,6 +22,7 @@ import {
   trialBalanceTable,
   valuationTable,
 } from './csv';
+import { entryTestsWanted } from './entry-test-parameters';
 import {
   type Carry,
   type Closing,
@@ -39,6 +40,7 @@ import {
 } from './figures';
 import { AccountLines, generalLedger, type Listing, ledgerColumns, statementColumns, statementOf, take } from './general-ledger';
 import { Inputs, type Place } from './inputs';
+import { EntryTestReader, entryTestColumns, entryTestResultRows, journalEntryTests, testedEntryRows } from './journal-entry-tests';
 import { changedRows, changeRows, changesColumns, changesSince, journal, journalColumns, journalRows, Listings } from './listings';
 import { askedOf, columnsOf, type ReportQuestion, yearOf } from './question';
 import { balanceSheet, incomeStatement } from './statements';
@@ -55,12 +57,13 @@ export const reportVersions = {
   journal: [1],
   'changes-since': [1],
   valuation: [1],
+  'journal-entry-tests': [1],
   statement: [1],
 } as const satisfies Readonly<Record<string, readonly number[]>>;
 type Versioned = keyof typeof reportVersions;
 export type ReportName = Exclude<Versioned, 'statement'>;
 
-type ListingName = 'general-ledger' | 'journal' | 'changes-since';
+type ListingName = 'general-ledger' | 'journal' | 'changes-since' | 'journal-entry-tests';
 
 /** What can be asked of the statement of an account. */
 export type StatementQuestion = Pick<
@@ -76,12 +79,17 @@ export interface ReportAnswer {
   readonly fileName: string;
   /** Text, or its pieces as they are made. */
   readonly body: string | AsyncIterable<string>;
+  /** What it holds for. */
+  readonly position: number;
+  /** Its rows, where they are known before it is read. */
+  readonly rows?: number;
 }
 
 export class Reports {
   private readonly inputs: Inputs;
   private readonly accountLines: AccountLines;
   private readonly listings: Listings;
+  private readonly entryTests: EntryTestReader;
 
   /** @param linesPerSeek see Inputs */
   constructor(
@@ -92,10 +100,12 @@ export class Reports {
     this.inputs = new Inputs(store, queries, linesPerSeek);
     this.accountLines = new AccountLines(this.inputs, queries);
     this.listings = new Listings(this.inputs, queries, this.accountLines);
+    this.entryTests = new EntryTestReader(this.inputs, queries);
   }
 
   /**
-   * Answers a report. As JSON the general ledger, the journal and changes come in pages; as CSV they come whole, in pieces.
+   * Answers a report. As JSON the general ledger, the journal, changes and journal-entry tests come in pages; as CSV they come whole,
+   * in pieces.
    * @throws LedgerError book_unknown | malformed | date_invalid | too_large | no_fiscal_year | currency_unknown |
    *   report_currency_needed | projection_behind
    */
@@ -108,6 +118,8 @@ export class Reports {
         return this.journal(bookId, question, format);
       case 'changes-since':
         return this.changes(bookId, question, format);
+      case 'journal-entry-tests':
+        return this.journalEntryTests(bookId, question, format);
       default: {
         const { report, table } = await this.compute(name, bookId, question);
         return format === 'json' ? jsonOf(report) : csvOf(report, csvText(table(), report));
@@ -140,7 +152,8 @@ export class Reports {
     const after = cursor && { date: cursor.key[0], position: cursor.key[1], line: cursor.key[2] };
     const { next, ...page } = await this.accountLines.statementPage(listing, account, after, limit);
     const nextCursor = next && writeCursor(filter, position, [next.date, next.position, next.line]);
-    return { ...jsonOf(head), body: JSON.stringify(statementOf(listing, account, page, nextCursor)) };
+    const shown = statementOf(listing, account, page, nextCursor);
+    return { ...jsonOf(head), body: JSON.stringify(shown), rows: rowsIn(shown) };
   }
 
   // --- Listings ---
@@ -235,6 +248,29 @@ export class Reports {
     const last = items.at(-1);
     const next = more && last ? writeCursor(filter, position, [since, last.position]) : undefined;
     return jsonOf(changesSince(listing, { position: since, recordedAt: before?.recordedAt }, accounts, items, next));
+  }
+
+  private async journalEntryTests(bookId: string, question: ReportQuestion, format: ReportFormat): Promise<ReportAnswer> {
+    const wanted = entryTestsWanted(question.entryTests);
+    const { limit, filter, cursor } = paging('journal-entry-tests', bookId, question, format, ['date', 'whole', 'whole']);
+    const position = await this.pinned(bookId, 'knownAt', question.knownAt, cursor?.position);
+    const listing = await this.listing(bookId, { ...question, dimensions: [] }, { carry: 'none', closing: 'include', position });
+    const survey = await this.entryTests.survey(listing, wanted, `${filter} ${position}`);
+    if (format === 'csv') {
+      const head = headOf('journal-entry-tests', 1, listing.place);
+      const entries = this.entryTests.entries(listing, survey);
+      async function* rows(): AsyncGenerator<Cell[]> {
+        yield* entryTestResultRows(survey.results);
+        yield* flattened(entries, testedEntryRows);
+      }
+      return csvOf(head, await csvStream(entryTestColumns, rows(), head));
+    }
+    const after = cursor && { date: cursor.key[0], position: cursor.key[1], hits: cursor.key[2] };
+    const { items, more } = await take(this.entryTests.entries(listing, survey, after), limit);
+    const last = items.at(-1);
+    const shown = items.reduce((sum, { hits }) => sum + hits.length, after?.hits ?? 0);
+    const next = more && last ? writeCursor(filter, position, [last.date, last.position, shown]) : undefined;
+    return jsonOf(journalEntryTests(listing, survey, items, next));
   }
 
   /**
@@ -347,12 +383,21 @@ const jsonOf = (report: ReportHead): ReportAnswer => ({
   contentType: 'application/json; charset=utf-8',
   fileName: fileNameOf(report, 'json'),
   body: JSON.stringify(report),
+  position: report.position,
+  rows: rowsIn(report),
 });
+
+/** Rows of an answer: of its longest list. */
+export const rowsIn = (answer: object): number | undefined => {
+  const lengths = Object.values(answer).flatMap((member) => (Array.isArray(member) ? [member.length] : []));
+  return lengths.length === 0 ? undefined : Math.max(...lengths);
+};
 
 const csvOf = (report: ReportHead, body: ReportAnswer['body']): ReportAnswer => ({
   contentType: 'text/csv; charset=utf-8; header=present',
   fileName: fileNameOf(report, 'csv'),
   body,
+  position: report.position,
 });
 
 const fileNameOf = ({ book, report, position, reportVersion }: ReportHead, format: ReportFormat): string =>

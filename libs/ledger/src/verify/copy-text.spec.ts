@@ -1,6 +1,7 @@
 /** Rows that verify compares are read through COPY: what COPY makes of a value is what copyText says, on a real server. */
 import * as fc from 'fast-check';
 import { escapeLiteral, type Pool } from 'pg';
+import { ColdStore } from '#event-store';
 import { openPool } from '#postgres';
 import { type TestDatabase, testDatabase } from '../../../../test/support/database';
 import { copyText, copyValue } from './copy-text';
@@ -20,7 +21,7 @@ afterAll(async () => {
 async function copied(select: string, use: (row: Buffer) => void): Promise<void> {
   const client = await pool.connect();
   try {
-    await new Snapshot(client).copy(select, use);
+    await new Snapshot(client, new ColdStore(pool, undefined)).copy(select, use);
   } finally {
     client.release();
   }

@@ -9,6 +9,7 @@ export type Check =
   | 'batches'
   | 'versions'
   | 'leaf hash'
+  | 'archive'
   | 'event'
   | 'metadata'
   | 'book'
@@ -23,12 +24,17 @@ export type Check =
   | 'book head'
   | 'name'
   | 'context'
+  | 'tree'
+  | 'checkpoint'
   | 'directory'
+  | 'audit trail'
   | 'cursor'
   | 'as-of'
   | 'register'
   | 'chart'
-  | 'dimensions';
+  | 'dimensions'
+  | 'party'
+  | 'parties';
 
 export interface Finding {
   readonly check: Check;

@@ -9,17 +9,23 @@ import { migrationsDirectory } from '#postgres';
 import type { Findings } from './findings';
 import type { Snapshot } from './rows';
 
-/** As migration 0004 makes them; pg_get_triggerdef writes them the same way in PostgreSQL 15 to 18. */
-const changes = ['events', 'batches', 'stream_names', 'books'].map(
+/** What the Merkle log said to others (migration 0012). */
+const merkleLog = ['tiles', 'checkpoints', 'checkpoint_signatures', 'origins', 'signing_keys', 'audit_packs'];
+/** Which events are cold (migration 0018). */
+const coldStorage = ['archived_ranges', 'archived_streams'];
+/** As migrations 0004, 0012 and 0018 make them; pg_get_triggerdef writes them the same way in PostgreSQL 15 to 18. */
+const changes = ['batches', 'stream_names', 'books', ...merkleLog, ...coldStorage].map(
   (table) =>
     `CREATE TRIGGER ${table}_append_only BEFORE DELETE OR UPDATE ON log.${table} FOR EACH ROW EXECUTE FUNCTION log.refuse_change()`,
 );
-const truncations = ['events', 'batches', 'stream_names', 'books', 'receipts'].map(
+const truncations = ['events', 'batches', 'stream_names', 'books', 'receipts', ...merkleLog, ...coldStorage].map(
   (table) =>
     `CREATE TRIGGER ${table}_not_truncated BEFORE TRUNCATE ON log.${table} FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change()`,
 );
 const receiptColumns = 'recorded_at, "position", item, status, book_id, key, command, fingerprint, answer, members';
 const triggers = [
+  'CREATE TRIGGER events_append_only BEFORE UPDATE ON log.events FOR EACH ROW EXECUTE FUNCTION log.refuse_change()',
+  'CREATE TRIGGER events_archived_first AFTER DELETE ON log.events REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_loss()',
   ...changes,
   ...truncations,
   `CREATE TRIGGER receipts_append_only BEFORE DELETE OR UPDATE OF ${receiptColumns} ON log.receipts FOR EACH ROW EXECUTE FUNCTION log.refuse_change()`,
@@ -37,6 +43,16 @@ const constraints = [
   'stream_names_pkey',
   'receipts_pkey',
   'command_contexts_pkey',
+  'trees_pkey',
+  'tiles_pkey',
+  'checkpoints_pkey',
+  'checkpoint_signatures_pkey',
+  'origins_pkey',
+  'signing_keys_pkey',
+  'audit_packs_pkey',
+  'audit_packs_question',
+  'archived_ranges_pkey',
+  'archived_streams_pkey',
 ];
 
 /** A function as the migrations leave it. */
@@ -94,6 +110,7 @@ export async function checkInstallation(snapshot: Snapshot, findings: Findings):
   for (const { table, owner } of owners.rows) wrong(`log.${table} belongs to ${owner}, not to book_keeper_owner`, `log.${table}`);
 
   await checkFunctions(snapshot, wrong, plain);
+  if (plain) await checkAuditTrail(snapshot, wrong);
 
   const schema = await snapshot.query<{ owner: string; grantee: string; creates: boolean }>(
     `SELECT n.nspowner::regrole::text AS owner, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee,
@@ -145,7 +162,7 @@ async function checkBetween(snapshot: Snapshot, wrong: Wrong): Promise<void> {
 
 async function checkFunctions(snapshot: Snapshot, wrong: Wrong, plain: boolean): Promise<void> {
   const doors = readDoors();
-  if (!plain) doors.delete('refuse_change');
+  if (!plain) for (const name of ['refuse_change', 'refuse_loss']) doors.delete(name);
   const { rows } = await snapshot.query<{
     schema: string;
     name: string;
@@ -160,13 +177,13 @@ async function checkFunctions(snapshot: Snapshot, wrong: Wrong, plain: boolean):
             ARRAY(SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
                     FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a ORDER BY 1) AS executors
        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-      WHERE n.nspname = 'log' OR (p.prosecdef AND p.proowner = 'book_keeper_owner'::regrole) ORDER BY 1, 2`,
+      WHERE n.nspname IN ('log', 'privacy') OR (p.prosecdef AND p.proowner = 'book_keeper_owner'::regrole) ORDER BY 1, 2`,
   );
   const seen = new Set<string>();
   for (const { schema, name, body, definer, settings, owner, executors } of rows) {
     const row = `${schema}.${name}`;
-    const door = schema === 'log' && !seen.has(name) ? doors.get(name) : undefined;
-    if (schema === 'log') seen.add(name);
+    const door = seen.has(row) ? undefined : doors.get(row);
+    if (schema === 'log' || schema === 'privacy') seen.add(row);
     if (door === undefined || door.body !== body) wrong(`function ${row} is not the one that a migration made`, row);
     else {
       if (door.definer !== definer) wrong(`function ${row} is SECURITY ${definer ? 'DEFINER' : 'INVOKER'}, unlike the migration's`, row);
@@ -174,23 +191,54 @@ async function checkFunctions(snapshot: Snapshot, wrong: Wrong, plain: boolean):
     }
     if (owner !== 'book_keeper_owner') wrong(`function ${row} runs with the rights of ${owner}`, row);
     for (const executor of executors)
-      if (executor !== owner && executor !== 'book_keeper_app') wrong(`function ${row} may be executed by ${executor}`, row);
+      if (executor !== owner && executor !== (name === 'archive_range' ? 'book_keeper_archiver' : 'book_keeper_app'))
+        wrong(`function ${row} may be executed by ${executor}`, row);
   }
-  for (const name of doors.keys()) if (!seen.has(name)) wrong(`function log.${name} is missing`, `log.${name}`);
+  for (const name of doors.keys()) if (!seen.has(name)) wrong(`function ${name} is missing`, name);
 }
 
-/** The functions of schema log in the migrations, each as it was made last. */
-function readDoors(): Map<string, Door> {
+/** The audit trail of ordinary tables is made of functions and triggers: whoever changes them records what he likes. */
+async function checkAuditTrail(snapshot: Snapshot, wrong: (message: string, row?: string) => void): Promise<void> {
+  const made = readDoors('audit');
+  const functions = await snapshot.query<{ name: string; body: string; definer: boolean; owner: string }>(
+    `SELECT p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, p.proowner::regrole::text AS owner
+       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'audit' AND p.prokind = 'f' ORDER BY 1`,
+  );
+  // A database that was brought up to date on Citus and is plain now has none.
+  if (functions.rows.length === 0) return;
+  const seen = new Set<string>();
+  for (const { name, body, definer, owner } of functions.rows) {
+    const row = `audit.${name}`;
+    const known = seen.has(row) ? undefined : made.get(row);
+    seen.add(row);
+    if (known?.body !== body || known.definer !== definer) wrong(`function ${row} is not the one that a migration made`, row);
+    if (owner !== 'audit_trail_owner') wrong(`function ${row} runs with the rights of ${owner}`, row);
+  }
+  for (const name of made.keys()) if (!seen.has(name)) wrong(`function ${name} is missing`, name);
+  const triggers = await snapshot.query<{ name: string; table: string; enabled: string }>(
+    `SELECT tgname AS name, c.relname AS table, tgenabled AS enabled
+       FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'audit' AND NOT t.tgisinternal`,
+  );
+  for (const { name, table, enabled } of triggers.rows)
+    if (enabled !== 'O' && enabled !== 'A') wrong(`trigger ${name} of audit.${table} is disabled`, `trigger ${name}`);
+  for (const name of ['transactions_commit', 'commits_delayed_commit', 'chain_append_only', 'chain_not_truncated'])
+    if (!triggers.rows.some((trigger) => trigger.name === name)) wrong(`trigger ${name} is missing`, `trigger ${name}`);
+}
+
+/** The functions of a schema, or of log and privacy, in the migrations, each as it was made last. */
+function readDoors(schema = '(?:log|privacy)'): Map<string, Door> {
   const directory = migrationsDirectory();
   const doors = new Map<string, Door>();
   for (const file of readdirSync(directory)
     .filter((name) => name.endsWith('.sql'))
     .sort()) {
     const text = readFileSync(join(directory, file), 'utf8');
-    for (const [, name = '', head = '', body = ''] of text.matchAll(
-      /^CREATE (?:OR REPLACE )?FUNCTION log\.(\w+)([^$]*)AS \$\$([\s\S]*?)\$\$;/gm,
-    )) {
-      const settings = [...head.matchAll(/^SET (\w+) = (.+)$/gm)].map(([, setting, value]) => `${setting}=${value}`);
+    const form = new RegExp(`^CREATE (?:OR REPLACE )?FUNCTION (${schema}\\.\\w+)([^$]*)AS \\$\\$([\\s\\S]*?)\\$\\$;`, 'gm');
+    for (const [, name = '', head = '', body = ''] of text.matchAll(form)) {
+      const settings = [...head.matchAll(/^SET (\w+) = (.+)$/gm)].map(
+        ([, setting, value]) => `${setting}=${value?.replace(/^'(.*)'$/, '$1')}`,
+      );
       doors.set(name, { body, definer: head.includes('SECURITY DEFINER'), settings: settings.sort().join('; ') });
     }
   }

@@ -5,8 +5,17 @@
  */
 import { copyText } from './copy-text';
 import { type Minor, minorText, plus, readAmount } from './minor-units';
+import { partyRows } from './party-rows';
 
-export type ProjectedTable = 'entries' | 'account_lines' | 'running_totals' | 'account_versions' | 'dimension_lines';
+export type ProjectedTable =
+  | 'entries'
+  | 'account_lines'
+  | 'running_totals'
+  | 'account_versions'
+  | 'dimension_lines'
+  | 'parties'
+  | 'party_mentions'
+  | 'party_keys';
 
 const movedBy = (column: string): string => `(coalesce(${column}, 0) - coalesce(${column}_before, 0))`;
 const moved = (column: string): string => `CASE WHEN ${movedBy(column)} <> 0 THEN ${movedBy(column)} END`;
@@ -47,6 +56,21 @@ export const projectedTables: Readonly<
     projection: 'dimensions',
     columns: 'position, line, key, value, account_id, effective_date, side, currency, amount, base_amount',
     from: 'projections.dimension_lines WHERE book_id = $book',
+  },
+  parties: {
+    projection: 'parties',
+    columns: 'position, party_id, kind, reference',
+    from: 'projections.parties WHERE book_id = $book',
+  },
+  party_mentions: {
+    projection: 'parties',
+    columns: 'position, party_id, path, scope, stream_id, effective_date, event_type, fiscal_year, document_type',
+    from: 'projections.party_mentions WHERE book_id = $book',
+  },
+  party_keys: {
+    projection: 'parties',
+    columns: 'position, party_id, scope, until, fingerprint',
+    from: 'projections.party_keys WHERE book_id = $book',
   },
 };
 
@@ -164,6 +188,11 @@ export class ProjectionRows {
       said.add(pair);
       this.emit('dimension_lines', position, `${position}\t${line}\t${pair}\t${text}`, '');
     }
+  }
+
+  /** What an event says of persons. */
+  persons(position: number, streamId: string, eventType: string, data: Readonly<Record<string, unknown>>): void {
+    partyRows(position, streamId, eventType, data, (table, text) => this.emit(table, position, text, ''));
   }
 
   /** An account after a change that is not a line. @param state as jsonb text */

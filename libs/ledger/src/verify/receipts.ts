@@ -77,6 +77,14 @@ const commands: Readonly<Record<string, { readonly status: number; readonly firs
   ApproveDraft: { status: 201 },
   RejectDraft: { status: 200, first: 'JournalRejected', events: 1 },
   DiscardDraft: { status: 200, first: 'JournalDiscarded', events: 1 },
+  DefineRetention: { status: 201, first: 'RetentionDefined', events: 1 },
+  OpenParty: { status: 201, first: 'PartyOpened', events: 1 },
+  ChangeParty: { status: 200, first: 'PartyChanged', events: 1 },
+  CloseParty: { status: 200, first: 'PartyClosed', events: 1 },
+  PlaceHold: { status: 200, first: 'LegalHoldPlaced', events: 1 },
+  ReleaseHold: { status: 200, first: 'LegalHoldReleased', events: 1 },
+  ErasePerson: { status: 200, first: 'PersonErased', events: 1 },
+  EndRetention: { status: 200, first: 'RetentionEnded', events: 1 },
 };
 
 /** What commands on drafts leave, and the state that they answer. */
@@ -245,7 +253,7 @@ export class Receipts {
     const code = String(problem.code);
     if (status < 400 || problem.status !== status || !Object.hasOwn(errorTable, code)) {
       this.tell(receipt, `has no position, status ${status}, and the answer ${answer}, which is no problem document of that status`);
-    } else if (statusOf(errorTable[code as ErrorCode].kind) !== status && code !== 'account_unknown') {
+    } else if (statusOf(errorTable[code as ErrorCode].kind) !== status && code !== 'account_unknown' && code !== 'party_unknown') {
       this.tell(receipt, `status is ${status}, ${code} is answered with ${statusOf(errorTable[code as ErrorCode].kind)}`);
     }
   }
@@ -326,6 +334,22 @@ function expectedAnswer(command: string, unit: Unit, replay: BookReplay): string
     case 'DefineJournal':
     case 'EnableCurrency':
       return JSON.stringify({ ...data, ...place });
+    case 'DefineRetention': {
+      const { country, documentType, years, source } = data;
+      return JSON.stringify({ country, documentType, years, source, ...place });
+    }
+    case 'OpenParty':
+    case 'ChangeParty':
+    case 'CloseParty':
+    case 'PlaceHold':
+    case 'ReleaseHold': {
+      const { kind, status, holds } = unit.party ?? {};
+      return JSON.stringify({ id: streamId, kind, status, holds, ...place });
+    }
+    case 'ErasePerson':
+      return JSON.stringify({ id: streamId, erased: data.keys, retained: data.retained, ...place });
+    case 'EndRetention':
+      return JSON.stringify({ id: streamId, erased: data.keys, ...place });
     default: {
       const account = replay.accounts.get(streamId);
       return JSON.stringify({ id: streamId, code: account?.code, status: account?.status, ...place });

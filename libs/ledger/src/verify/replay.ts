@@ -16,9 +16,12 @@ import {
   type FiscalYearDefined,
   isDate,
   isPlainDecimal,
+  type PartyEvent,
+  type PartyState,
   type PeriodClosed,
   type PeriodRef,
   pairKey,
+  partyReducer,
   periodOf,
   rateTypes,
   toMinor,
@@ -31,7 +34,7 @@ import { type LegFrame, type LegLine, legFrame, legHash, legText } from './legs'
 import { type Minor, minorText, minus, plus, readAmount, smallest } from './minor-units';
 import { type ProjectedLine, ProjectionRows, type Sum } from './projection-rows';
 import type { Receipts } from './receipts';
-import { bookProblem, entryProblem, metadataProblem, shapeProblem } from './shapes';
+import { bookProblem, entryProblem, metadataProblem, partyProblem, shapeProblem } from './shapes';
 import { canonicalEntry, canonicalMetadata, hasPlainNumbers, jsonbText, readPlainEntry } from './stored-json';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -131,6 +134,7 @@ export interface ReplayedAccount {
   status: AccountState['status'];
   readonly currencies?: readonly string[];
   readonly limits?: readonly AccountLimit[];
+  readonly control?: AccountState['control'];
   version: number;
   readonly totals: Total[];
   /** The batch that touched it last, and the version that it had before. */
@@ -196,6 +200,8 @@ export interface Unit {
   reversedId?: string;
   /** The draft that it did something to. */
   draft?: { readonly id: string; readonly type: string };
+  /** The party that it did something to, as it then was. */
+  party?: PartyState;
 }
 
 export class BookReplay {
@@ -205,6 +211,8 @@ export class BookReplay {
   readonly numbers = new Map<string, ReplayedNumbers>();
   /** Exchange rates by stream, in the order in which they were recorded. */
   readonly rates = new Map<string, ExchangeRateRecorded[]>();
+  /** Parties, with the batch that changed each last, and the version that it had before. */
+  readonly parties = new Map<string, { state: PartyState; batch: number; versionBefore: number }>();
   /** Accounts that were closed with something left in base currency. */
   readonly closedWhileCarried: string[] = [];
   readonly pendingReversals: PendingReversal[] = [];
@@ -406,8 +414,10 @@ export class BookReplay {
     else if (event.eventType === 'JournalEntryReversed') this.takeReversed(event, current);
     else if (definition.aggregateType === 'Book') this.takeBook(event, current);
     else if (definition.aggregateType === 'ExchangeRates') this.takeRate(event, current);
+    else if (definition.aggregateType === 'Party') this.takeParty(event, current);
     else if (definition.aggregateType === 'Journal') this.takeDraft(event, current, user);
     else this.takeAccount(event, current);
+    if (event.eventType !== 'JournalEntryReversed') this.rows.persons(event.position, event.streamId, event.eventType, current);
     this.unit?.types.push(event.eventType);
     if (this.unit?.types.length === 1) this.unit.data = current;
   }
@@ -582,6 +592,37 @@ export class BookReplay {
     this.rates.set(event.streamId, [...known, rate]);
   }
 
+  // --- Parties ---
+
+  private takeParty(event: ReadEvent, data: Json): void {
+    const { streamId, eventType } = event;
+    const known = this.parties.get(streamId);
+    this.checkVersion(event, known?.state.version ?? 0, `party ${streamId}`);
+    if ((eventType === 'PartyOpened') !== (known === undefined)) {
+      this.tell('party', event, known === undefined ? 'comes before PartyOpened of its party' : 'opens a party that is open already');
+      return;
+    }
+    const problem = shapeProblem(eventType, data) ?? partyProblem(known?.state, eventType, data);
+    if (problem !== undefined) this.tell('party', event, problem);
+    const state = partyReducer.evolve(known?.state, { type: eventType, data } as unknown as PartyEvent);
+    const versionBefore = known === undefined ? 0 : known.batch === this.batch ? known.versionBefore : known.state.version;
+    this.parties.set(streamId, { state: { ...state, version: event.version }, batch: this.batch, versionBefore });
+    if (this.unit !== undefined) this.unit.party = state;
+  }
+
+  /** What speaks against the party of a line on a control account. */
+  private controlProblem(
+    control: NonNullable<AccountState['control']>,
+    party: { id: string; kind: string } | undefined,
+  ): string | undefined {
+    if (party === undefined) return 'names no party';
+    const known = this.parties.get(party.id)?.state;
+    if (known === undefined) return `names party ${party.id}, which does not exist`;
+    return known.kind !== party.kind || (control !== 'any' && known.kind !== control)
+      ? `names party ${party.id} as a ${party.kind}, which is a ${known.kind}`
+      : undefined;
+  }
+
   // --- Accounts ---
 
   private takeAccount(event: ReadEvent, data: Json): void {
@@ -596,7 +637,9 @@ export class BookReplay {
         return;
       }
       if (!uuidV7Form.test(streamId)) this.tell('account', event, `its id ${streamId} is no UUIDv7`);
-      const { code, type, normalSide, postable, currencies, limits, parentId } = data as unknown as ReplayedAccount & { parentId?: string };
+      const { code, type, normalSide, postable, currencies, limits, control, parentId } = data as unknown as ReplayedAccount & {
+        parentId?: string;
+      };
       const parent = parentId === undefined ? undefined : this.accounts.get(parentId);
       if (parentId !== undefined && parent?.type !== type)
         this.tell(
@@ -615,6 +658,7 @@ export class BookReplay {
         status: 'open',
         currencies,
         limits,
+        control,
         version: event.version,
         totals: [],
         ...before,
@@ -808,6 +852,7 @@ export class BookReplay {
         tax?: unknown;
         quantity?: unknown;
         dimensions?: readonly { key: string; value: string }[];
+        party?: { id: string; kind: string };
       };
       const number = index + 1;
       if (line.line !== number) wrong(`line ${number} is numbered ${line.line}`);
@@ -818,6 +863,8 @@ export class BookReplay {
       else {
         if (account.code !== code) wrong(`line ${number}: says code ${code}, account ${accountId} has the code ${account.code} then`);
         if (!account.postable) wrong(`line ${number}: ${code} is a header account (I9)`);
+        const unnamed = account.control === undefined ? undefined : this.controlProblem(account.control, line.party);
+        if (unnamed !== undefined) wrong(`line ${number}: ${code} takes ${account.control} parties, and it ${unnamed}`);
         if (account.status !== 'open') wrong(`line ${number}: account ${code} is ${account.status} (I9)`);
         if (account.currencies !== undefined && !account.currencies.includes(currency))
           wrong(`line ${number}: account ${code} takes ${account.currencies.join(', ')}, not ${currency}`);
@@ -1168,13 +1215,13 @@ const definitions = new Map(Object.entries(catalogue));
 const debited = definitionOf(catalogue, 'AccountDebited');
 const credited = definitionOf(catalogue, 'AccountCredited');
 
-const uuidV7Form = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+export const uuidV7Form = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** SHA-256(0x00 ‖ RFC 8785 form of the envelope), hex; members in canonical order (DESIGN section 4). */
-function leafHash(
+export function leafHash(
   bookId: string,
   event: ReadEvent,
-  { aggregateType }: EventDefinition,
+  { aggregateType }: Pick<EventDefinition, 'aggregateType'>,
   data: string,
   metadata: string,
   user: string,

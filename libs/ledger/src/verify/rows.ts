@@ -5,6 +5,7 @@
  * show belongs together. Nothing here is ever larger than two chunks, and a chunk is some megabytes however large its rows are.
  */
 import type { ClientBase, Connection, DatabaseError, QueryResult, QueryResultRow, Submittable } from 'pg';
+import type { ColdStore } from '#event-store';
 
 /** Node-pg's messages, as far as a fetch looks at them. */
 interface DataRow {
@@ -108,7 +109,11 @@ export class Snapshot {
   private underWay = 0;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly client: ClientBase) {}
+  constructor(
+    private readonly client: ClientBase,
+    /** Where events are that the table no longer has. */
+    readonly cold: ColdStore,
+  ) {}
 
   query<T extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<QueryResult<T>> {
     return this.inTurn(() => this.client.query<T>(text, values as unknown[]));

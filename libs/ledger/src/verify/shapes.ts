@@ -11,10 +11,13 @@ import {
   type FiscalYearDefined,
   generatedYearOf,
   isDate,
+  type PartyState,
+  partyKinds,
   periodKey,
   statusOfPeriod,
 } from '#domain';
 import { canonicalJson } from '#event-store';
+import { isSealed } from '#privacy';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -37,6 +40,20 @@ const written = {
   metadata: 'object?',
   fiscalYear: 'text',
   period: 'integer',
+};
+
+/** What may be said of a party: what is personal is sealed. */
+const partyMembers = {
+  country: 'text?',
+  reference: 'text?',
+  name: 'sealed?',
+  address: 'sealed?',
+  taxNumber: 'sealed?',
+  bankAccount: 'sealed?',
+  email: 'sealed?',
+  phone: 'sealed?',
+  birthDate: 'sealed?',
+  note: 'sealed?',
 };
 
 /** What each member must be; `?` may be absent. */
@@ -71,6 +88,14 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   PeriodReopened: { fiscalYear: 'text', period: 'integer', requestedBy: 'text' },
   AccountDesignated: { role: 'text', accountId: 'text' },
   ExchangeRateRecorded: { from: 'text', to: 'text', rateType: 'text', date: 'date', value: 'text', source: 'text' },
+  RetentionDefined: { country: 'text', documentType: 'text', years: 'integer', source: 'text' },
+  PartyOpened: { kind: 'text', ...partyMembers },
+  PartyChanged: partyMembers,
+  PartyClosed: {},
+  LegalHoldPlaced: { hold: 'text' },
+  LegalHoldReleased: { hold: 'text' },
+  PersonErased: { legalBasis: 'text', keys: 'array', retained: 'array', scheduled: 'true?' },
+  RetentionEnded: { keys: 'array' },
   AccountOpened: {
     code: 'text',
     name: 'text',
@@ -81,6 +106,7 @@ const shapes: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     parentId: 'text?',
     currencies: 'array?',
     subledger: 'text?',
+    control: 'text?',
     limits: 'array?',
     cashFlow: 'text?',
     mappings: 'array?',
@@ -121,6 +147,7 @@ const isKind: Readonly<Record<string, (value: unknown) => boolean>> = {
   integer: (value) => Number.isSafeInteger(value),
   boolean: (value) => typeof value === 'boolean',
   true: (value) => value === true,
+  sealed: (value) => typeof value === 'string' && isSealed(value),
   array: Array.isArray,
   object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   date: isDate,
@@ -189,6 +216,26 @@ export function bookProblem(book: BookState | undefined, eventType: string, data
       return Object.hasOwn(accountRoles, String(data.role)) ? undefined : `designates an account for ${JSON.stringify(data.role)}`;
     default:
       return undefined;
+  }
+}
+
+/** What speaks against a change of a party as it was. */
+export function partyProblem(party: PartyState | undefined, eventType: string, data: Json): string | undefined {
+  if (eventType === 'PartyOpened') return partyKinds.includes(data.kind as never) ? undefined : `its kind is ${JSON.stringify(data.kind)}`;
+  if (party === undefined) return undefined;
+  const stands = party.holds.includes(String(data.hold));
+  switch (eventType) {
+    case 'PartyChanged':
+      if (party.erasure !== undefined) return 'says something of a person who was erased';
+      return party.status === 'closed' ? 'changes a party that is closed' : undefined;
+    case 'PartyClosed':
+      return party.status === 'closed' ? 'closes a party that is closed already' : undefined;
+    case 'LegalHoldPlaced':
+      return stands ? `places the hold ${String(data.hold)}, which stands already` : undefined;
+    case 'LegalHoldReleased':
+      return stands ? undefined : `releases the hold ${String(data.hold)}, which does not stand`;
+    default:
+      return party.holds.length > 0 ? `erases under the hold ${party.holds.join(', ')}` : undefined;
   }
 }
 

@@ -3,17 +3,18 @@
  * streams, its names, its command contexts, and row for row every projection up to its cursor.
  */
 import { createHash } from 'node:crypto';
-import { accountReducer, bookReducer, journalReducer, type RatesState, ratesReducer } from '#domain';
+import { accountReducer, bookReducer, journalReducer, partyReducer, type RatesState, ratesReducer } from '#domain';
 import { canonicalJson, upcast } from '#event-store';
+import { isCompanion } from '../action-log';
 import { accountCodes, bookStreamId, catalogue, draftsStreamId, numbersStreamId } from '../catalogue';
 import { copyValue } from './copy-text';
 import { type Digests, rangeSize } from './digests';
 import { type Check, type Findings, shown } from './findings';
+import { partRows } from './log-rows';
 import { minorText, readAmount } from './minor-units';
 import { type ProjectedLine, type ProjectedTable, ProjectionRows, projectedTables } from './projection-rows';
 import {
   type BookReplay,
-  eventText,
   instantOf,
   type ReadEvent,
   type ReplayedAccount,
@@ -142,6 +143,14 @@ function expectedHeads(replay: BookReplay): (stream: string, version: number) =>
           ),
       };
     }
+    const party = replay.parties.get(stream);
+    if (party !== undefined) {
+      const { state, versionBefore } = party;
+      return {
+        ...{ what: 'a party', version: state.version, versionBefore, reducer: partyReducer.version },
+        state: () => partyReducer.toSnapshot(state),
+      };
+    }
     if (stream !== bookStream || book === undefined) return undefined;
     const { version } = book;
     return {
@@ -167,9 +176,21 @@ function withoutBase(account: ReplayedAccount, stored: string): ReplayedAccount 
   return { ...account, totals: account.totals.map((total) => (without.has(total.currency) ? { ...total, base: undefined } : total)) };
 }
 
-function accountState({ id, version, code, type, normalSide, postable, status, currencies, limits, totals }: ReplayedAccount): unknown {
+function accountState({
+  id,
+  version,
+  code,
+  type,
+  normalSide,
+  postable,
+  status,
+  currencies,
+  control,
+  limits,
+  totals,
+}: ReplayedAccount): unknown {
   return accountReducer.toSnapshot({
-    ...{ id, version, code, type, normalSide, postable, status, currencies, limits },
+    ...{ id, version, code, type, normalSide, postable, status, currencies, control, limits },
     totals: totals.map(({ currency, scale, debit, credit, base }) => ({
       ...{ currency, scale, debit: BigInt(debit), credit: BigInt(credit), base: base === undefined ? undefined : BigInt(base) },
     })),
@@ -227,6 +248,7 @@ export async function checkHeads(
   };
   if (replay.book !== undefined) missing(bookStreamId(replay.bookId));
   for (const id of replay.accounts.keys()) missing(id);
+  for (const id of replay.parties.keys()) missing(id);
   for (const fiscalYear of replay.numbers.keys()) missing(numbersStreamId(replay.bookId, fiscalYear));
   // A year that is older than drafts are has none until one is dated in it.
   for (const [fiscalYear, { version }] of replay.drafts.years) if (version > 1) missing(draftsStreamId(replay.bookId, fiscalYear));
@@ -272,11 +294,18 @@ export async function checkClaims(snapshot: Snapshot, bookId: string, findings: 
 }
 
 /** @returns how many contexts that events refer to were erased */
-export async function checkContexts(snapshot: Snapshot, replay: BookReplay, findings: Findings): Promise<number> {
-  const book = snapshot.literal(replay.bookId);
+export async function checkContexts(
+  snapshot: Snapshot,
+  { bookId, contexts }: { readonly bookId: string; readonly contexts: Iterable<string> },
+  findings: Findings,
+): Promise<number> {
+  const book = snapshot.literal(bookId);
+  // They come with the first receipt that they are of, or with the first action.
+  const companion = isCompanion(bookId);
+  const instants = `SELECT recorded_at FROM log.receipts WHERE book_id = ${book}${companion ? ` UNION SELECT recorded_at FROM log.batches WHERE book_id = ${book}` : ''}`;
   const select = `SELECT concat_ws(E'\\t', encode(c.context_hash, 'hex'), encode(c.salt, 'hex'), c.first_seen_at, r.recorded_at IS NOT NULL, json_build_array(c.ip, c.user_agent))
                     FROM log.command_contexts c
-                    LEFT JOIN (SELECT DISTINCT recorded_at FROM log.receipts WHERE book_id = ${book}) AS r ON r.recorded_at = c.first_seen_at
+                    LEFT JOIN (SELECT DISTINCT recorded_at FROM (${instants}) AS i) AS r ON r.recorded_at = c.first_seen_at
                    WHERE c.book_id = ${book}`;
   const there = new Set<string>();
   await snapshot.eachRow(select, (text) => {
@@ -284,7 +313,11 @@ export async function checkContexts(snapshot: Snapshot, replay: BookReplay, find
     const row = `log.command_contexts ${hash}`;
     // A refused command may have been the first; and one that was erased comes back with the next command from that place.
     if (receipt !== 't')
-      findings.add('context', `${row}: first_seen_at is ${instantOf(at)}, when no receipt of the book was recorded`, { row });
+      findings.add(
+        'context',
+        `${row}: first_seen_at is ${instantOf(at)}, when no ${companion ? 'receipt or action' : 'receipt of the book'} was recorded`,
+        { row },
+      );
     const [ip, userAgent] = JSON.parse(place) as (string | null)[];
     if (ip === null && userAgent === null) return; // erased in place
     there.add(hash);
@@ -293,7 +326,7 @@ export async function checkContexts(snapshot: Snapshot, replay: BookReplay, find
     if (made !== hash) findings.add('context', `${row}: context_hash is ${hash}, salt, ip and user_agent give ${made}`, { row });
   });
   let erased = 0;
-  for (const hash of replay.contexts) if (!there.has(hash)) erased++;
+  for (const hash of contexts) if (!there.has(hash)) erased++;
   return erased;
 }
 
@@ -305,6 +338,9 @@ const checkOf: Readonly<Record<ProjectedTable, Check>> = {
   running_totals: 'as-of',
   account_versions: 'chart',
   dimension_lines: 'dimensions',
+  parties: 'parties',
+  party_mentions: 'parties',
+  party_keys: 'parties',
 };
 
 /** Rows told by the table's own key: which columns of the text are the key. */
@@ -314,6 +350,9 @@ const keyColumns: Readonly<Record<ProjectedTable, readonly number[]>> = {
   running_totals: [0, 1, 2, 11, 12],
   account_versions: [0, 1],
   dimension_lines: [0, 1, 2, 3],
+  parties: [0, 1],
+  party_mentions: [0, 1, 2],
+  party_keys: [0, 1, 2],
 };
 
 const selectRows = (snapshot: Snapshot, table: ProjectedTable, bookId: string): string => {
@@ -394,16 +433,26 @@ async function expectedRows(
     const text = start + bucket;
     if (of === table && inRange(position)) expected.set(keyOf(table, text), text);
   });
-  const book = snapshot.literal(bookId);
   if (table === 'account_versions') {
     const views = new Map<string, Readonly<Record<string, unknown>>>();
-    const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position <= ${cursor} AND event_type LIKE 'Account%'
-                       AND event_type NOT IN ('AccountDebited', 'AccountCredited') ORDER BY position`;
-    await eachEvent(snapshot, select, (event) => {
+    const part = {
+      ...{ after: 0, upTo: cursor, condition: "event_type LIKE 'Account%' AND event_type NOT IN ('AccountDebited', 'AccountCredited')" },
+      wanted: (type: string) => type.startsWith('Account') && type !== 'AccountDebited' && type !== 'AccountCredited',
+    };
+    await eachEvent(snapshot, bookId, part, (event) => {
       const view = { ...views.get(event.streamId), ...viewPatch(event, currentData(bookId, event)) };
       views.set(event.streamId, view);
       rows.account(event.position, event.streamId, String((view as { code?: unknown }).code), jsonbText(view));
     });
+    return expected;
+  }
+  if (projectedTables[table].projection === 'parties') {
+    for (const range of ranges) {
+      const upTo = Math.min(cursor, (range + 1) * rangeSize - 1);
+      await eachEvent(snapshot, bookId, { after: range * rangeSize - 1, upTo, condition: 'true', wanted: () => true }, (event) =>
+        rows.persons(event.position, event.streamId, event.eventType, currentData(bookId, event)),
+      );
+    }
     return expected;
   }
   const batches = await snapshot.query<{ last_text: string }>(
@@ -416,8 +465,8 @@ async function expectedRows(
     const from = table === 'running_totals' ? (ends.findLast((end) => end < range * rangeSize) ?? 0) : range * rangeSize - 1;
     const to = Math.min(cursor, (range + 1) * rangeSize - 1);
     let batch = ends.findIndex((end) => end > from);
-    const select = `SELECT ${eventText} FROM log.events WHERE book_id = ${book} AND position > ${from} AND position <= ${to} AND event_type = 'JournalEntryPosted' ORDER BY position`;
-    await eachEvent(snapshot, select, (event) => {
+    const entries = { condition: "event_type = 'JournalEntryPosted'", wanted: (type: string) => type === 'JournalEntryPosted' };
+    await eachEvent(snapshot, bookId, { after: from, upTo: to, ...entries }, (event) => {
       while (batch >= 0 && batch < ends.length && event.position > (ends[batch] as number)) rows.batchEnd(ends[batch++] as number);
       const posted = currentData(bookId, event);
       rows.entry(event.position, event.streamId, posted, linesOf(posted));
@@ -434,8 +483,13 @@ async function expectedRows(
 }
 
 /** An event that cannot be read was told by the replay, and makes no rows. */
-function eachEvent(snapshot: Snapshot, select: string, use: (event: ReadEvent) => void): Promise<void> {
-  return snapshot.eachRow(select, (row) => {
+function eachEvent(
+  snapshot: Snapshot,
+  bookId: string,
+  part: Parameters<typeof partRows>[2],
+  use: (event: ReadEvent) => void,
+): Promise<void> {
+  return partRows(snapshot, bookId, part, (row) => {
     try {
       use(readEvent(row));
     } catch {
@@ -497,6 +551,11 @@ const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
   ],
   account_versions: ['position', 'account_id', 'code', 'state'],
   dimension_lines: ['position', 'line', 'key', 'value', 'account_id', 'effective_date', 'side', 'currency', 'amount', 'base_amount'],
+  parties: ['position', 'party_id', 'kind', 'reference'],
+  party_mentions: [
+    ...['position', 'party_id', 'path', 'scope', 'stream_id', 'effective_date', 'event_type', 'fiscal_year', 'document_type'],
+  ],
+  party_keys: ['position', 'party_id', 'scope', 'until', 'fingerprint'],
 };
 
 function valuesOf(table: ProjectedTable, text: string): string {

@@ -1,0 +1,84 @@
+/**
+ * Ticking off: whether a report has exactly the lines that the events have, whatever order it puts them in. Hides how that is
+ * done without holding lines.
+ *
+ * For each line that must be in a report, a mark of 64 bits is kept in the place of its account event's position (the entry's
+ * position and the line's number: account events stand right behind their entry, one per line). A row of the report that has the
+ * same facts takes its mark away. A row with other facts finds no such mark, a row that stands twice finds none the second time,
+ * and a line that the report lacks leaves its mark. So rows and lines are the same set when every row took one mark and none is
+ * left.
+ *
+ * The mark is the beginning of SHA-256 over a random key of this run and the facts. Nobody who wrote the pack can know the key,
+ * so the chance that other facts have the same mark is 2^-63 for each row, whatever they are. It takes 8 bytes per position.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+
+/** Columns that are compared, in the order of the facts. */
+export const LEDGER_FACTS = 'account,date,number,entryId,entryPosition,line,entryType,description,debit,credit,currency'.split(',');
+export const JOURNAL_FACTS =
+  'journalCode,fiscalYear,number,date,recordedAt,entryId,entryPosition,entryType,description,line,account,debit,credit,currency'.split(',');
+
+/**
+ * What both reports must say of a line, as texts.
+ *
+ * @param {import('./books.mjs').Event} event a JournalEntryPosted
+ * @param {any} posted a line of it
+ */
+export function factsOf({ aggregateId, position, recordedAt, data }, posted) {
+  const { journalCode, fiscalYear, number, effectiveDate, entryType, description } = data;
+  const { accountId, side, amount, currency } = posted;
+  const text = posted.description ?? description;
+  const [entryPosition, line, year] = [`${position}`, `${posted.line}`, `${fiscalYear}`];
+  const end = side === 'debit' ? [amount, '', currency] : ['', amount, currency];
+  const entry = [aggregateId, entryPosition];
+  return {
+    ledger: [accountId, effectiveDate, `${journalCode}/${year}/${number}`, ...entry, line, entryType, text, ...end],
+    journal: [journalCode, year, `${number}`, effectiveDate, recordedAt, ...entry, entryType, description, line, accountId, ...end],
+  };
+}
+
+const BLOCK = 65_536;
+
+export class Ticks {
+  #key = randomBytes(32);
+  /** @type {Map<number, BigUint64Array>} */
+  #blocks = new Map();
+  /** Rows that were not ticked off. */
+  wrong = 0;
+
+  /** @param {string[]} facts */
+  #mark(facts) {
+    const digest = createHash('sha256').update(this.#key).update(JSON.stringify(facts)).digest();
+    // Never 0, which is the place of a line that is not expected.
+    return digest.readBigUInt64LE(0) | 1n;
+  }
+
+  /** @param {number} position of the account event @param {string[]} facts */
+  expect(position, facts) {
+    const number = Math.floor(position / BLOCK);
+    const block = this.#blocks.get(number) ?? new BigUint64Array(BLOCK);
+    this.#blocks.set(number, block);
+    block[position % BLOCK] = this.#mark(facts);
+  }
+
+  /** Whether these facts were expected and not ticked off yet; ticks them off. @param {number} position @param {string[]} facts */
+  tick(position, facts) {
+    const block = this.#blocks.get(Math.floor(position / BLOCK));
+    if (!block || block[position % BLOCK] !== this.#mark(facts)) return false;
+    block[position % BLOCK] = 0n;
+    return true;
+  }
+
+  /** Takes the mark away, whatever the facts: for a row that was found wrong. @param {number} position */
+  drop(position) {
+    const block = this.#blocks.get(Math.floor(position / BLOCK));
+    if (block) block[position % BLOCK] = 0n;
+  }
+
+  /** Positions of account events whose lines no row had, the lowest first. @returns {Generator<number>} */
+  *left() {
+    for (const [number, block] of [...this.#blocks].sort(([a], [b]) => a - b)) {
+      for (let at = 0; at < BLOCK; at++) if (block[at] !== 0n) yield number * BLOCK + at;
+    }
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * Persons beside everything else that happens: entries that name them while they are erased, a process that ends between the event and
+ * the key, a master key that is out of reach, and the command line.
+ */
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { JournalEntryPosted, PersonErased, PostEntry } from '#domain';
+import type { Answer, Command, CommandContext, Service } from '#ledger';
+import { startCommand } from '../support/cli';
+import { openTestService, type ServiceOnDatabase, serviceOnDatabase } from '../support/services';
+
+let on: ServiceOnDatabase;
+let service: Service;
+const bookId = 'people';
+const settings = { RETENTION_MS: '86400000', CHECKPOINT_MS: '100' };
+
+beforeAll(async () => {
+  on = await serviceOnDatabase(settings);
+  ({ service } = on);
+  await done({ type: 'OpenBook', id: bookId, name: 'People', baseCurrency: 'EUR', fiscalYearStart: '01-01' });
+  for (const [code, control] of [
+    ['Receivable', 'customer'],
+    ['Sales', undefined],
+  ] as const)
+    await done({ type: 'OpenAccount', code, name: code, accountType: 'asset', control });
+});
+afterAll(() => on?.end());
+
+let serial = 0;
+const context = (): CommandContext => ({ key: `persons-${++serial}`, userId: service.bootstrapKey.id, source: 'REST' });
+const execute = (command: Command): Promise<Answer> => service.execute(bookId, command, context());
+
+async function done(command: Command): Promise<Record<string, never> & { id: string }> {
+  const { status, body } = await execute(command);
+  if (status >= 400) throw new Error(`${command.type}: ${body}`);
+  return JSON.parse(body) as Record<string, never> & { id: string };
+}
+
+const opened = async (name = 'Jane Roe'): Promise<string> =>
+  (await done({ type: 'OpenParty', kind: 'customer', name, email: 'j@example.org' })).id;
+
+const sale = (party: string, description: unknown = 'sale', effectiveDate = '2026-03-01'): PostEntry => ({
+  type: 'PostEntry',
+  effectiveDate,
+  description: description as string,
+  lines: [
+    { account: 'Receivable', side: 'debit', amount: '1', currency: 'EUR', party: { id: party, kind: 'customer' } },
+    { account: 'Sales', side: 'credit', amount: '1', currency: 'EUR' },
+  ],
+});
+const erase = (party: string) => ({ type: 'ErasePerson', party, legalBasis: 'GDPR Art. 17', reason: 'asked' }) as const;
+
+describe('entries that name a person while the person is erased', () => {
+  it('are before the erasure, and then what identifies the person stays, or after it', async () => {
+    let [kept, destroyed] = [0, 0];
+    for (let round = 0; round < 25; round++) {
+      const party = await opened();
+      const [answer] = await Promise.all([
+        (async () => {
+          await new Promise((resolve) => setTimeout(resolve, round % 5));
+          return execute(erase(party));
+        })(),
+        ...Array.from({ length: 3 }, async (_, index) => {
+          await new Promise((resolve) => setTimeout(resolve, round * (index + 1) * 6));
+          return execute(sale(party));
+        }),
+      ]);
+      expect([round, answer.status]).toEqual([round, 200]);
+      const { erased } = JSON.parse(answer.body) as { erased: PersonErased['keys'] };
+      const events = await service.store.readAll(bookId, 0, 100_000);
+      const at = events.find(({ streamId, eventType }) => streamId === party && eventType === 'PersonErased')?.position ?? 0;
+      const named = events.some(
+        ({ eventType, current, position }) =>
+          position < at &&
+          eventType === 'JournalEntryPosted' &&
+          (current as unknown as JournalEntryPosted).lines.some((line) => line.party?.id === party),
+      );
+      const identity = erased.some(({ scope }) => scope === 'identity');
+      expect([round, named, identity]).toEqual([round, named, !named]);
+      if (identity) destroyed++;
+      else kept++;
+    }
+    // Both have happened, or this has tried nothing.
+    expect([kept > 0, destroyed > 0]).toEqual([true, true]);
+  });
+
+  it('get no text about somebody who was erased a moment ago, in a batch of others neither', async () => {
+    const [gone, there] = [await opened(), await opened()];
+    await done(erase(gone));
+    const entries = [there, gone].map((party) => {
+      const { type: _type, ...entry } = sale(party, { subject: party, value: 'for Jane' });
+      return entry;
+    });
+    await expect(execute({ type: 'PostEntries', atomic: false, entries })).rejects.toMatchObject({ code: 'person_erased' });
+    const { status, body } = await execute(sale(there, { subject: there, value: 'for Jane' }));
+    expect([status, body.includes('"number"')]).toEqual([201, true]);
+  });
+});
+
+it('an erasure whose process ended before the key was destroyed is finished by the next one, and by a repeat', async () => {
+  for (const finish of ['look', 'repeat'] as const) {
+    const party = await opened();
+    const sent = context();
+    const { position } = await service.store.head(bookId);
+    const keys = (await service.subjectKeys.list(bookId, party)).map(({ scope, fingerprint }) => ({ fingerprint, scope }));
+    // What a process does up to the moment in which it ends.
+    const computed = { keys, retained: [], position };
+    const answer = await service.ledger.execute(bookId, { ...erase(party), computed }, sent);
+    expect(answer.status).toBe(200);
+    expect((await service.subjectKeys.list(bookId, party)).length).toBe(2);
+    if (finish === 'look') {
+      const next = await openTestService(on.database.appUrl, settings);
+      try {
+        for (let tries = 0; tries < 100 && (await service.subjectKeys.list(bookId, party)).length > 0; tries++)
+          await next.service.persons.look();
+      } finally {
+        await next.close();
+      }
+    } else expect(await service.execute(bookId, erase(party), sent)).toEqual({ ...answer, replayed: true });
+    expect(await service.subjectKeys.list(bookId, party)).toEqual([]);
+  }
+});
+
+it('without the master key nothing is sealed or read, plain entries go on, and what was shown masked is refused too', async () => {
+  const party = await opened();
+  await done(sale(party, { subject: party, value: 'for Jane' }));
+  const other = await openTestService(on.database.appUrl, { ...settings, MASTER_KEY: `1:${randomBytes(32).toString('base64')}` });
+  try {
+    const sent = (command: Command) => other.service.execute(bookId, command, context());
+    await expect(sent({ type: 'OpenParty', kind: 'customer', name: 'x' })).rejects.toMatchObject({
+      code: 'keys_unavailable',
+      details: { retryAfter: 1 },
+    });
+    await expect(sent(sale(party, { subject: party, value: 'x' }))).rejects.toMatchObject({ code: 'keys_unavailable' });
+    expect((await sent(sale(party))).status).toBe(201);
+    await expect(other.service.persons.party(bookId, party)).rejects.toMatchObject({ code: 'keys_unavailable' });
+    const [event] = (await service.store.readStream(bookId, party)).slice(-1);
+    await expect(other.service.personal.reveal(bookId, event?.current, 'open')).rejects.toMatchObject({ code: 'keys_unavailable' });
+  } finally {
+    await other.close();
+  }
+});
+
+describe('book-keeper privacy', () => {
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await startCommand(['privacy', ...args], on.opened.environment).ended;
+    return { code, stdout, stderr };
+  };
+
+  it('rotates the master key: all that was sealed is read as before, without the former key too', async () => {
+    const party = await opened('Kept Through');
+    const before = JSON.parse((await run('status', '--json')).stdout);
+    expect(before.masters).toEqual([{ number: 1, keys: expect.any(Number) }]);
+    const rotated = await run('rotate');
+    expect([rotated.code, rotated.stderr]).toEqual([0, expect.stringContaining('master key 2 wraps all keys now')]);
+    expect((await run('status')).stdout).toMatch(/MASTER KEY\s+WRAPS\s+2\s+\d+/);
+    expect((await run('rewrap')).stderr).toContain('0 keys were wrapped anew');
+    const file = join(on.opened.environment.DATA_DIR as string, 'master-key');
+    const next = await openTestService(on.database.appUrl, settings);
+    try {
+      copyFileSync(file, join(next.environment.DATA_DIR as string, 'master-key'));
+      expect(await next.service.personal.reveal(bookId, await next.service.persons.party(bookId, party), 'open')).toMatchObject({
+        name: 'Kept Through',
+      });
+    } finally {
+      await next.close();
+    }
+    // The running service, which knows the former key only, says so and goes on once it is told.
+    writeFileSync(`${file}.copy`, '');
+  });
+
+  it('destroys again what a restored backup of the keys has brought back', async () => {
+    const party = await opened();
+    const { rows } = await on.admin.query('SELECT * FROM privacy.subject_keys WHERE subject_id = $1 AND scope = $2', [party, 'contact']);
+    await done(erase(party));
+    const row = rows[0] as Record<string, unknown>;
+    await on.admin.query(
+      `INSERT INTO privacy.subject_keys (${Object.keys(row).join(', ')}) VALUES (${Object.keys(row)
+        .map((_, index) => `$${index + 1}`)
+        .join(', ')})`,
+      Object.values(row),
+    );
+    const { code, stderr } = await run('reconcile');
+    expect([code, stderr]).toEqual([0, expect.stringContaining('every key that was to be destroyed is')]);
+    expect(await service.subjectKeys.list(bookId, party)).toEqual([]);
+  });
+
+  it('is recorded like every command', async () => {
+    const { actions } = await service.actionLog.list(undefined, {});
+    for (const action of ['RotateMasterKey', 'RewrapKeys', 'ReconcileKeys'])
+      expect([
+        action,
+        actions
+          .filter((one) => one.action === action)
+          .map(({ outcome }) => outcome)
+          .sort(),
+      ]).toEqual([action, expect.arrayContaining(['begun', 'done'])]);
+  });
+});
