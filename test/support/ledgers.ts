@@ -117,10 +117,13 @@ export async function checkBook(
   const accounts = new Map<string, AccountState>();
   const numbers = new Map<string, number>();
   const sums = new Map<string, { debit: bigint; credit: bigint }>();
+  // Before anything that reads the log in order: what a close says of the events before it is only as good as their order.
+  events.forEach(({ position }, index) => {
+    if (position !== index + 1) throw new Error(`I4: position ${position} follows ${index}`);
+  });
   checkPeriods(events as unknown as LoggedEvent[], controllers);
   checkBaseAmounts(events as unknown as LoggedEvent[]);
   events.forEach((event, index) => {
-    if (event.position !== index + 1) throw new Error(`I4: position ${event.position} follows ${index}`);
     const version = (versions.get(event.streamId) ?? 0) + 1;
     if (event.version !== version) throw new Error(`I5: version ${event.version} of ${event.streamId} follows ${version - 1}`);
     versions.set(event.streamId, version);
