@@ -57,18 +57,24 @@ test('sooner or later everything is done, and refused: closes and reopenings, dr
   const both = ['PostEntry', 'RecordRates', 'ClosePeriod', 'RequestReopening', 'ApproveReopening', 'DeclineReopening', 'ApproveDraft'];
   const missing = new Set(both.flatMap((type) => [`${type} done`, `${type} refused`]));
   for (const type of ['CreateDraft', 'SubmitDraft', 'RejectDraft', 'DiscardDraft', 'PostEntries']) missing.add(`${type} done`);
-  for (let number = 0; missing.size > 0 && number < 20_000; number++) {
+  // What some entry was: entered into the closed month, moved out of it, in a foreign currency.
+  const kindsOfEntries = async (): Promise<boolean[]> => {
+    const { rows } = await admin.query<{ moved: number; late: number; foreign: number }>(
+      `SELECT count(*) FILTER (WHERE data ? 'requestedDate')::int AS moved, count(*) FILTER (WHERE data ->> 'effectiveDate' < '2026-03-01')::int AS late,
+              count(*) FILTER (WHERE data -> 'lines' -> 0 ->> 'currency' = 'USD')::int AS foreign
+         FROM log.events WHERE book_id = 'long' AND event_type = 'JournalEntryPosted'`,
+    );
+    return Object.values(rows[0] ?? {}).map((count) => count > 0);
+  };
+  let kinds: boolean[] = [];
+  for (let number = 0; (missing.size > 0 || kinds.includes(false)) && number < 20_000; number++) {
     const { type, status } = await send(witness, `l-${number}`);
     missing.delete(`${type} ${status < 400 ? 'done' : 'refused'}`);
+    if (missing.size === 0) kinds = await kindsOfEntries();
   }
   expect([...missing]).toEqual([]);
+  expect(kinds).toEqual([true, true, true]);
   expect(await audit(admin, witness)).toMatchObject({ lost: [], doubled: [], contradictions: [] });
-  const { rows } = await admin.query<{ moved: number; late: number; foreign: number }>(
-    `SELECT count(*) FILTER (WHERE data ? 'requestedDate')::int AS moved, count(*) FILTER (WHERE data ->> 'effectiveDate' < '2026-03-01')::int AS late,
-            count(*) FILTER (WHERE data -> 'lines' -> 0 ->> 'currency' = 'USD')::int AS foreign
-       FROM log.events WHERE book_id = 'long' AND event_type = 'JournalEntryPosted'`,
-  );
-  expect(Object.values(rows[0] ?? {}).map((count) => count > 0)).toEqual([true, true, true]);
 });
 
 test.each([
