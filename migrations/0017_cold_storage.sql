@@ -4,8 +4,8 @@
 SET LOCAL ROLE book_keeper_owner;
 
 -- Tenant: which events stand in which file. checkpoint_size: a signed checkpoint that covers them. content: SHA-256 over the SHA-256 of each
--- row, all columns of it. newest_stream: the greatest UUIDv7 among the streams of this range and those before. first_event: type, version and
--- data of the first event of the log, which says what a book is and which every reader of later events needs; with the first range only.
+-- row, all columns of it. newest_stream: the greatest UUIDv7 among the streams of this range and those before. own_stream: that of the first
+-- event of the log, the book itself.
 CREATE TABLE log.archived_ranges (
   from_position   bigint NOT NULL,
   to_position     bigint NOT NULL,
@@ -13,12 +13,12 @@ CREATE TABLE log.archived_ranges (
   bytes           bigint NOT NULL,
   archived_at     timestamptz NOT NULL,
   newest_stream   uuid NOT NULL,
+  own_stream      uuid NOT NULL,
   book_id         text COLLATE "C" NOT NULL,
   file            text COLLATE "C" NOT NULL,
   sha256          bytea NOT NULL,
   subtree_root    bytea NOT NULL,
   content         bytea NOT NULL,
-  first_event     jsonb,
   CONSTRAINT archived_ranges_pkey PRIMARY KEY (book_id, from_position),
   CONSTRAINT archived_ranges_whole_tiles CHECK (from_position % 256 = 1 AND to_position % 256 = 0 AND to_position > from_position),
   CONSTRAINT archived_ranges_covered CHECK (checkpoint_size >= to_position),
@@ -26,15 +26,19 @@ CREATE TABLE log.archived_ranges (
 );
 
 -- Tenant: where in a range the events of a stream are: its version first_version and those after it, as distances from from_position, four
--- bytes each, big-endian. What the unique key on log.events is for hot events.
+-- bytes each, big-endian. What the unique key on log.events is for hot events. events: what the file says of them, of the book's own stream
+-- only: what it is, its fiscal years and what became of its periods are few events that every report asks for, and no report of these days
+-- is to hang on an old file.
 CREATE TABLE log.archived_streams (
   from_position bigint NOT NULL,
   first_version bigint NOT NULL,
   stream_id     uuid NOT NULL,
   book_id       text COLLATE "C" NOT NULL,
   places        bytea NOT NULL,
+  events        jsonb,
   CONSTRAINT archived_streams_pkey PRIMARY KEY (book_id, stream_id, from_position),
-  CONSTRAINT archived_streams_places CHECK (octet_length(places) > 0 AND octet_length(places) % 4 = 0)
+  CONSTRAINT archived_streams_places CHECK (octet_length(places) > 0 AND octet_length(places) % 4 = 0),
+  CONSTRAINT archived_streams_events CHECK (jsonb_array_length(events) * 4 = octet_length(places))
 );
 
 -- The last version of a stream that is cold; NULL when none is.
@@ -48,7 +52,8 @@ $$;
 
 -- Takes a range of events out of the table that stands in a file: the only door, for role book_keeper_archiver. The caller has read the file
 -- back and made the three hashes from it; here they are made from the rows: nothing goes that differs from the file in one byte, or from
--- what the log has signed. Range, index and deletion are one SQL transaction.
+-- what the log has signed, and no entry of a period that is not closed for ever. What no SQL can tell is whether the file is there: that is
+-- the caller's to see, and verify's. Range, index and deletion are one SQL transaction.
 -- @returns whether the range continued what is cold already; else nothing was done, and another archiver was faster.
 CREATE FUNCTION log.archive_range(
   p_book text, p_from bigint, p_to bigint, p_file text, p_bytes bigint, p_sha256 bytea, p_root bytea, p_content bytea,
@@ -60,8 +65,10 @@ AS $$
 DECLARE
   v_before log.archived_ranges;
   v_newest uuid;
+  v_own    uuid;
   v_rows   bigint;
   v_hash   bytea;
+  v_period text;
   v_roots  bytea[];
 BEGIN
   IF p_book LIKE '%~%' THEN
@@ -74,12 +81,11 @@ BEGIN
   SELECT e.stream_id INTO v_newest FROM log.events e
    WHERE e.book_id = p_book AND e.position BETWEEN p_from AND p_to AND get_byte(uuid_send(e.stream_id), 6) >> 4 = 7
    ORDER BY e.stream_id DESC LIMIT 1;
+  v_own := coalesce(v_before.own_stream, (SELECT e.stream_id FROM log.events e WHERE e.book_id = p_book AND e.position = 1));
   -- Of two archivers the second one waits here for the first.
-  INSERT INTO log.archived_ranges (from_position, to_position, checkpoint_size, bytes, archived_at, newest_stream, book_id, file, sha256, subtree_root, content, first_event)
+  INSERT INTO log.archived_ranges (from_position, to_position, checkpoint_size, bytes, archived_at, newest_stream, own_stream, book_id, file, sha256, subtree_root, content)
   VALUES (p_from, p_to, p_checkpoint, p_bytes, p_archived_at,
-          greatest(v_before.newest_stream, coalesce(v_newest, '00000000-0000-0000-0000-000000000000')), p_book, p_file, p_sha256, p_root, p_content,
-          (SELECT jsonb_build_object('eventType', e.event_type, 'eventVersion', e.event_version, 'data', e.data)
-             FROM log.events e WHERE e.book_id = p_book AND e.position = 1 AND p_from = 1))
+          greatest(v_before.newest_stream, coalesce(v_newest, '00000000-0000-0000-0000-000000000000')), v_own, p_book, p_file, p_sha256, p_root, p_content)
   ON CONFLICT (book_id, from_position) DO NOTHING;
   IF NOT FOUND THEN
     RETURN false;
@@ -115,9 +121,28 @@ BEGIN
   IF v_rows <> p_to - p_from + 1 OR v_hash IS DISTINCT FROM p_content THEN
     RAISE EXCEPTION 'book %: the file of events % to % does not hold what the table holds', p_book, p_from, p_to USING ERRCODE = 'BK005';
   END IF;
+  -- What is closed for ever is never opened again, so the events that closed it are enough.
+  SELECT e.position, concat(e.data ->> 'fiscalYear', '/', e.data ->> 'period') INTO v_rows, v_period
+    FROM log.events e
+   WHERE e.book_id = p_book AND e.position BETWEEN p_from AND p_to AND e.event_type = 'JournalEntryPosted'
+     AND concat(e.data ->> 'fiscalYear', '/', e.data ->> 'period') <> ALL (ARRAY(
+           SELECT concat(c.data ->> 'fiscalYear', '/', c.data ->> 'period')
+             FROM (SELECT h.data FROM log.events h WHERE h.book_id = p_book AND h.stream_id = v_own AND h.event_type = 'PeriodClosed'
+                   UNION ALL
+                   SELECT (k ->> 'data')::jsonb FROM log.archived_streams a, jsonb_array_elements(a.events) AS k
+                    WHERE a.book_id = p_book AND a.stream_id = v_own AND k ->> 'eventType' = 'PeriodClosed') AS c
+            WHERE c.data ->> 'level' = 'hard'))
+   ORDER BY e.position LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'book %: the entry at position % lies in period %, which is not closed for ever', p_book, v_rows, v_period USING ERRCODE = 'BK005';
+  END IF;
 
-  INSERT INTO log.archived_streams (from_position, first_version, stream_id, book_id, places)
-  SELECT p_from, min(e.version), e.stream_id, p_book, string_agg(int4send((e.position - p_from)::integer), ''::bytea ORDER BY e.version)
+  INSERT INTO log.archived_streams (from_position, first_version, stream_id, book_id, places, events)
+  SELECT p_from, min(e.version), e.stream_id, p_book, string_agg(int4send((e.position - p_from)::integer), ''::bytea ORDER BY e.version),
+         jsonb_agg(jsonb_build_object(
+           'position', e.position, 'version', e.version, 'recordedAt', (extract(epoch FROM e.recorded_at) * 1000000)::bigint, 'streamId', e.stream_id,
+           'eventId', e.event_id, 'eventVersion', e.event_version, 'eventType', e.event_type, 'leafHash', encode(e.leaf_hash, 'hex'),
+           'data', e.data::text, 'metadata', e.metadata::text) ORDER BY e.version) FILTER (WHERE e.stream_id = v_own)
     FROM log.events e WHERE e.book_id = p_book AND e.position BETWEEN p_from AND p_to GROUP BY e.stream_id;
   DELETE FROM log.events e WHERE e.book_id = p_book AND e.position BETWEEN p_from AND p_to;
   GET DIAGNOSTICS v_rows = ROW_COUNT;

@@ -5,11 +5,13 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import type { Client } from 'pg';
+import type { Client, Pool } from 'pg';
 import S3rver from 's3rver';
+import { type ArchivedEvent, ContentHash, hotEvents, subtreeRoot } from '#event-store';
 import { exportBook, exportFormats, projections, type ReportName, type Service, type Verification } from '#ledger';
 import { connect } from '#postgres';
 import { type TestArchive, testArchive } from '../support/archives';
@@ -119,6 +121,17 @@ async function seal(): Promise<void> {
   for (const projection of projections) await service.queries.folded(bookId, position, [projection], async () => {});
 }
 
+/** @returns what carries out commands of the book, which is opened unless it is there */
+async function openOther(id: string): Promise<(command: object) => Promise<void>> {
+  const run = async (command: object): Promise<void> => {
+    const answer = await service.execute(id, command as never, { key: `c-${++serial}`, userId: 'u', source: 'job', isController: true });
+    expect(answer.status).toBeLessThan(400);
+  };
+  if ((await service.store.head(id)).position === 0)
+    await run({ type: 'OpenBook', id, name: 'x', baseCurrency: 'EUR', fiscalYearStart: '01-01', startsOn: '2024-01-01' });
+  return run;
+}
+
 const digest = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex');
 
 async function bytesOf(content: AsyncIterable<Uint8Array | string> | string): Promise<string> {
@@ -216,8 +229,8 @@ async function wholeBook(knownAt: number): Promise<unknown> {
 
 function questionOf(name: string): object {
   if (name === 'balance-sheet') return { asOf: '2025-12-31' };
-  if (name === 'changes-since') return { since: 40 };
-  return name === 'trial-balance' ? { asOf: '2026-12-31' } : whole;
+  if (name === 'changes-since') return { ...whole, since: 2 };
+  return whole;
 }
 
 const said = ({ books, installation }: Verification): string[] =>
@@ -225,8 +238,9 @@ const said = ({ books, installation }: Verification): string[] =>
 
 /** Another process: nothing of the files is in its memory. */
 const afresh = (): void => {
-  const { cold } = service.store as unknown as { cold: { kept: Map<string, unknown> } };
+  const { cold } = service.store as unknown as { cold: { kept: Map<string, unknown>; failed: Map<string, unknown> } };
   cold.kept.clear();
+  cold.failed.clear();
 };
 
 const hot = async (): Promise<number[]> => {
@@ -252,7 +266,8 @@ beforeAll(async () => {
   database = await testDatabase();
   admin = await connect(database.adminUrl);
   archive = await testArchive(database);
-  opened = await openTestService(database.appUrl, { SEAL: 'off', ...archive.settings });
+  // Small files, so that what is asked for lies in several of them.
+  opened = await openTestService(database.appUrl, { SEAL: 'off', ARCHIVE_FILE_TILES: '2', ...archive.settings });
   service = opened.service;
   await fill();
   head = (await service.store.head(bookId)).position;
@@ -297,7 +312,6 @@ describe('a book that has moved', () => {
   beforeAll(async () => {
     before = await answers(head);
     pack = await bytesOf((await service.auditPack(bookId, { period: '2025', knownAt: head })).content);
-    // In two steps, the second one of what was still hot after the first.
     const cut = await service.archiver.archive(bookId, { olderThanDays: 0 });
     expect(cut).toMatchObject({ events: line, upTo: line });
     afresh();
@@ -305,15 +319,19 @@ describe('a book that has moved', () => {
 
   it('has its old events in files, and no longer in the table', async () => {
     expect(await hot()).toEqual([line + 1, head - line]);
-    expect(filesIn(archive.directory)).toHaveLength(1);
+    expect(filesIn(archive.directory)).toHaveLength(2);
     expect(await service.archiver.archive(bookId, { olderThanDays: 0 })).toMatchObject({ events: 0, cold: line, upTo: line });
   });
 
   it('was asked questions that it can answer', () => {
     const refusals = Object.entries(before).filter(([, answer]) => typeof answer === 'string' && / /.test(answer));
     // 601000 has another code since; what is asked before it was opened is refused as well.
+    // Counted from position 2 on.
+    const early = ['changes-since 1', 'changes-since 2'];
     expect(
-      refusals.filter(([, answer]) => !/^(account_unknown|no_fiscal_year|date_invalid|entry_unknown|malformed)/.test(String(answer))),
+      refusals.filter(
+        ([name, answer]) => !early.includes(name) && !/^(account_unknown|no_fiscal_year|date_invalid|entry_unknown)/.test(String(answer)),
+      ),
     ).toEqual([]);
     expect(Object.keys(before).length - refusals.length).toBeGreaterThan(300);
     for (const format of exportFormats)
@@ -348,12 +366,11 @@ describe('a book that has moved', () => {
   }, 120_000);
 
   it('is read by DuckDB, which finds in the file what the log has', async () => {
-    const [file] = filesIn(archive.directory);
     const duck = await (await DuckDBInstance.create()).connect();
     const rows = (
       await duck.runAndReadAll(
         `SELECT position, version, epoch_us(recorded_at) AS at, stream_id::text AS stream, event_id::text AS id, event_type, data, hex(leaf_hash) AS leaf
-           FROM '${join(archive.directory, bookId, file as string)}' WHERE book_id = '${bookId}' ORDER BY position`,
+           FROM '${join(archive.directory, bookId, '*.parquet')}' WHERE book_id = '${bookId}' ORDER BY position`,
       )
     ).getRowObjects();
     const events = await service.store.readStored(bookId, 0, line, line);
@@ -449,11 +466,12 @@ describe('what is done on top of cold events', () => {
     await post(2027, 90);
     await seal();
     const outcome = await service.archiver.archive(bookId, { olderThanDays: 0 });
-    expect(outcome).toMatchObject({ cold: line, ranges: [{ from: line + 1 }] });
+    expect(outcome.cold).toBe(line);
+    expect(outcome.ranges[0]).toMatchObject({ from: line + 1 });
     expect(outcome.events).toBeGreaterThanOrEqual(256);
     line += outcome.events;
     head = (await service.store.head(bookId)).position;
-    expect(filesIn(archive.directory)).toHaveLength(2);
+    expect(filesIn(archive.directory)).toHaveLength(2 + outcome.ranges.length);
     const ids = posted.slice(0, 300).map(({ id }) => id);
     const streams = await service.store.readStreams(bookId, ids);
     expect(streams.filter(({ eventType }) => eventType === 'JournalEntryPosted').map(({ streamId }) => streamId)).toEqual(ids);
@@ -556,11 +574,32 @@ describe('a file that is not what it was', () => {
     filesBefore = filesIn(archive.directory)[0] as string;
   });
 
-  it('is named where nobody says where files are', async () => {
+  it('is named where nobody says where files are; what needs no cold event is answered, posted and reported', async () => {
     const other = await openTestService(database.appUrl, { SEAL: 'off' });
     try {
-      await expect(other.service.queries.events(bookId, { after: 0, limit: 10 })).rejects.toThrow('ARCHIVE_URL is not set');
-      expect((await other.service.queries.balance(bookId, '512000')).balances).toHaveLength(1);
+      const { queries, reports } = other.service;
+      await expect(queries.events(bookId, { after: 0, limit: 10 })).rejects.toThrow('ARCHIVE_URL is not set');
+      expect((await queries.balance(bookId, '512000')).balances).toHaveLength(1);
+      const answer = await other.service.execute(bookId, entry('2027-08-08') as never, { key: 'no-files', userId: 'u', source: 'job' });
+      expect(answer.status).toBe(201);
+      expect((await queries.fiscalYears(bookId)).fiscalYears.length).toBeGreaterThanOrEqual(3);
+      const knownAt = (await other.service.store.head(bookId)).position;
+      for (const [name, question] of [
+        ['trial-balance', { period: '2027' }],
+        ['balance-sheet', { asOf: '2027-12-31' }],
+        ['income-statement', { from: '2027-01-01', to: '2027-12-31' }],
+        ['journal', { from: '2027-01-01', to: '2027-12-31' }],
+      ] as const) {
+        const [here, there] = await Promise.all(
+          [reports, service.reports].map(async (some) => {
+            const body = await some.answer(name as ReportName, bookId, { ...question, knownAt } as never, 'csv');
+            return bytesOf(body.body);
+          }),
+        );
+        expect({ name, answer: here }).toEqual({ name, answer: there });
+      }
+      // What was known when the old year was closed is in the projections.
+      await reports.answer('trial-balance', bookId, { period: '2024', knownAt: 'close:2024-12' } as never, 'json');
     } finally {
       await other.close();
     }
@@ -596,7 +635,7 @@ describe('what the database keeps of cold events', () => {
     uuid: "'01930000-0000-7000-8000-00000000ffff'::uuid",
     text: "KEY || 'x'",
     bytea: 'sha256(KEY)',
-    jsonb: `jsonb_build_object('eventType', 'BookOpened', 'eventVersion', 1, 'data', '{}'::jsonb)`,
+    jsonb: `jsonb_set(KEY, '{0,data}', '"{}"')`,
   };
 
   it('is checked by verify to the last column', async () => {
@@ -607,7 +646,7 @@ describe('what the database keeps of cold events', () => {
     const missed: string[] = [];
     for (const { table, column, type } of columns) {
       const { rows } = await admin.query<{ place: string }>(
-        `SELECT ctid::text AS place FROM log.${table} WHERE book_id = $1 ORDER BY from_position LIMIT 1`,
+        `SELECT ctid::text AS place FROM log.${table} WHERE book_id = $1 ${column === 'events' ? 'AND events IS NOT NULL' : ''} ORDER BY from_position LIMIT 1`,
         [bookId],
       );
       const row = `ctid = '${rows[0]?.place}'::tid`;
@@ -629,6 +668,40 @@ describe('what the database keeps of cold events', () => {
     expect(missed).toEqual(['archived_ranges.archived_at: ']);
     expect(said(await service.verify({ books: [bookId] }))).toEqual([]);
   }, 240_000);
+
+  it.each([
+    [
+      'a stream in a range that there is not',
+      `INSERT INTO log.archived_streams SELECT 257, 1, '01930000-0000-7000-8000-00000000aaaa', '${bookId}', int4send(0)`,
+      /log\.archived_streams old-books\/01930000-0000-7000-8000-00000000aaaa\/257: no range begins at this position/,
+    ],
+    [
+      'a stream of another book, with nothing cold',
+      `INSERT INTO log.archived_streams SELECT 1, 1, '01930000-0000-7000-8000-00000000aaaa', 'changed-books', int4send(0)`,
+      /log\.archived_streams changed-books\/01930000-0000-7000-8000-00000000aaaa\/1: no range begins at this position/,
+    ],
+    [
+      'events of a stream that is not the book',
+      `UPDATE log.archived_streams a SET events = (SELECT jsonb_agg('{}'::jsonb) FROM generate_series(1, octet_length(a.places) / 4))
+        WHERE book_id = '${bookId}' AND stream_id = (SELECT min(stream_id::text)::uuid FROM log.archived_streams WHERE book_id = '${bookId}' AND events IS NULL)`,
+      /archived_streams old-books\/\S+: events has something, and only that of the book itself may/,
+    ],
+    [
+      'a book without its events',
+      `UPDATE log.archived_streams SET events = NULL WHERE book_id = '${bookId}' AND from_position = 1 AND events IS NOT NULL`,
+      /archived_streams old-books\/\S+\/1: events is not what the file makes it/,
+    ],
+  ])('%s is found', async (_, statement, message) => {
+    if (statement.includes("'changed-books'")) await openOther('changed-books');
+    const tamper = (statements: string): Promise<unknown> =>
+      admin.query(`BEGIN; SET LOCAL session_replication_role = replica; ${statements}; COMMIT`);
+    await admin.query('CREATE TABLE public.kept AS SELECT * FROM log.archived_streams');
+    await tamper(statement);
+    const messages = said(await service.verify());
+    await tamper('DELETE FROM log.archived_streams; INSERT INTO log.archived_streams SELECT * FROM public.kept; DROP TABLE public.kept');
+    expect(messages).toContainEqual(expect.stringMatching(message));
+    expect(said(await service.verify({ books: [bookId] }))).toEqual([]);
+  });
 });
 
 describe('nobody takes events out but the one function of role archiver', () => {
@@ -675,6 +748,36 @@ describe('nobody takes events out but the one function of role archiver', () => 
     expect(await stateOf(mover, call(1, 256).replace(bookId, '~system'))).toBe('BK005');
   });
 
+  it('it takes nothing that differs from the file in a byte, and no entry of a period that could be posted to, whatever the caller says', async () => {
+    const client = await connect(archive.settings.ARCHIVER_DATABASE_URL as string);
+    try {
+      const to = line + 256;
+      const events = await hotEvents(client as unknown as Pool, bookId, line, to);
+      const take = async (some: readonly ArchivedEvent[], root = subtreeRoot(some)): Promise<string> => {
+        const content = new ContentHash();
+        for (const event of some) content.add(event);
+        return client
+          .query(
+            `SELECT log.archive_range($1, $2, $3, 'f', 1, sha256(''), $4, $5, (SELECT max(size) FROM log.checkpoint_signatures WHERE book_id = $1), now())`,
+            [bookId, line + 1, to, root, content.digest()],
+          )
+          .then(
+            () => 'taken',
+            ({ message }: Error) => message,
+          );
+      };
+      const [first, ...others] = events as [ArchivedEvent, ...ArchivedEvent[]];
+      expect(await take(events, Buffer.alloc(32))).toMatch(/has another subtree root than the tiles$/);
+      expect(await take([{ ...first, data: `${first.data} ` }, ...others])).toMatch(/does not hold what the table holds$/);
+      expect(await take(events)).toMatch(
+        /^book old-books: the entry at position \d+ lies in period 2027\/\d+, which is not closed for ever$/,
+      );
+      expect((await hot())[0]).toBe(line + 1);
+    } finally {
+      await client.end();
+    }
+  });
+
   it('the owner is refused by a trigger, as long as no range says where an event stands', async () => {
     expect(await stateOf(database.adminUrl, `DELETE FROM log.events WHERE book_id = '${bookId}' AND position = ${line + 1}`)).toBe('BK003');
     expect(await stateOf(database.adminUrl, `DELETE FROM log.archived_ranges`)).toBe('BK003');
@@ -682,17 +785,33 @@ describe('nobody takes events out but the one function of role archiver', () => 
     expect(await stateOf(database.adminUrl, `TRUNCATE log.archived_ranges`)).toBe('BK003');
   });
 
+  it('nothing moves when the login that takes events out is one of another database', async () => {
+    const copy = await testDatabase();
+    const elsewhere = Object.assign(new URL(archive.settings.ARCHIVER_DATABASE_URL as string), {
+      pathname: new URL(copy.adminUrl).pathname,
+    });
+    const other = await openTestService(database.appUrl, { SEAL: 'off', ...archive.settings, ARCHIVER_DATABASE_URL: elsewhere.href });
+    try {
+      await openOther('copied-books').then(async (run) => {
+        for (let index = 0; index < 260; index++) await run({ type: 'OpenAccount', code: `A${index}`, name: 'x', accountType: 'asset' });
+      });
+      await service.sealer.seal('copied-books');
+      const { position: end } = await service.store.head('copied-books');
+      for (const projection of projections) await service.queries.folded('copied-books', end, [projection], async () => {});
+      await expect(other.service.archiver.archive('copied-books', { olderThanDays: 0 })).rejects.toThrow(
+        /^ARCHIVER_DATABASE_URL leads to another database \(.*\) than DATABASE_URL \(.*\): .*; set it to the same server and database$/,
+      );
+      expect(existsSync(join(archive.directory, 'copied-books'))).toBe(false);
+      expect(await service.archiver.archive('copied-books', { olderThanDays: 0 })).toMatchObject({ events: 256 });
+    } finally {
+      await other.close();
+      await copy.drop();
+    }
+  });
+
   it('an event that was changed in the table before it moves is found by the archiver and stays', async () => {
     const other = 'changed-books';
-    const run = async (command: object): Promise<void> => {
-      const answer = await service.execute(
-        other,
-        command as never,
-        { key: `c-${++serial}`, userId: 'u', source: 'job', isController: true } as never,
-      );
-      expect(answer.status).toBeLessThan(400);
-    };
-    await run({ type: 'OpenBook', id: other, name: 'x', baseCurrency: 'EUR', fiscalYearStart: '01-01', startsOn: '2024-01-01' });
+    const run = await openOther(other);
     for (let index = 0; index < 260; index++) await run({ type: 'OpenAccount', code: `A${index}`, name: 'x', accountType: 'asset' });
     await service.sealer.seal(other);
     const { position: end } = await service.store.head(other);
@@ -845,4 +964,38 @@ describe('in an S3-compatible bucket', () => {
       await other.close();
     }
   });
+
+  it('that takes requests and never answers keeps commands waiting once, not once for each that needs it', async () => {
+    let asked = 0;
+    const silent = createServer(() => void asked++);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const url = `s3://cold/books?endpoint=http://127.0.0.1:${port}`;
+    const other = await openTestService(database.appUrl, { SEAL: 'off', PROJECT: 'off', ARCHIVE_URL: url });
+    try {
+      const needing = [50, 51, 52, 53, 54, 55].map((number) => {
+        const reversal = { type: 'ReverseEntry', entryId: posted[number]?.id, reason: 'x', effectiveDate: '2027-05-05' };
+        return other.service.execute(bookId, reversal as never, { key: `silent-${number}`, userId: 'u', source: 'job' });
+      });
+      const beside = [1, 2, 3, 4, 5, 6].map((number) =>
+        other.service.execute(bookId, entry('2027-07-07') as never, { key: `beside-${number}`, userId: 'u', source: 'job' }),
+      );
+      for (const outcome of await Promise.allSettled(needing))
+        expect(outcome).toMatchObject({
+          status: 'rejected',
+          reason: {
+            code: 'archive_unreadable',
+            message: expect.stringMatching(/parquet, which cannot be read in bucket cold: .*no answer within 10 s$/),
+          },
+        });
+      expect((await Promise.all(beside)).map(({ status }) => status)).toEqual(Array(6).fill(201));
+      // All of them are in one file.
+      expect(asked).toBe(1);
+    } finally {
+      await other.close();
+      silent.closeAllConnections();
+      silent.close();
+    }
+    expect((await service.queries.entry(bookId, posted[50]?.id as string)) as object).not.toHaveProperty('reversedBy');
+  }, 60_000);
 });

@@ -39,7 +39,10 @@ export function exitCodeOf(error: unknown): number {
 
 /** One line for people; an error of the ledger begins with its code. */
 export function tell(error: unknown): string {
-  if (isLedgerError(error)) return `${error.code}: ${error.message}${error.cause instanceof Error ? ` (${error.cause.message})` : ''}`;
+  if (isLedgerError(error)) {
+    const why = error.cause instanceof Error && error.cause.message !== error.message ? ` (${error.cause.message})` : '';
+    return `${error.code}: ${error.message}${why}`;
+  }
   return `book-keeper: ${error instanceof Error ? error.message : String(error)}`;
 }
 

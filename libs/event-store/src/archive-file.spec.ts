@@ -1,7 +1,7 @@
 /** What is written into a file of cold storage comes out of it byte for byte, whatever texts are in it and however large they are. */
 import * as crypto from 'node:crypto';
 import * as fc from 'fast-check';
-import { type ArchivedEvent, ArchiveFile, contentHash, encodeArchive, subtreeRoot } from './archive-file';
+import { type ArchivedEvent, ArchiveFile, ContentHash, DecodedGroups, encodeArchive, subtreeRoot } from './archive-file';
 import { archiveFileName } from './cold-store';
 import { TreeEdge } from './merkle';
 
@@ -24,6 +24,12 @@ async function all(file: ArchiveFile): Promise<ArchivedEvent[]> {
   const found: ArchivedEvent[] = [];
   for await (const some of file.events(0, file.count)) found.push(...some);
   return found;
+}
+
+function contentHash(events: readonly ArchivedEvent[]): Buffer {
+  const hash = new ContentHash();
+  for (const one of events) hash.add(one);
+  return hash.digest();
 }
 
 const plain = (index: number, characters = 20): Omit<ArchivedEvent, 'position'> => ({
@@ -74,6 +80,28 @@ describe('a file of events', () => {
       ...[{ eventVersion: 2 }, { eventType: 'C' }, { data: '{}' }, { metadata: '{"a": 1}' }, { leafHash: Buffer.alloc(32) }],
     ];
     for (const change of changes) expect(contentHash([{ ...first, ...change }, ...others])).not.toEqual(whole);
+  });
+
+  it('decodes a row group once for several readers at a time, and keeps only so many bytes of them', async () => {
+    const events = numbered(Array.from({ length: 4_096 }, (_, index) => plain(index)));
+    const bytes = await encodeArchive('acme', events);
+    const decoded = (file: ArchiveFile): jest.SpyInstance => jest.spyOn(file as unknown as { decode: () => Promise<unknown> }, 'decode');
+    const file = new ArchiveFile(bytes, new DecodedGroups(Number.MAX_SAFE_INTEGER));
+    const count = decoded(file);
+    // Each reads in a group of its own, and they take turns.
+    const places = [0, 1, 2, 3].map((group) => Array.from({ length: 50 }, (_, index) => group * 1_024 + index * 20));
+    const found = await Promise.all([...places, ...places].map((some) => file.at(some)));
+    expect(found).toEqual([...places, ...places].map((some) => some.map((place) => events[place])));
+    expect(count).toHaveBeenCalledTimes(4);
+
+    const forgetful = new ArchiveFile(bytes, new DecodedGroups(1));
+    const each = decoded(forgetful);
+    expect(await Promise.all(places.map((some) => forgetful.at(some)))).toEqual(places.map((some) => some.map((place) => events[place])));
+    expect(each).toHaveBeenCalledTimes(4);
+    expect(await forgetful.at([4_000, 4_001])).toEqual(events.slice(4_000, 4_002));
+    expect(each).toHaveBeenCalledTimes(4);
+    await forgetful.at([0]);
+    expect(each).toHaveBeenCalledTimes(5);
   });
 
   it('has a name that no other bytes have', () => {

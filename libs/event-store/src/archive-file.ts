@@ -119,16 +119,62 @@ function* groupsOf(events: readonly ArchivedEvent[]): Generator<readonly Archive
 /** One row group, decoded: by column. */
 type Group = Readonly<Record<string, readonly unknown[]>>;
 
+/**
+ * Row groups that were decoded, of several files, so many bytes of them (as they were before compression; decoded they take about twice as
+ * many); the one that was used longest ago goes first. Who reads on reads where others read a moment ago, and events of one entry stand
+ * side by side; two who read at different places do not drive each other out.
+ */
+export class DecodedGroups {
+  private readonly kept = new Map<string, { readonly group: Promise<Group>; readonly bytes: number }>();
+  private bytes = 0;
+  private files = 0;
+
+  constructor(private readonly bytesMax: number) {}
+
+  /** The name of a file among those whose groups are kept. */
+  nextFile(): number {
+    return ++this.files;
+  }
+
+  get(file: number, index: number, bytes: number, decode: () => Promise<Group>): Promise<Group> {
+    const key = `${file}/${index}`;
+    const known = this.kept.get(key);
+    // To the end: a Map keeps the order in which keys came.
+    this.drop(key);
+    const group = known?.group ?? decode();
+    this.kept.set(key, { group, bytes });
+    this.bytes += bytes;
+    if (known === undefined) group.catch(() => this.drop(key));
+    for (const other of this.kept.keys()) {
+      if (this.bytes <= this.bytesMax || other === key) break;
+      this.drop(other);
+    }
+    return group;
+  }
+
+  private drop(key: string): void {
+    this.bytes -= this.kept.get(key)?.bytes ?? 0;
+    this.kept.delete(key);
+  }
+}
+
 /** A file that was read whole. */
 export class ArchiveFile {
   /** Row groups, in order: the place of their first event and how many there are. */
   private readonly groups: { readonly start: number; readonly count: number }[] = [];
   private readonly metadata: ReturnType<typeof parquetMetadata>;
   private readonly buffer: ArrayBuffer;
-  private last: { readonly index: number; readonly group: Promise<Group> } | undefined;
+  private readonly name: number;
 
-  /** @throws Error when it is no such file */
-  constructor(bytes: Buffer) {
+  /**
+   * @param decoded what keeps row groups for those who come later; undefined: nothing does
+   * @throws Error when it is no such file
+   */
+  constructor(
+    bytes: Buffer,
+    private readonly decoded?: DecodedGroups,
+  ) {
+    this.name = decoded?.nextFile() ?? 0;
     this.buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
     this.metadata = parquetMetadata(this.buffer);
     let start = 0;
@@ -165,18 +211,22 @@ export class ArchiveFile {
   /** Events at places that ascend. */
   async at(places: readonly number[]): Promise<ArchivedEvent[]> {
     const found: ArchivedEvent[] = [];
-    let index = 0;
+    let next = 0;
+    let here: { readonly start: number; readonly group: Group } | undefined;
     for (const place of places) {
-      while (index + 1 < this.groups.length && (this.groups[index + 1] as { start: number }).start <= place) index++;
-      found.push(eventAt(await this.group(index), place - (this.groups[index] as { start: number }).start));
+      for (let start = this.groups[next]?.start; start !== undefined && start <= place; start = this.groups[next]?.start) {
+        next++;
+        here = undefined;
+      }
+      here ??= { start: (this.groups[next - 1] as { start: number }).start, group: await this.group(next - 1) };
+      found.push(eventAt(here.group, place - here.start));
     }
     return found;
   }
 
-  /** The group that was decoded last is kept: who reads on reads there, and events of one entry stand side by side. */
   private group(index: number): Promise<Group> {
-    if (this.last?.index !== index) this.last = { index, group: this.decode(index) };
-    return this.last.group;
+    const bytes = Number(this.metadata.row_groups[index]?.total_byte_size ?? 0);
+    return this.decoded?.get(this.name, index, bytes, () => this.decode(index)) ?? this.decode(index);
   }
 
   private async decode(index: number): Promise<Group> {
@@ -234,15 +284,19 @@ export const subtreeRoot = (events: readonly ArchivedEvent[]): Buffer =>
  * SHA-256 over the SHA-256 of every row, all columns of it: what `log.archive_range` makes of the rows in the table, so that nothing is taken
  * out of it that does not stand in the file, byte for byte.
  */
-export function contentHash(events: readonly ArchivedEvent[]): Buffer {
-  const all = createHash('sha256');
-  for (const { position, version, recordedAt, streamId, eventId, eventVersion, eventType, data, metadata, leafHash } of events) {
-    const row = [position, version, recordedAt, streamId, eventId, eventVersion, eventType, leafHash.toString('hex'), data, metadata].join(
-      '\t',
-    );
-    all.update(createHash('sha256').update(row, 'utf8').digest());
+export class ContentHash {
+  private readonly all = createHash('sha256');
+
+  /** The next event. */
+  add({ position, version, recordedAt, streamId, eventId, eventVersion, eventType, data, metadata, leafHash }: ArchivedEvent): void {
+    const row = [position, version, recordedAt, streamId, eventId, eventVersion, eventType, leafHash.toString('hex'), data, metadata];
+    this.all.update(createHash('sha256').update(row.join('\t'), 'utf8').digest());
   }
-  return all.digest();
+
+  /** Of what was added; nothing can be added afterwards. */
+  digest(): Buffer {
+    return this.all.digest();
+  }
 }
 
 function uuidBytes(id: string): Buffer {

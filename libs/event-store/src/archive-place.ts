@@ -20,6 +20,8 @@ export interface ArchivePlace {
 
 /** A file has at most some tens of megabytes. */
 const timeoutMs = 120_000;
+/** Whoever reads is a request or a writer that others wait for. */
+const answerMs = 10_000;
 
 /**
  * @param url a directory (a path, or file://…) or s3://BUCKET/PREFIX?endpoint=https://…&region=…; empty: none
@@ -27,7 +29,7 @@ const timeoutMs = 120_000;
  */
 export function archivePlace(url: string): ArchivePlace | undefined {
   if (url === '') return undefined;
-  if (url.startsWith('s3:')) return new InBucket(new Bucket('ARCHIVE_URL', url, timeoutMs));
+  if (url.startsWith('s3:')) return new InBucket(new Bucket('ARCHIVE_URL', url, timeoutMs, answerMs));
   if (/^[a-z][a-z0-9+.-]+:/i.test(url) && !url.startsWith('file:'))
     throw new Error(`ARCHIVE_URL=${url}: a directory, or s3://BUCKET/PREFIX?endpoint=https://…&region=…`);
   return new InDirectory(resolve(url.startsWith('file:') ? fileURLToPath(url) : url));
@@ -43,7 +45,7 @@ class InDirectory implements ArchivePlace {
   async put(file: string, bytes: Buffer): Promise<void> {
     const path = join(this.directory, file);
     const folder = dirname(path);
-    await mkdir(folder, { recursive: true });
+    const made = await mkdir(folder, { recursive: true });
     const draft = `${path}.${randomBytes(6).toString('hex')}.part`;
     try {
       const written = await open(draft, 'wx');
@@ -58,9 +60,13 @@ class InDirectory implements ArchivePlace {
       await rm(draft, { force: true });
       throw error;
     }
-    // The name of a file is on the disk when its directory is.
-    const entry = await open(folder);
-    await entry.sync().finally(() => entry.close());
+    // A name is on the disk when the directory in which it stands is, also the name of a directory that was made for it.
+    const highest = made === undefined ? folder : dirname(made);
+    for (let at = folder; ; at = dirname(at)) {
+      const entry = await open(at);
+      await entry.sync().finally(() => entry.close());
+      if (at === highest) return;
+    }
   }
 
   async get(file: string): Promise<Buffer | undefined> {

@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
 import { uuidArray } from '#postgres';
-import { type ArchivedEvent, ArchiveFile } from './archive-file';
+import { type ArchivedEvent, ArchiveFile, DecodedGroups } from './archive-file';
 import type { ArchivePlace } from './archive-place';
 import { canonicalJson } from './canonical-json';
 import { instantText, type StoredEvent } from './envelope';
@@ -44,6 +44,16 @@ type Database = { query<R extends object>(text: string, values: unknown[]): Prom
 
 /** Bytes of files that are kept in memory, the one that was used longest ago goes first. */
 const keptBytesMax = 128 * 1024 * 1024;
+/** Of row groups that are kept decoded, as their bytes were before compression: a group of events of 500 bytes has half a megabyte. */
+const decodedBytesMax = 32 * 1024 * 1024;
+/** A failure that took less is asked for again at once: somebody may have put the file back. */
+const slowFailureMs = 1_000;
+
+/** An event as the index has it. */
+type KeptEvent = Omit<ArchivedEvent, 'leafHash'> & { readonly leafHash: string };
+
+/** Of a stream in one range: a file has no more events (256 tiles). */
+const placesMax = 2 ** 28;
 
 const rangeColumns = `from_position AS "from", to_position AS "to", checkpoint_size AS "checkpointSize", file, bytes, sha256, subtree_root AS "subtreeRoot", content`;
 
@@ -53,7 +63,10 @@ export const versionsOf = `coalesce((SELECT max(e.version) FROM log.events e WHE
     WHERE a.book_id = $1 AND a.stream_id = $2 ORDER BY a.from_position DESC LIMIT 1))`;
 
 export class ColdStore {
-  private readonly kept = new Map<string, { readonly opened: Promise<ArchiveFile>; bytes: number }>();
+  private readonly kept = new Map<string, { readonly opened: Promise<ArchiveFile>; readonly bytes: number }>();
+  private readonly decoded = new DecodedGroups(decodedBytesMax);
+  /** What took long to fail, and until when it is told again unasked: so many who wait for it wait once. */
+  private readonly failed = new Map<string, { readonly error: unknown; readonly until: number }>();
 
   constructor(
     private readonly pool: Pool,
@@ -105,12 +118,10 @@ export class ColdStore {
     }
   }
 
-  /** The same, parsed, at most `limit`. */
-  async stored(bookId: string, after: number, upTo: number, limit: number): Promise<StoredEvent[]> {
+  /** The same, parsed. */
+  async stored(bookId: string, after: number, upTo: number): Promise<StoredEvent[]> {
     const found: StoredEvent[] = [];
-    if (limit < 1) return found;
-    const last = Math.min(upTo, after + limit);
-    for await (const events of this.between(bookId, after, last)) for (const event of events) found.push(storedOf(bookId, event));
+    for await (const events of this.between(bookId, after, upTo)) for (const event of events) found.push(storedOf(bookId, event));
     return found;
   }
 
@@ -135,59 +146,78 @@ export class ColdStore {
   }
 
   /**
-   * Cold events of several streams by stream, in version order; streams without any are missing.
+   * Cold events of several streams by stream, in version order, of each at most `limit`; streams without any are missing. Those of the book's
+   * own stream stand in the index, and no file is read for them.
    * @param database where the index is read: a snapshot of the caller's
+   * @param skipped where what cannot be read goes, and its events are left out; undefined: it is thrown
+   * @throws ArchiveUnreadable
    */
   async ofStreams(
     bookId: string,
     streamIds: readonly string[],
     { after = 0, limit = Number.MAX_SAFE_INTEGER }: { readonly after?: number; readonly limit?: number } = {},
     database: Database = this.pool as unknown as Database,
+    skipped?: (error: unknown) => void,
   ): Promise<Map<string, ArchivedEvent[]>> {
-    const { rows } = await database.query<{ stream_id: string; from: number | string; first: number | string; places: Buffer }>(
-      `SELECT a.stream_id, a.from_position AS "from", a.first_version AS first, a.places FROM unnest($2::uuid[]) AS wanted (id),
-       LATERAL (SELECT * FROM log.archived_streams t WHERE t.book_id = $1 AND t.stream_id = wanted.id
-                   AND t.first_version + octet_length(t.places) / 4 > $3::int8 + 1 OFFSET 0) AS a
+    // Versions have no gap: a limit is a bound of versions, and of the places only those in between are fetched.
+    const { rows } = await database.query<{
+      stream_id: string;
+      from: number | string;
+      places: Buffer;
+      events: readonly KeptEvent[] | null;
+    }>(
+      `SELECT a.stream_id, a.from_position AS "from", substr(a.places, 4 * a.before + 1, 4 * $4::int4) AS places, a.events
+         FROM unnest($2::uuid[]) AS wanted (id),
+       LATERAL (SELECT t.*, greatest(0, $3::int8 + 1 - t.first_version)::int4 AS before FROM log.archived_streams t
+                 WHERE t.book_id = $1 AND t.stream_id = wanted.id
+                   AND t.first_version <= $3::int8 + $4::int4 AND t.first_version + octet_length(t.places) / 4 > $3::int8 + 1 OFFSET 0) AS a
         ORDER BY a.stream_id, a.from_position`,
-      [bookId, uuidArray(streamIds), after],
+      [bookId, uuidArray(streamIds), after, Math.min(limit, placesMax)],
     );
     // File by file, the places in order: each row group is decoded once, however many streams have events in it.
-    const placesByRange = new Map<number, Set<number>>();
-    const wanted = new Map<string, { readonly from: number; readonly place: number }[]>();
-    for (const { stream_id, places, ...row } of rows) {
-      const [from, first] = [Number(row.from), Number(row.first)];
-      const list = wanted.get(stream_id) ?? [];
-      const set = placesByRange.get(from) ?? new Set<number>();
-      for (let at = Math.max(0, after + 1 - first) * 4; at < places.length && list.length < limit; at += 4) {
-        const place = places.readInt32BE(at);
-        list.push({ from, place });
-        set.add(place);
-      }
-      wanted.set(stream_id, list);
-      placesByRange.set(from, set);
-    }
-    const events = new Map<number, Map<number, ArchivedEvent>>();
-    for (const [from, places] of [...placesByRange].sort(([a], [b]) => a - b)) {
-      if (places.size === 0) continue;
-      const [range] = await this.ranges(bookId, from - 1, from, database);
-      if (range === undefined)
-        throw new Error(`log.archived_streams of book ${bookId} names a range from ${from} on, which log.archived_ranges has not`);
-      const file = await this.open(bookId, range);
-      const sorted = [...places].sort((a, b) => a - b);
-      const found = await file.at(sorted);
-      events.set(from, new Map(sorted.map((place, index) => [place, found[index] as ArchivedEvent])));
-    }
+    const ofFile = new Map<number, { readonly place: number; readonly streamId: string }[]>();
     const answer = new Map<string, ArchivedEvent[]>();
-    for (const [streamId, list] of wanted)
-      answer.set(
-        streamId,
-        list.map(({ from, place }) => events.get(from)?.get(place) as ArchivedEvent),
-      );
+    const add = (streamId: string, event: ArchivedEvent): void => {
+      const known = answer.get(streamId);
+      if (known === undefined) answer.set(streamId, [event]);
+      else known.push(event);
+    };
+    const attempt = async (read: () => Promise<void> | void): Promise<void> => {
+      try {
+        await read();
+      } catch (error) {
+        if (skipped === undefined) throw error;
+        skipped(error);
+      }
+    };
+    for (const { stream_id: streamId, from, places, events } of rows) {
+      if (events !== null) {
+        await attempt(() => {
+          for (const { leafHash, ...event } of events)
+            if (event.version > after && event.version <= after + limit)
+              add(streamId, { ...event, leafHash: Buffer.from(leafHash, 'hex') });
+        });
+        continue;
+      }
+      const wanted = ofFile.get(Number(from)) ?? [];
+      for (let at = 0; at < places.length; at += 4) wanted.push({ place: places.readInt32BE(at), streamId });
+      ofFile.set(Number(from), wanted);
+    }
+    for (const [from, wanted] of [...ofFile].sort(([a], [b]) => a - b))
+      await attempt(async () => {
+        const [range] = await this.ranges(bookId, from - 1, from, database);
+        if (range === undefined)
+          throw new Error(`log.archived_streams of book ${bookId} names a range from ${from} on, which log.archived_ranges has not`);
+        wanted.sort((a, b) => a.place - b.place);
+        const found = await (await this.open(bookId, range)).at(wanted.map(({ place }) => place));
+        for (const [index, event] of found.entries()) add((wanted[index] as { streamId: string }).streamId, event);
+      });
     return answer;
   }
 
   /**
-   * The file of a range, from memory where it was read before.
+   * The file of a range, from memory where it was read before. A failure that took long (a bucket that takes requests and says nothing) is
+   * told again for as long as it took, without asking.
    * @throws ArchiveUnreadable
    */
   async open(bookId: string, range: ArchivedRange): Promise<ArchiveFile> {
@@ -198,10 +228,20 @@ export class ColdStore {
       this.kept.set(range.file, known);
       return known.opened;
     }
-    const opened = this.fetch(bookId, range);
+    const failed = this.failed.get(range.file);
+    this.failed.delete(range.file);
+    const started = performance.now();
+    if (failed !== undefined && failed.until > started) {
+      this.failed.set(range.file, failed);
+      throw failed.error;
+    }
+    const opened = this.fetch(bookId, range, this.decoded);
     this.kept.set(range.file, { opened, bytes: range.bytes });
-    // One that cannot be read is asked for again: somebody may have put it back.
-    opened.catch(() => this.kept.delete(range.file));
+    opened.catch((error: unknown) => {
+      this.kept.delete(range.file);
+      const now = performance.now();
+      if (now - started >= slowFailureMs) this.failed.set(range.file, { error, until: now + (now - started) });
+    });
     let bytes = [...this.kept.values()].reduce((sum, file) => sum + file.bytes, 0);
     for (const [file, { bytes: size }] of this.kept) {
       if (bytes <= keptBytesMax || file === range.file) break;
@@ -212,7 +252,7 @@ export class ColdStore {
   }
 
   /** The file as it stands there now, past memory. @throws ArchiveUnreadable */
-  async fetch(bookId: string, { from, to, file, bytes, sha256 }: ArchivedRange): Promise<ArchiveFile> {
+  async fetch(bookId: string, { from, to, file, bytes, sha256 }: ArchivedRange, decoded?: DecodedGroups): Promise<ArchiveFile> {
     const events = `events ${from} to ${to} of book ${bookId} stand in ${file}`;
     if (this.place === undefined)
       throw new ArchiveUnreadable(file, `${events} of cold storage, but ARCHIVE_URL is not set: set it to where the files are`);
@@ -221,7 +261,7 @@ export class ColdStore {
     try {
       found = await this.place.get(file);
     } catch (error) {
-      throw new ArchiveUnreadable(file, `${events}, and ${name} cannot be read: ${(error as Error).message}`, { cause: error });
+      throw new ArchiveUnreadable(file, `${events}, which cannot be read in ${name}: ${(error as Error).message}`, { cause: error });
     }
     if (found === undefined)
       throw new ArchiveUnreadable(
@@ -234,7 +274,7 @@ export class ColdStore {
         file,
         `${events}, which was altered in ${name}: it has ${found.length} bytes with SHA-256 ${hash.toString('hex')}, on record are ${bytes} with ${sha256.toString('hex')}; put a copy of the right one there`,
       );
-    return new ArchiveFile(found);
+    return new ArchiveFile(found, decoded);
   }
 }
 

@@ -326,14 +326,14 @@ export class EventStore {
   ): Promise<RecordedEvent[]> {
     const answer = await this.pool.query<StoredEvent>({
       name: 'read-stream',
-      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4`,
-      values: [bookId, streamId, after, limit],
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND stream_id = $2 AND version > $3 AND version <= $4 ORDER BY version`,
+      values: [bookId, streamId, after, after + limit],
     });
     const { rows } = answer;
     if (limit < 1 || rows[0]?.version === after + 1) return this.current(bookId, rows);
     // Versions have no gap: the first one is cold, or there is none.
     const cold = olderThan(rows, await this.cold.ofStream(bookId, streamId, after, limit));
-    return this.current(bookId, cold.length === 0 ? rows : [...cold, ...rows].slice(0, limit));
+    return this.current(bookId, cold.length === 0 ? rows : [...cold, ...rows]);
   }
 
   /**
@@ -343,28 +343,31 @@ export class EventStore {
   async readAll(bookId: string, after: number, limit: number): Promise<RecordedEvent[]> {
     const answer = await this.pool.query<StoredEvent>({
       name: 'read-all',
-      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 ORDER BY position LIMIT $3`,
-      values: [bookId, after, limit],
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 AND position <= $3 ORDER BY position`,
+      values: [bookId, after, after + limit],
     });
-    return this.current(bookId, await this.withCold(bookId, after, Number.MAX_SAFE_INTEGER, limit, answer.rows));
+    return this.current(bookId, await this.withCold(bookId, after, after + limit, answer.rows));
   }
 
   /** The same as they are stored, for whoever hashes or shows them. */
   async readStored(bookId: string, after: number, upTo: number, limit: number): Promise<StoredEvent[]> {
     const answer = await this.pool.query<StoredEvent>({
       name: 'read-stored',
-      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4`,
-      values: [bookId, after, upTo, limit],
+      text: `SELECT ${eventColumns} FROM log.events WHERE book_id = $1 AND position > $2 AND position <= $3 ORDER BY position`,
+      values: [bookId, after, Math.min(upTo, after + limit)],
     });
-    return this.withCold(bookId, after, upTo, limit, answer.rows);
+    return this.withCold(bookId, after, Math.min(upTo, after + limit), answer.rows);
   }
 
-  /** What was asked for with those events before it that are cold: positions have no gap. */
-  private async withCold(bookId: string, after: number, upTo: number, limit: number, hot: StoredEvent[]): Promise<StoredEvent[]> {
+  /**
+   * What was asked for with those events before it that are cold: positions have no gap. For the same reason a limit is a bound of positions:
+   * a page of cold events reads no hot ones in vain.
+   */
+  private async withCold(bookId: string, after: number, upTo: number, hot: StoredEvent[]): Promise<StoredEvent[]> {
     const first = hot[0]?.position ?? upTo + 1;
-    if (first <= after + 1 || limit < 1) return hot;
-    const cold = await this.cold.stored(bookId, after, Math.min(upTo, first - 1), limit);
-    return cold.length === 0 ? hot : [...cold, ...hot].slice(0, limit);
+    if (first <= after + 1) return hot;
+    const cold = await this.cold.stored(bookId, after, Math.min(upTo, first - 1));
+    return cold.length === 0 ? hot : [...cold, ...hot];
   }
 
   /**
@@ -440,6 +443,16 @@ export class EventStore {
     return answer.rows[0]?.last_position ?? 0;
   }
 
+  /** When a position was recorded; undefined when it was not yet. Batches stay when events have moved to cold storage. */
+  async recordedAt(bookId: string, position: number): Promise<string | undefined> {
+    const answer = await this.pool.query<{ recorded_at: string }>({
+      name: 'recorded-at',
+      text: 'SELECT recorded_at FROM log.batches WHERE book_id = $1 AND last_position >= $2 ORDER BY last_position LIMIT 1',
+      values: [bookId, position],
+    });
+    return answer.rows[0]?.recorded_at;
+  }
+
   /**
    * Data of the first event of a book in the newest version of its type, from memory where it was read before.
    * @returns undefined when the book has no event
@@ -456,8 +469,9 @@ export class EventStore {
       text: `SELECT book_id AS "bookId", position, event_type AS "eventType", event_version AS "eventVersion", data
                FROM log.events WHERE book_id = $1 AND position = 1
              UNION ALL
-             SELECT book_id, 1::int8, first_event ->> 'eventType', (first_event -> 'eventVersion')::int2, first_event -> 'data'
-               FROM log.archived_ranges WHERE book_id = $1 AND from_position = 1`,
+             SELECT r.book_id, 1::int8, a.events -> 0 ->> 'eventType', (a.events -> 0 -> 'eventVersion')::int2, (a.events -> 0 ->> 'data')::jsonb
+               FROM log.archived_ranges r JOIN log.archived_streams a ON a.book_id = r.book_id AND a.stream_id = r.own_stream AND a.from_position = 1
+              WHERE r.book_id = $1 AND r.from_position = 1`,
       values: [bookId],
     });
     const [first] = answer.rows;

@@ -295,6 +295,13 @@ export class Inspector {
         start: after,
         end: async () => Math.min((await this.store.head(bookId)).position, most),
         page: async (begin, upTo) => {
+          // `matching` filters what comes from cold storage.
+          const cold = async (): Promise<{ events: StoredEvent[]; reached: number } | undefined> => {
+            const line = Math.min(upTo, begin + pageRows, await this.store.cold.line(bookId));
+            return begin < line ? { events: await this.store.cold.stored(bookId, begin, line), reached: line } : undefined;
+          };
+          const before = await cold();
+          if (before !== undefined) return before;
           const { rows } = await this.pool.query<StoredEvent>({
             name: 'inspect-log',
             text: `SELECT ${columns} FROM log.events t
@@ -314,9 +321,9 @@ export class Inspector {
               userId ?? null,
             ],
           });
-          // Asked after the rows: what has become cold before these were read is seen by it. `matching` filters what comes from there.
-          const cold = Math.min(upTo, begin + pageRows, await this.store.cold.line(bookId));
-          if (begin < cold) return { events: await this.store.cold.stored(bookId, begin, cold, pageRows), reached: cold };
+          // Asked again after the rows: what has become cold before these were read is seen by it.
+          const meanwhile = await cold();
+          if (meanwhile !== undefined) return meanwhile;
           return { events: rows, reached: rows.length < pageRows ? upTo : (rows.at(-1)?.position ?? upTo) };
         },
       };

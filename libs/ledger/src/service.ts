@@ -383,7 +383,7 @@ export async function openService(config: Config, options: ServiceOptions): Prom
       report: (error) => log.warn({ err: error }, 'the audit trail could not be sealed; it is tried again'),
     });
     const archiver = new Archiver(store, pool, {
-      connect: () => connectArchiver(config, server),
+      connect: () => connectArchiver(config, server, pool),
       afterDays: config.ARCHIVE_AFTER_DAYS,
       fileTiles: config.ARCHIVE_FILE_TILES,
       everyMs: archiveEveryMs,
@@ -591,9 +591,10 @@ const embeddedPassword = ({ DATA_DIR }: Config, of = 'postgres-password'): strin
 
 /**
  * A connection that may take events out which are in cold storage, and nothing else: the service's own login may not.
+ * @param pool the database that the events are read from: a copy of it would lose what was never put into its files
  * @throws Error with what to do
  */
-async function connectArchiver(config: Config, server: EmbeddedPostgres | undefined): Promise<Client> {
+async function connectArchiver(config: Config, server: EmbeddedPostgres | undefined, pool: Pool): Promise<Client> {
   const grant = "CREATE ROLE book_keeper_mover LOGIN PASSWORD '…' IN ROLE book_keeper_archiver, and set ARCHIVER_DATABASE_URL to it";
   if (config.ARCHIVER_DATABASE_URL === '' && server === undefined)
     throw new Error(`events are taken out of the database by a login of its own, which the service must not be: ${grant}`);
@@ -605,12 +606,31 @@ async function connectArchiver(config: Config, server: EmbeddedPostgres | undefi
           password: embeddedPassword(config, archiverPassword),
         }).href;
   const client = await connect(url);
-  const { rows } = await client.query<{ may: boolean; login: string }>(
-    "SELECT pg_has_role(session_user, 'book_keeper_archiver', 'USAGE') AS may, session_user::text AS login",
+  try {
+    const { rows } = await client.query<{ may: boolean; login: string }>(
+      "SELECT pg_has_role(session_user, 'book_keeper_archiver', 'USAGE') AS may, session_user::text AS login",
+    );
+    if (rows[0]?.may !== true) throw new Error(`the login ${rows[0]?.login} of ARCHIVER_DATABASE_URL may not take events out: ${grant}`);
+    const here = await serverOf(client);
+    const own = await serverOf(pool);
+    if (here !== own)
+      throw new Error(
+        `ARCHIVER_DATABASE_URL leads to another database (${here}) than DATABASE_URL (${own}): events would leave one and be in the files of the other; set it to the same server and database`,
+      );
+    return client;
+  } catch (error) {
+    await client.end();
+    throw error;
+  }
+}
+
+/** What tells a database from a restored copy of it: copies have the same names and the same system identifier, but run on their own. */
+async function serverOf(database: Pick<Client, 'query'> | Pool): Promise<string> {
+  const { rows } = await (database as Pick<Client, 'query'>).query<{ name: string }>(
+    `SELECT format('%s with id %s, on a server that runs since %s', current_database(), d.oid, pg_postmaster_start_time()) AS name
+       FROM pg_database d WHERE d.datname = current_database()`,
   );
-  if (rows[0]?.may === true) return client;
-  await client.end();
-  throw new Error(`the login ${rows[0]?.login} of ARCHIVER_DATABASE_URL may not take events out: ${grant}`);
+  return rows[0]?.name ?? '';
 }
 
 const archiverPassword = 'postgres-archiver-password';

@@ -485,8 +485,12 @@ async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings:
   );
   const originals = new Map(rows.map((row) => [row.stream_id, row]));
   const missing = pending.map(({ originalId }) => originalId).filter((id) => !originals.has(id));
-  // A file that cannot be read was told where it was read from end to end.
-  const cold = missing.length === 0 ? [] : await snapshot.cold.ofStreams(replay.bookId, missing, {}, snapshot).catch(() => []);
+  // A file that cannot be read was told where it was read from end to end; of entries in it nothing can be said.
+  let unreadable = false;
+  const skip = (): void => {
+    unreadable = true;
+  };
+  const cold = missing.length === 0 ? [] : await snapshot.cold.ofStreams(replay.bookId, missing, {}, snapshot, skip);
   for (const [id, events] of cold) {
     const posted = events.find(({ eventType }) => eventType === 'JournalEntryPosted');
     if (posted !== undefined) originals.set(id, { stream_id: id, position: String(posted.position), data: JSON.parse(posted.data) });
@@ -498,6 +502,7 @@ async function lookUpReversals(snapshot: Snapshot, replay: BookReplay, findings:
         position,
         stream: originalId,
       });
+    if (original === undefined && unreadable) continue;
     if (original === undefined) wrong('the entry that it reverses does not exist');
     else if (Number(original.position) > position) wrong(`the entry that it reverses comes later, at position ${original.position}`);
     else if (original.data.entryType === 'reversal') wrong('the entry that it reverses is a reversal itself');

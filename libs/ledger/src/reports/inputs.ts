@@ -91,18 +91,18 @@ export class Inputs {
    * @throws LedgerError date_invalid when the book was not opened yet
    */
   async placeAt(bookId: string, position: number): Promise<Place> {
-    const [last] = position === 0 ? [] : await this.store.readAll(bookId, position - 1, 1);
+    const recordedAt = position === 0 ? undefined : await this.store.recordedAt(bookId, position);
     let book: BookState | undefined;
-    for (const { position: at, eventType, current } of last === undefined
+    for (const { position: at, eventType, current } of recordedAt === undefined
       ? []
       : await this.store.readStream(bookId, bookStreamId(bookId))) {
       if (at <= position) book = bookReducer.evolve(book, { type: eventType, data: current } as unknown as BookEvent);
     }
-    if (last === undefined || book === undefined)
+    if (recordedAt === undefined || book === undefined)
       throw new LedgerError('date_invalid', `as known at position ${position} the book was not opened yet; there is nothing to report`, {
         member: 'knownAt',
       });
-    return { bookId, position, book, recordedAt: last.recordedAt };
+    return { bookId, position, book, recordedAt };
   }
 
   /**

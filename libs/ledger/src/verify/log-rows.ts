@@ -7,12 +7,14 @@ import {
   type ArchivedEvent,
   type ArchivedRange,
   archiveManifest,
-  contentHash,
+  ContentHash,
+  canonicalJson,
   instantText,
   parseCheckpoint,
   parseNote,
   subtreeRoot,
 } from '#event-store';
+import { bookStreamId } from '../catalogue';
 import type { Findings } from './findings';
 import { eventText } from './replay';
 import type { RowCursor, Snapshot } from './rows';
@@ -31,6 +33,7 @@ interface Part {
 /** All rows of a log. What is wrong with cold storage goes to the findings. */
 export async function logRows(snapshot: Snapshot, bookId: string, findings: Findings): Promise<Pick<RowCursor, 'chunk'>> {
   const ranges = await snapshot.cold.ranges(bookId, 0, Number.MAX_SAFE_INTEGER, snapshot);
+  await checkStrays(snapshot, bookId, ranges, findings);
   const hot = await snapshot.rows(`SELECT ${eventText} FROM log.events WHERE book_id = ${snapshot.literal(bookId)} ORDER BY position`);
   if (ranges.length === 0) return hot;
   const cold = coldRows(snapshot, bookId, ranges, findings);
@@ -92,10 +95,14 @@ async function* coldRows(
     if (range.from !== next) wrong(`begins at position ${range.from}, the range before it ends at ${next - 1}`);
     next = range.to + 1;
     const events: ArchivedEvent[] = [];
+    const hash = new ContentHash();
     try {
       const file = await snapshot.cold.fetch(bookId, range);
       for await (const some of file.events(0, file.count)) {
-        for (const event of some) events.push(event);
+        for (const event of some) {
+          events.push(event);
+          hash.add(event);
+        }
         yield some.map(rowOf);
       }
     } catch (error) {
@@ -108,11 +115,11 @@ async function* coldRows(
     const root = subtreeRoot(events).toString('hex');
     if (root !== range.subtreeRoot.toString('hex'))
       wrong(`subtree_root is ${range.subtreeRoot.toString('hex')}, that of ${range.file} is ${root}`);
-    const content = contentHash(events).toString('hex');
+    const content = hash.digest().toString('hex');
     if (content !== range.content.toString('hex'))
       wrong(`content is ${range.content.toString('hex')}, that of ${range.file} is ${content}`);
     for (const { streamId } of events) if (newest !== undefined && streamId > newest && streamId[14] === '7') newest = streamId;
-    await checkKept(snapshot, bookId, range, { first: range.from === 1 ? events[0] : undefined, newest }, wrong);
+    await checkKept(snapshot, bookId, range, newest, wrong);
     await checkManifest(snapshot, bookId, range, wrong);
     await checkStreams(snapshot, bookId, range, events, findings);
   }
@@ -120,29 +127,45 @@ async function* coldRows(
 
 const noStream = '00000000-0000-0000-0000-000000000000';
 
-/** What of the events stays at hand: the first one of the log, and the newest stream, which appends ask for. */
+/** Rows of the index that belong to no range: appends and readers would believe them. */
+async function checkStrays(snapshot: Snapshot, bookId: string, ranges: readonly ArchivedRange[], findings: Findings): Promise<void> {
+  const { rows } = await snapshot.query<{ stream_id: string; from_position: string }>(
+    'SELECT stream_id, from_position::text FROM log.archived_streams WHERE book_id = $1 AND from_position <> ALL ($2::int8[]) ORDER BY from_position, stream_id',
+    [bookId, ranges.map(({ from }) => from)],
+  );
+  for (const { stream_id: stream, from_position } of rows) {
+    const row = `log.archived_streams ${bookId}/${stream}/${from_position}`;
+    findings.add('archive', `${row}: no range begins at this position`, { position: Number(from_position), stream, row });
+  }
+}
+
+/** What of the streams stays at hand: the newest one, which appends ask for, and which one is the book's own. */
 async function checkKept(
   snapshot: Snapshot,
   bookId: string,
   { from }: ArchivedRange,
-  { first, newest }: { readonly first: ArchivedEvent | undefined; readonly newest: string | undefined },
+  newest: string | undefined,
   wrong: (message: string) => void,
 ): Promise<void> {
-  const { rows } = await snapshot.query<{ same: boolean; newest_stream: string }>(
-    `SELECT newest_stream, first_event IS NOT DISTINCT FROM
-            CASE WHEN $3::text IS NOT NULL THEN jsonb_build_object('eventType', $3::text, 'eventVersion', $4::int2, 'data', $5::jsonb) END AS same
-       FROM log.archived_ranges WHERE book_id = $1 AND from_position = $2`,
-    [bookId, from, first?.eventType ?? null, first?.eventVersion ?? null, first?.data ?? null],
+  const { rows } = await snapshot.query<{ own_stream: string; newest_stream: string }>(
+    'SELECT newest_stream, own_stream FROM log.archived_ranges WHERE book_id = $1 AND from_position = $2',
+    [bookId, from],
   );
-  const kept = rows[0];
-  if (kept?.same !== true) wrong('first_event is not what the file makes it');
+  const [kept] = rows;
+  const own = bookStreamId(bookId);
+  if (kept?.own_stream !== own) wrong(`own_stream is ${kept?.own_stream}, the stream of the book is ${own}`);
   if (newest !== undefined && kept?.newest_stream !== newest) wrong(`newest_stream is ${kept?.newest_stream}, the files make it ${newest}`);
 }
 
 /** The file beside it, which names the same. Its checkpoint was the covering one when it was written: signatures may have come since. */
 async function checkManifest(snapshot: Snapshot, bookId: string, range: ArchivedRange, wrong: (message: string) => void): Promise<void> {
   const name = `${range.file}.json`;
-  const found = await snapshot.cold.place?.get(name).catch(() => undefined); // the file itself was read a moment ago
+  let found: Buffer | undefined;
+  try {
+    found = await snapshot.cold.place?.get(name);
+  } catch (error) {
+    return wrong(`${name}, the manifest beside the file, cannot be read: ${(error as Error).message}`);
+  }
   if (found === undefined) return wrong(`${name}, the manifest beside the file, is missing`);
   let checkpoint: unknown;
   try {
@@ -166,26 +189,35 @@ async function checkStreams(
   findings: Findings,
 ): Promise<void> {
   const expected = new Map<string, { readonly first: number; readonly places: number[] }>();
-  for (const { streamId, version, position } of events) {
+  const ofBook: object[] = [];
+  const own = bookStreamId(bookId);
+  for (const event of events) {
+    const { streamId, version, position } = event;
     const known = expected.get(streamId);
     if (known === undefined) expected.set(streamId, { first: version, places: [position - range.from] });
     else known.places.push(position - range.from);
+    if (streamId === own) ofBook.push({ ...event, leafHash: event.leafHash.toString('hex') });
   }
   const wrong = (streamId: string, message: string): void => {
     const row = `log.archived_streams ${bookId}/${streamId}/${range.from}`;
     findings.add('archive', `${row}: ${message}`, { position: range.from, stream: streamId, row });
   };
   await snapshot.eachRow(
-    `SELECT concat_ws(E'\\t', stream_id, first_version, encode(places, 'hex')) FROM log.archived_streams
+    `SELECT concat_ws(E'\\t', stream_id, first_version, encode(places, 'hex'), coalesce(events::text, 'null')) FROM log.archived_streams
       WHERE book_id = ${snapshot.literal(bookId)} AND from_position = ${range.from}`,
     (text) => {
-      const [streamId = '', first, places] = text.split('\t');
+      const [streamId = '', first, places, kept = ''] = text.split('\t');
       const made = expected.get(streamId);
       expected.delete(streamId);
       if (made === undefined) return wrong(streamId, `no event of ${range.file} is of this stream`);
       if (Number(first) !== made.first) wrong(streamId, `first_version is ${first}, the file makes it ${made.first}`);
       const hex = made.places.map((place) => place.toString(16).padStart(8, '0')).join('');
       if (places !== hex) wrong(streamId, `places is ${places}, the file makes it ${hex}`);
+      if (canonicalJson(JSON.parse(kept)) !== canonicalJson(streamId === own ? ofBook : null))
+        wrong(
+          streamId,
+          streamId === own ? 'events is not what the file makes it' : 'events has something, and only that of the book itself may',
+        );
     },
   );
   for (const [streamId] of expected) wrong(streamId, 'is missing');
