@@ -87,23 +87,54 @@ describe('a command', () => {
     });
   });
 
-  it('is denied where the key lacks the scope', async () => {
+  it('is denied where the key lacks the scope, and what was tried is told', async () => {
     const { secret, id } = await api.keys.create('clerk');
     const [denied] = await acted('acts~actions', () =>
       api.post(`${book}/periods/2026/1/close`, { level: 'soft', reason: 'x' }, { secret }),
     );
     expect(denied).toMatchObject({
       userId: id,
-      data: { kind: 'command', action: 'ClosePeriod', outcome: 'denied', status: 403, code: 'forbidden' },
+      data: {
+        ...{ kind: 'command', action: 'ClosePeriod', outcome: 'denied', status: 403, code: 'forbidden' },
+        filter: [
+          { key: 'year', value: '2026' },
+          { key: 'period', value: '1' },
+        ],
+      },
     });
   });
 
-  it('that opens a book is in the log of the book, and one about a book that is none in that of the installation', async () => {
+  it('of many entries tells how many were posted and refused, each a command of its own', async () => {
+    const bad = { ...entry('1.00'), lines: [] };
+    const batch = (entries: object[], atomic = false) =>
+      acted('acts~actions', () => api.post(`${book}/journal-entries/batch`, { atomic, entries }));
+    const [none] = await batch([bad, bad]);
+    expect(none?.data).toMatchObject({
+      action: 'PostEntries',
+      outcome: 'refused',
+      status: 200,
+      rows: 0,
+      refused: 2,
+      code: 'too_few_lines',
+    });
+    const [some] = await batch([entry('1.00'), bad, entry('2.00')]);
+    expect(some?.data).toMatchObject({ outcome: 'partly', rows: 2, refused: 1, code: 'too_few_lines', position: expect.any(Number) });
+    const [all] = await batch([entry('1.00'), entry('2.00')], true);
+    expect(all?.data).toMatchObject({ outcome: 'done', rows: 2 });
+    expect(all?.data).not.toHaveProperty('refused');
+    const { body } = await api.get(`${book}/actions?outcome=partly`);
+    expect(body.actions).toMatchObject([{ action: 'PostEntries', rows: 2, refused: 1 }]);
+  });
+
+  it('that opens a book, and one about a book that is none, are in the log of the installation with the book', async () => {
     const body = { id: 'another', name: 'x', baseCurrency: 'EUR', fiscalYearStart: '01-01' };
     const [opened] = await acted('~system', () => created(api.post('/v1/books', body)));
-    expect(opened?.data).toMatchObject({ action: 'OpenBook', outcome: 'done', status: 201 });
+    expect(opened?.data).toMatchObject({ action: 'OpenBook', outcome: 'done', status: 201, filter: [{ key: 'book', value: 'another' }] });
     const [unknown] = await acted('~system', () => api.post('/v1/books/nobody/journal-entries', entry('1.00')));
-    expect(unknown?.data).toMatchObject({ action: 'PostEntry', outcome: 'refused', status: 404, code: 'book_unknown' });
+    expect(unknown?.data).toMatchObject({
+      ...{ action: 'PostEntry', outcome: 'refused', status: 404, code: 'book_unknown' },
+      filter: [{ key: 'book', digest: expect.any(String) }],
+    });
   });
 });
 
@@ -139,6 +170,58 @@ describe('a read', () => {
     );
     expect(told.map(({ status }) => status)).toEqual([404, 400, 400, 400, 200, 403, 404, 404]);
     for (const log of ['acts~actions', '~system']) expect(JSON.stringify(await actions(log))).not.toMatch(/Jane/);
+  });
+
+  it.each([
+    ['balance-sheet?asOf=2026-12-31', 'sections'],
+    ['income-statement?period=2026', 'sections'],
+    ['cash-flow?period=2026', 'sections'],
+    ['general-ledger?period=2026', 'lines'],
+    ['journal-entry-tests?period=2026&tests=round-amounts', 'entries'],
+    ['trial-balance?period=2026&format=csv', 2],
+    ['journal?period=2026&format=csv', 'csv'],
+  ])('of %s tells its rows', async (question, expected) => {
+    let reply: Reply | undefined;
+    const before = await headOf('acts~actions');
+    await acted('acts~actions', async () => {
+      reply = await api.get(`${book}/reports/${question}`);
+    });
+    expect(reply?.status).toBe(200);
+    const { body, text = '' } = reply as Reply;
+    const within = (list: string, name: string): number =>
+      body[list].reduce((sum: number, one: Record<string, unknown[]>) => sum + (one[name]?.length ?? 0), 0);
+    const rowsOf: Record<string, () => number> = {
+      lines: () => within('accounts', 'lines'),
+      sections: () => within('sections', 'rows'),
+      entries: () => body.entries.length,
+      csv: () => text.trimEnd().split('\r\n').length - 1,
+    };
+    const rows = typeof expected === 'number' ? expected : rowsOf[expected]?.();
+    const last = async (): Promise<UserActed | undefined> => (await actions('acts~actions', before)).at(-1)?.data;
+    while ((await last())?.outcome === 'begun') await new Promise((resolve) => setTimeout(resolve, 10));
+    expect((await last())?.rows).toBe(rows);
+  });
+
+  it('with a question that is no question fills no log with it', async () => {
+    const [one] = await acted('acts~actions', () => api.get(`${book}/reports/trial-balance?${'a&'.repeat(5_000)}b=${'x'.repeat(2_000)}`));
+    expect(JSON.stringify(one?.data).length).toBeLessThan(5_000);
+    expect(one?.data).toMatchObject({ outcome: 'refused', status: 400 });
+    expect(one?.data.filter).toHaveLength(33);
+    expect(one?.data.filter?.at(-1)).toEqual({ key: '(more)', value: '4969' });
+  });
+
+  it('for somebody who cannot be named is refused, as a command is', async () => {
+    for (const name of ['on-behalf-of', 'x-correlation-id']) {
+      const reply = await api.get(`${book}/reports/trial-balance?period=2026`, { headers: { [name]: 'x'.repeat(300) } });
+      expect(reply).toMatchObject({ status: 400, body: { code: 'text_invalid' } });
+    }
+  });
+
+  it('keeps no secret that somebody put where a code belongs', async () => {
+    const { secret } = await api.keys.create('careless', ['controller']);
+    for (const question of [`actions?userId=${secret}`, `journal-entries?journalCode=JANE`, 'journal-entries?fiscalYear=JaneRoe'])
+      expect((await api.get(`${book}/${question}`)).status).toBe(200);
+    expect(JSON.stringify(await actions('acts~actions'))).not.toMatch(new RegExp(`${secret}|JANE|JaneRoe`));
   });
 
   it('of a statement tells the account; what was typed is a digest', async () => {
@@ -209,6 +292,23 @@ describe('a login', () => {
     expect(await counted(before)).toBe(300);
     expect((await actions('~system', before)).length).toBeLessThan(40);
   }, 60_000);
+
+  it('from another place is told beside those of a noisy one', async () => {
+    const before = await headOf('~system');
+    const other = await startApi({}, api.database);
+    const from = (agent: string, times: number): Promise<unknown> =>
+      Promise.all(Array.from({ length: times }, () => other.get('/v1/books', { secret: 'bk_wrong', headers: { 'user-agent': agent } })));
+    await from('noisy', 60);
+    await from('quiet', 3);
+    await other.close();
+    const { body } = await api.get('/v1/actions?kind=login&limit=200');
+    const told = body.actions.filter(({ position }: Reply['body']) => position > before);
+    const sumOf = (agent: string): number =>
+      told
+        .filter(({ userAgent }: Reply['body']) => userAgent === agent)
+        .reduce((sum: number, { times = 1 }: Reply['body']) => sum + times, 0);
+    expect([sumOf('noisy'), sumOf('quiet')]).toEqual([60, 3]);
+  });
 
   it('that was only counted is recorded before the service ends', async () => {
     const before = await headOf('~system');
@@ -296,6 +396,11 @@ describe('the log of a book', () => {
     const { text, headers } = await api.get(`${own}/actions?format=csv`);
     const [head, ...rows] = text.trimEnd().split('\r\n');
     expect(headers['content-disposition']).toBe('attachment; filename="asked.actions.csv"');
+    const formula = '=HYPERLINK("http://evil/","x")';
+    await api.get(`${own}/reports/trial-balance?period=2026`, { headers: { 'user-agent': formula, 'on-behalf-of': '@SUM(A1)' } });
+    const told = (await api.get(`${own}/actions?format=csv`)).text;
+    expect(told).toContain(`"'=HYPERLINK(""http://evil/"",""x"")"`);
+    expect(told).toContain(",'@SUM(A1),");
     expect(head?.startsWith('position,recordedAt,userId,onBehalfOf,kind,action,outcome,status,code,filter')).toBe(true);
     expect(rows.map((row) => Number(row.split(',')[0]))).toEqual(rows.map((_, index) => index + 1));
     const { bytes } = await api.get(`${own}/actions?format=xlsx&outcome=done`);

@@ -62,6 +62,23 @@ describe('actions of many', () => {
     await clean();
   });
 
+  it('that say much are written some at a time, and what each says is cut', async () => {
+    const log = logWith();
+    const filter = Array.from({ length: 500 }, (_, index) => ({ key: 'dimension', value: `${index} ${'x'.repeat(190)}` }));
+    await Promise.all(Array.from({ length: 400 }, (_, index) => log.record(acts(`much-${index}`, { filter }))));
+    const { rows } = await on.admin.query(
+      `SELECT max(octet_length(data::text))::int AS largest, count(*)::int AS events, (SELECT count(*)::int FROM log.batches b WHERE b.book_id = $1) AS batches
+         FROM log.events WHERE book_id = $1`,
+      [actionLogOf(book)],
+    );
+    expect(rows[0].events).toBe(400);
+    expect(rows[0].largest).toBeLessThan(10_000);
+    // About 8 KB each.
+    expect(rows[0].batches).toBeGreaterThanOrEqual(3);
+    await log.close();
+    await clean();
+  });
+
   it('in several processes are recorded once each', async () => {
     const logs = [logWith(), logWith(), logWith()];
     await Promise.all(

@@ -56,7 +56,7 @@ describe('commands of the program', () => {
       filter: [{ key: 'format', value: 'hledger' }],
       userAgent: `${userInfo().username}@${hostname()}`,
     });
-    expect(ended).toMatchObject({ action: 'exports', outcome: 'done', begunAs: begun?.eventId });
+    expect(ended).toMatchObject({ action: 'exports', outcome: 'done', begunAs: begun?.eventId, rows: 1 });
     expect(await shown('shop', '--action', 'import')).toMatchObject([{ kind: 'command', outcome: 'done', rows: 1 }]);
     expect(await shown('--action', 'import')).toMatchObject([{ kind: 'command', outcome: 'begun' }]);
   });
@@ -66,9 +66,59 @@ describe('commands of the program', () => {
     expect(await shown('shop', '--outcome', 'broken_off')).toMatchObject([{ action: 'exports', code: 'export_unfit' }]);
   });
 
+  it('that import tell how many entries were refused', async () => {
+    const file = join(directory, 'partly.csv');
+    const of = (txn: string, account: string): string[] => [
+      `${txn},2026-01-03,x,1,${account},EUR,10.00`,
+      `${txn},2026-01-03,x,2,4000,EUR,-10.00`,
+    ];
+    writeFileSync(
+      file,
+      `${['txn,date,description,line,account,commodity,quantity', ...of('p1', '1000'), ...of('p2', '1001')].join('\n')}\n`,
+    );
+    const importing = ['import', file, '--book', 'shop', '--format', 'postings-csv', '--source', 'partly'];
+    expect((await run(...importing)).code).not.toBe(0);
+    expect((await run(...importing, '--on-error', 'continue')).code).not.toBe(0);
+    expect((await shown('shop', '--action', 'import')).slice(-4)).toMatchObject([
+      { outcome: 'begun' },
+      { outcome: 'refused', rows: 0, refused: 1, code: expect.any(String) },
+      { outcome: 'begun' },
+      { outcome: 'partly', rows: 1, refused: 1, code: expect.any(String) },
+    ]);
+  });
+
+  it('that are stopped are recorded as broken off', async () => {
+    const { admin, service } = on;
+    const before = (await service.store.head('shop~actions')).position;
+    // Held up where it has begun: what it reads is locked, the log that it is recorded in is not.
+    await admin.query('BEGIN; LOCK TABLE projections.entries IN ACCESS EXCLUSIVE MODE');
+    const running = startCommand(
+      ['export', 'shop', '--format', 'jsonl', '--output', join(directory, 'stopped.jsonl')],
+      on.opened.environment,
+    );
+    try {
+      while ((await service.store.head('shop~actions')).position === before) await new Promise((resolve) => setTimeout(resolve, 20));
+      running.process.kill('SIGINT');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    } finally {
+      await admin.query('ROLLBACK');
+    }
+    expect((await running.ended).code).toBe(130);
+    expect((await shown('shop', '--action', 'exports')).slice(-2)).toMatchObject([{ outcome: 'begun' }, { outcome: 'broken_off' }]);
+  });
+
+  it('keep no name that somebody has typed', async () => {
+    await run('balance', 'shop', 'Jane Roe');
+    await run('balance', 'shop', '1000', '--known-at', 'Jane Roe');
+    await run('actions', 'shop', '--about', 'Jane Roe', '--on-behalf-of', 'Jane Roe', '--user-id', 'Jane');
+    await run('export', 'shop', '--format', 'csv', '--from', 'Jane');
+    expect(await ok('actions', 'shop', '--format', 'csv')).not.toContain('Jane');
+  });
+
   it('that ask for a balance, try a rule or rebuild a projection are recorded too', async () => {
     const rule = join(directory, 'rule.mjs');
     writeFileSync(rule, 'export default (entry) => entry;\n');
+    const seen = (await on.service.store.head('shop~actions')).position;
     await ok('balance', 'shop', '1000', '--as-of', '2026-06-30');
     await ok('replay', 'shop', '--rules', rule, '--from', '2026-01-01', '--to', '2026-12-31');
     await ok('projections', 'rebuild', 'as-of');
@@ -76,7 +126,7 @@ describe('commands of the program', () => {
       { key: 'account', value: '1000' },
       { key: 'asOf', value: '2026-06-30' },
     ];
-    expect(await shown('shop', '--action', 'balances')).toMatchObject([
+    expect((await shown('shop', '--action', 'balances')).filter(({ position }) => position > seen)).toMatchObject([
       { outcome: 'begun', filter },
       { outcome: 'done', rows: 1 },
     ]);
@@ -87,9 +137,16 @@ describe('commands of the program', () => {
   it('about API keys are in the log of the installation, without the name', async () => {
     await ok('keys', 'create', 'Erika');
     await ok('keys', 'revoke', 'Erika');
+    expect((await run('keys', 'revoke', 'Erika')).code).toBe(3);
     const rows = (await shown('--kind', 'command', '--outcome', 'done')).filter(({ action }) => action.includes('ApiKey'));
     expect(rows.map(({ action }) => action)).toEqual(['CreateApiKey', 'RevokeApiKey']);
     expect(JSON.stringify(rows)).not.toContain('Erika');
+    const id = (await on.service.keys.list()).find(({ name }) => name === 'Erika')?.id;
+    expect(rows[0]?.filter).toMatchObject([
+      { key: 'name', digest: expect.any(String) },
+      { key: 'id', value: id },
+    ]);
+    expect((await shown('--action', 'RevokeApiKey')).map(({ outcome }) => outcome)).toEqual(['begun', 'done', 'begun', 'refused']);
   });
 });
 

@@ -66,12 +66,15 @@ export class ActionsController {
     const name = `${book ?? 'installation'}.actions.${format}`;
     reply.header('Content-Disposition', `attachment; filename="${name}"`);
     if (format === 'csv') {
-      reply.header('Content-Type', 'text/csv; charset=utf-8; header=present').send(Readable.from(await actionLog.csv(book, question)));
+      const { content, rows } = await actionLog.csv(book, question);
+      request.acted = { rows };
+      reply.header('Content-Type', 'text/csv; charset=utf-8; header=present').send(Readable.from(content));
       return;
     }
     if (book === undefined)
       throw new LedgerError('malformed', 'format is xlsx, which has a sheet per fiscal year of a book; take csv', { member: 'format' });
-    const content = await actionLog.workbook(book, question);
+    const { content, rows } = await actionLog.workbook(book, question);
+    request.acted = { rows };
     reply.header('Content-Type', 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet').send(Readable.from(content));
   }
 }

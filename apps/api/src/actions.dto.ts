@@ -97,7 +97,7 @@ export class ActionShown {
   @ApiProperty({
     enum: actionOutcomes,
     description:
-      'begun: the answer is streamed, and a further action tells how it ended. refused: by the rules of the books or as malformed. denied: the caller may not do it.',
+      'partly: of several entries some were refused. begun: the answer is streamed, and a further action tells how it ended. refused: by the rules of the books or as malformed. denied: the caller may not do it.',
   })
   outcome!: string;
 
@@ -117,8 +117,11 @@ export class ActionShown {
   })
   bookPosition?: number;
 
-  @ApiProperty({ required: false, description: 'Rows, lines or entries that were given.', example: 12 })
+  @ApiProperty({ required: false, description: 'Rows, lines or entries that were given, or posted.', example: 12 })
   rows?: number;
+
+  @ApiProperty({ required: false, description: 'Entries of a batch or an import that were refused; code is that of the first.' })
+  refused?: number;
 
   @ApiProperty({ required: false, description: 'Of a streamed answer.' })
   bytes?: number;
@@ -126,7 +129,7 @@ export class ActionShown {
   @ApiProperty({ required: false, description: 'The first answer was given again.' })
   replayed?: true;
 
-  @ApiProperty({ required: false, description: 'So many of the same kind within a second, of which this is the first.' })
+  @ApiProperty({ required: false, description: 'So many of the same kind at about the same time, of which this is the first.' })
   times?: number;
 
   @ApiProperty({ required: false, description: 'The action that began what this one ends.' })

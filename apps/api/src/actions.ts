@@ -3,12 +3,13 @@
  * committed. Hides which routes are what. Guarantees that nothing of ours leaves unrecorded: where the log of actions cannot be
  * written the answer is 503, whatever it was; and that texts which somebody typed are handed on as such.
  */
-import { pipeline, Readable, Transform } from 'node:stream';
+import { finished, pipeline, Readable, Transform } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { LedgerError } from '#domain';
+import { LedgerError } from '#domain';
 import {
   type Action,
   type ActionOutcome,
+  askedMember,
   ledgerErrorOf,
   type Opened,
   openedBy,
@@ -21,7 +22,18 @@ import {
 declare module 'fastify' {
   interface FastifyRequest {
     /** What handlers say of a request that nothing else tells. */
-    acted: { action?: string; rows?: number; position?: number; replayed?: true; code?: string } | null;
+    acted: {
+      action?: string;
+      /** Of a stream what was given until now. */
+      rows?: number | (() => number);
+      position?: number;
+      replayed?: true;
+      code?: string;
+      /** Entries of a batch that were refused. */
+      refused?: number;
+      /** The book that was opened. */
+      book?: string;
+    } | null;
     /** Personal texts that were opened for it so far. */
     opened: Opened | null;
   }
@@ -31,23 +43,11 @@ declare module 'fastify' {
 const reports =
   /^(?:reports\/.*|parties.*|accounts\/:code\/(?:statement|settlement)|balances|journal-entries|events|streams\/.*|exports\/.*|audit-pack|actions.*)$/;
 
-/** Parameters whose values are dates, numbers, codes and words of ours. What else somebody sends may be a name. */
-const structured = new Set(
-  (
-    'account asOf after carry closing columns compare currency digits entryType fiscalYear format from fromPosition includeZero journalCode kind knownAt ' +
-    'limit number outcome period rateType reportVersion since sort tests to userId view'
-  ).split(' '),
-);
-/** Parameters of ours that hold what somebody typed; what else is sent may itself be a name. */
-const free = new Set(
-  (
-    'about action depth descriptionLength dimension duplicateDays duplicateMinimum fx id in nightHours onBehalfOf placeholders rareUserEntries ' +
-    'rareUserPercent rateDate reference roundMinimum roundZeros weekendDays'
-  ).split(' '),
-);
-
-/** Logins that failed and are recorded each for itself: so many at once, then one in so many milliseconds. Of all others, how many, this often. */
-const logins = { atOnce: 20, refillMs: 10_000, tellMs: 10_000 } as const;
+/**
+ * Logins that failed and are recorded each for itself: so many at once, then one in so many milliseconds. Of all others, how many, this often, by
+ * the places where they came from, so many places; those of further places together.
+ */
+const logins = { atOnce: 20, refillMs: 10_000, tellMs: 10_000, places: 100 } as const;
 
 export function recordActions(fastify: FastifyInstance, service: Service): void {
   const { ACTIONS } = service.config;
@@ -55,6 +55,19 @@ export function recordActions(fastify: FastifyInstance, service: Service): void 
   const flood = new Flood(service);
   fastify.addHook('onClose', () => flood.tell());
   fastify.decorateRequest('acted', null);
+  // Of commands their own handler says so, with all else that is wrong with them.
+  fastify.addHook('preHandler', (request, _reply, done) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const wrong =
+      isRead && request.caller !== undefined
+        ? ['On-Behalf-Of', 'X-Correlation-Id'].find((name) => isUnprintable(request, name))
+        : undefined;
+    done(
+      wrong === undefined
+        ? undefined
+        : new LedgerError('text_invalid', `header ${wrong} must be 1 to 255 printable ASCII characters`, { member: wrong }),
+    );
+  });
   // What handlers return goes by here before it becomes text; commands and reports send text.
   fastify.addHook('preSerialization', (request, _reply, payload, done) => {
     if (typeof payload === 'object' && payload !== null && !(payload instanceof Readable)) {
@@ -74,7 +87,7 @@ export function recordActions(fastify: FastifyInstance, service: Service): void 
     }
     const streamed = payload instanceof Readable ? payload : undefined;
     service.actions.record(streamed === undefined ? action : { ...action, said: { ...action.said, outcome: 'begun' } }).then(
-      (id) => done(null, streamed === undefined ? payload : counted(streamed, action, id, request, service)),
+      (id) => done(null, streamed === undefined ? payload : counted(streamed, action, id, request, reply, service)),
       (error: unknown) => {
         streamed?.destroy();
         done(null, refused(reply, ledgerErrorOf(error)));
@@ -92,24 +105,38 @@ function refused(reply: FastifyReply, error: LedgerError): string {
   return problemBody(error);
 }
 
-/** The stream, counted: its end, or that it did not come to one, is an action that nobody waits for. */
-function counted(stream: Readable, action: Action, begunAs: string, request: FastifyRequest, service: Service): Readable {
+/** The stream, counted: that all of it was sent, or was not, is an action that nobody waits for. */
+function counted(
+  stream: Readable,
+  action: Action,
+  begunAs: string,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  service: Service,
+): Readable {
   let bytes = 0;
   const counter = new Transform({
     transform(chunk: Buffer | string, _encoding, done) {
-      bytes += chunk.length;
+      bytes += Buffer.byteLength(chunk);
       done(null, chunk);
     },
   });
-  pipeline(stream, counter, (error) => {
+  const ended = (error: Error | null | undefined): void => {
     const outcome: ActionOutcome = error === null || error === undefined ? 'done' : 'broken_off';
-    const said = { ...action.said, outcome, bytes, begunAs, rows: request.acted?.rows, opened: openedBy(request.opened) };
+    const said = { ...action.said, outcome, bytes, begunAs, rows: rowsOf(request), opened: openedBy(request.opened) };
     service.actions
       .record({ ...action, said })
       .catch((failure: Error) => request.log.error({ err: failure }, 'the end of a read is not recorded'));
+  };
+  // What was made is not yet what was sent: whoever reads slowly may never take the rest.
+  pipeline(stream, counter, (error) => {
+    if (error === null || error === undefined) finished(reply.raw, { readable: false }, ended);
+    else ended(error);
   });
   return counter;
 }
+
+const rowsOf = ({ acted }: FastifyRequest): number | undefined => (typeof acted?.rows === 'function' ? acted.rows() : acted?.rows);
 
 function actionOf(request: FastifyRequest, reply: FastifyReply, all: boolean): Action | undefined {
   const { method, caller, acted, headers } = request;
@@ -131,11 +158,18 @@ function actionOf(request: FastifyRequest, reply: FastifyReply, all: boolean): A
   const opens = request.opened !== null && request.opened.texts > 0;
   if (isRead && !all && !denied && !opens && !reports.test(named)) return undefined;
   const { book, ...params } = request.params as Readonly<Record<string, string>>;
-  // What is malformed or unknown may be anything that somebody typed.
-  const typed = status === 400 || status === 404 || denied;
+  const rows = typeof acted?.rows === 'function' ? undefined : acted?.rows;
+  const answered = status >= 400 ? 'refused' : rows === 0 ? 'empty' : 'found';
+  // What is malformed or unknown may be anything that somebody typed; what was refused by the rules of the books was found.
+  const isKnown = status !== 400 && status !== 404 && !denied;
   const filter = [
-    ...Object.entries(params).map(([key, value]) => ({ key: key === '*' ? 'path' : key, value: String(value), typed })),
-    ...(isRead ? asked(request.query as Readonly<Record<string, unknown>>, status) : []),
+    ...(acted?.book === undefined ? [] : [{ key: 'book', value: acted.book, typed: status >= 400 }]),
+    ...Object.entries(params).map(([key, value]) => ({
+      key: key === '*' ? 'path' : key,
+      value: String(value),
+      typed: !isKnown && !impersonal.test(String(value)),
+    })),
+    ...(isRead ? asked(request.query as Readonly<Record<string, unknown>>, answered) : []),
     ...(request.presentation === 'open' ? [{ key: 'personal', value: 'open' }] : []),
   ];
   const problem = status >= 400 ? acted?.code : undefined;
@@ -151,11 +185,12 @@ function actionOf(request: FastifyRequest, reply: FastifyReply, all: boolean): A
     said: {
       kind: isRead ? 'read' : 'command',
       action: acted?.action ?? nameOf(method, named, isRead),
-      outcome: outcomeOf(status),
+      outcome: acted?.refused === undefined ? outcomeOf(status) : (rows ?? 0) > 0 ? 'partly' : 'refused',
       status,
-      code: problem,
+      code: problem ?? (acted?.refused === undefined ? undefined : acted.code),
+      refused: acted?.refused,
       position: acted?.position,
-      rows: acted?.rows,
+      rows,
       replayed: acted?.replayed,
       opened: openedBy(request.opened),
     },
@@ -180,32 +215,32 @@ function outcomeOf(status: number): ActionOutcome {
   return status >= 500 || status === 429 ? 'failed' : 'refused';
 }
 
-/** What nobody is called: a date, an instant, a number, an id. */
+/** Of an address of ours: a number, a date, an id. */
 const impersonal = /^(?:[\d.:+TZ-]{1,40}|[0-9a-f-]{36})$/;
 
-function asked(query: Readonly<Record<string, unknown>>, status: number): NonNullable<Action['filter']>[number][] {
-  return Object.entries(query).flatMap(([name, values]) => {
-    // Holds nothing that the first page was not asked for.
-    if (name === 'cursor') return [];
-    const key = structured.has(name) || free.has(name) ? name : '(another)';
-    return [values].flat().map((value) => {
-      const text = String(value).slice(0, 1_000);
-      // What was not answered may be no code or word of ours but whatever somebody typed; and what has blanks is no id.
-      const isWord = structured.has(name) && (status < 400 ? name !== 'userId' || !/\s/.test(text) : impersonal.test(text));
-      return { key, value: text, typed: !isWord };
-    });
-  });
-}
+const asked = (
+  query: Readonly<Record<string, unknown>>,
+  answered: Parameters<typeof askedMember>[2],
+): NonNullable<Action['filter']>[number][] =>
+  Object.entries(query).flatMap(([name, values]) =>
+    // A cursor holds nothing that the first page was not asked for.
+    name === 'cursor' ? [] : [values].flat().map((value) => askedMember(name, value, answered)),
+  );
+
+const isUnprintable = ({ headers }: FastifyRequest, name: string): boolean => {
+  const header = headers[name.toLowerCase()];
+  return header !== undefined && printed(header) === undefined;
+};
 
 const printed = (header: string | string[] | undefined): string | undefined =>
   typeof header === 'string' && /^[\x20-\x7e]{1,255}$/.test(header) ? header : undefined;
 
-/** Strangers must not be able to fill the log: those beyond what logins allows are recorded by their number. */
+/** Strangers must not be able to fill the log: those beyond what logins allows are recorded by their number, place by place. */
 class Flood {
   private left: number = logins.atOnce;
   private refilled = performance.now();
-  private counted = 0;
-  private first: Action | undefined;
+  /** By place; the first action of it says the rest. */
+  private counted = new Map<string, { readonly first: Action; times: number }>();
   private telling: NodeJS.Timeout | undefined;
 
   constructor(private readonly service: Service) {}
@@ -220,20 +255,31 @@ class Flood {
       return false;
     }
     this.telling ??= setTimeout(() => void this.tell(), logins.tellMs);
-    this.first ??= action;
-    this.counted++;
+    this.count(action, 1);
     return true;
   }
 
-  /** Records the number of those that were only counted; resolves when that was tried. */
+  private count({ ip, userAgent, ...action }: Action, times: number): void {
+    const place = JSON.stringify([ip, userAgent]);
+    const isOne = this.counted.has(place) || this.counted.size < logins.places;
+    const known = this.counted.get(isOne ? place : '');
+    if (known === undefined) this.counted.set(isOne ? place : '', { first: isOne ? { ip, userAgent, ...action } : action, times });
+    else known.times += times;
+  }
+
+  /** Records the numbers of those that were only counted; resolves when that was tried. What could not be recorded is counted on. */
   async tell(): Promise<void> {
-    const { first, counted: times } = this;
+    const { counted } = this;
     clearTimeout(this.telling);
     this.telling = undefined;
-    this.first = undefined;
-    this.counted = 0;
-    if (first === undefined) return;
-    // Whoever failed was answered already.
-    await this.service.actions.record({ ...first, said: { ...first.said, times } }).catch(() => {});
+    this.counted = new Map();
+    await Promise.all(
+      [...counted.values()].map(({ first, times }) =>
+        this.service.actions.record({ ...first, said: { ...first.said, times } }).catch(() => {
+          this.count(first, times);
+          this.telling ??= setTimeout(() => void this.tell(), logins.tellMs).unref();
+        }),
+      ),
+    );
   }
 }

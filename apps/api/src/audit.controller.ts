@@ -82,11 +82,11 @@ export class AuditController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { position, mediaType, fileName, content } = await exportBook(this.service, book, format, {
+    const { position, mediaType, fileName, content, rows } = await exportBook(this.service, book, format, {
       ...question,
       ...personalOf(request),
     });
-    request.acted = { position };
+    request.acted = { position, rows };
     reply
       .header('Content-Type', mediaType)
       .header('Content-Disposition', `attachment; filename="${fileName}"`)
@@ -121,7 +121,8 @@ export class AuditController {
   ): Promise<void> {
     const formats = format === undefined ? [] : [format].flat();
     const { position, fileName, content } = await this.service.auditPack(book, { ...question, formats, ...personalOf(request) });
-    request.acted = { position };
+    // All events up to there are in it.
+    request.acted = { position, rows: () => position };
     reply
       .header('Content-Type', 'application/zip')
       .header('Content-Disposition', `attachment; filename="${fileName}"`)

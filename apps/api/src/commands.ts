@@ -136,7 +136,7 @@ export class Commands {
     const period = params.period === undefined ? undefined : `${params.year}/${params.period}`;
     const command = route.command(body, code ?? params.id?.toLowerCase() ?? params.party?.toLowerCase() ?? period ?? params.label ?? '');
     const book = command.type === 'OpenBook' ? command.id : existing(params);
-    const acted = { action: command.type as string };
+    const acted = { action: command.type as string, ...(command.type === 'OpenBook' ? { book } : {}) };
     request.acted = acted;
     const answer = await this.execute(book, command, context);
     request.acted = { ...acted, ...actedOf(answer) };
@@ -230,7 +230,16 @@ function actedOf({ status, body, replayed }: Answer): FastifyRequest['acted'] {
     position: position === undefined ? undefined : Number(position),
     code: status < 400 ? undefined : /"code":"([a-z_]+)"/.exec(body)?.[1],
     replayed: replayed ? true : undefined,
+    ...(status < 400 && body.startsWith('{"results":[') ? entriesOf(body) : {}),
   };
+}
+
+/** Of a batch each entry is a command of its own, some of which may have been refused. */
+function entriesOf(body: string): FastifyRequest['acted'] {
+  const { results } = JSON.parse(body) as { readonly results: readonly { readonly problem?: { readonly code: string } }[] };
+  const problems = results.flatMap(({ problem }) => problem ?? []);
+  const rows = results.length - problems.length;
+  return problems.length === 0 ? { rows } : { rows, refused: problems.length, code: problems[0]?.code };
 }
 
 const idIn = (body: string): string => /^\{"id":"([^"]*)"/.exec(body)?.[1] ?? '';

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import type { ActionRow, ActionsQuestion } from '#ledger';
 import { CliError, usageExitCode } from './errors';
 import { whole } from './events';
-import { acting, asked, withService } from './session';
+import { acting, withService } from './session';
 import { table } from './table';
 import { clean } from './terminal';
 import { writeWhole } from './whole-files';
@@ -31,7 +31,15 @@ export function actions(): Command {
     .addOption(new Option('--kind <kind>', 'only those of this kind').choices(['command', 'read', 'login']))
     .option('--action <name>', 'only this type of command or name of a read, such as PostEntry or trial-balance')
     .addOption(
-      new Option('--outcome <outcome>', 'only those that ended so').choices(['done', 'begun', 'broken_off', 'refused', 'denied', 'failed']),
+      new Option('--outcome <outcome>', 'only those that ended so').choices([
+        'done',
+        'partly',
+        'begun',
+        'broken_off',
+        'refused',
+        'denied',
+        'failed',
+      ]),
     )
     .option('--about <what>', 'only those about this account, entry or whatever was named')
     .option('--from <when>', 'recorded on or after: a date or an instant such as 2026-01-31T18:00:00Z')
@@ -49,7 +57,7 @@ export function actions(): Command {
 async function run(book: string | undefined, { last, format, output, ...question }: Options): Promise<void> {
   if (output !== undefined && format !== 'csv' && format !== 'xlsx')
     throw new CliError(`--output is for csv and xlsx; ${format} goes to stdout`, usageExitCode);
-  const act = { bookId: book, action: 'actions', filter: asked({ ...question, format }) };
+  const act = { bookId: book, action: 'actions', asked: { ...question, format } };
   if (format === 'csv' || format === 'xlsx') {
     if (book === undefined && format === 'xlsx')
       throw new CliError('a workbook has a sheet per fiscal year of a book; without a book take csv', usageExitCode);
@@ -58,7 +66,7 @@ async function run(book: string | undefined, { last, format, output, ...question
       output,
       async ({ actionLog }) => ({
         position: (await actionLog.list(book, { limit: 1 })).position,
-        content: format === 'csv' ? await actionLog.csv(book, question) : await actionLog.workbook(book ?? '', question),
+        ...(format === 'csv' ? await actionLog.csv(book, question) : await actionLog.workbook(book ?? '', question)),
       }),
       act,
     );
@@ -81,7 +89,7 @@ async function run(book: string | undefined, { last, format, output, ...question
             cursor = page.nextCursor;
           }
         },
-        () => rows.length,
+        () => ({ rows: rows.length }),
       );
       rows.reverse();
       if (format === 'json') for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);

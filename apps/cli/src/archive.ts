@@ -5,7 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { ArchiveOutcome, ArchiveProgress } from '#ledger';
 import { CliError, interruptedExitCode } from './errors';
-import { acting, asked, withService } from './session';
+import { acting, withService } from './session';
 import { table } from './table';
 import { Screen } from './terminal';
 
@@ -49,10 +49,8 @@ async function run(bookId: string, { dryRun, olderThan, json }: Options): Promis
             ...{ dryRun: dryRun === true, signal: stop.signal, onProgress: screen.progress },
             ...(olderThan === undefined ? {} : { olderThanDays: olderThan }),
           });
-        const filter = asked({ olderThan: olderThan?.toString() });
-        return dryRun === true
-          ? move()
-          : acting(service, { bookId, kind: 'command', action: 'archive', filter }, move, ({ events }) => events);
+        const act = { bookId, kind: 'command', action: 'archive', asked: { olderThan: olderThan?.toString() } } as const;
+        return dryRun === true ? move() : acting(service, act, move, ({ events }) => ({ rows: events }));
       },
       { project: false },
     );

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { AuditPackProgress, Opened, Presentation } from '#ledger';
 import { CliError, usageExitCode } from './errors';
-import { asked } from './session';
+
 import { Screen } from './terminal';
 import { personalOption, writeWhole } from './whole-files';
 
@@ -52,7 +52,7 @@ async function run(book: string, { format: formats = [], output, personal, ...qu
     output,
     (service) =>
       service.auditPack(book, { ...question, formats, ...(personal === undefined ? {} : { personal }), opened }, screen.progress),
-    { bookId: book, action: 'audit-pack', filter: asked({ ...question, personal, format: formats.join(' ') || undefined }), opened },
+    { bookId: book, action: 'audit-pack', asked: { ...question, personal, format: formats.join(' ') || undefined }, opened },
     () => screen.clear(),
   );
 }

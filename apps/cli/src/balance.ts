@@ -1,6 +1,6 @@
 /** `book-keeper balance`: what an account's balance was, on both axes of time. */
 import { Command } from 'commander';
-import { acting, asked, withService } from './session';
+import { acting, withService } from './session';
 import { table } from './table';
 
 interface Options {
@@ -26,12 +26,12 @@ export function balance(): Command {
     .action((book: string, account: string, { asOf, knownAt, json }: Options) =>
       withService(
         async (service) => {
-          const act = { bookId: book, kind: 'read', action: 'balances', filter: asked({ account, asOf, knownAt }) } as const;
+          const act = { bookId: book, kind: 'read', action: 'balances', asked: { account, asOf, knownAt } } as const;
           const answer = await acting(
             service,
             act,
             () => service.queries.balance(book, account, { asOf, knownAt }),
-            ({ balances }) => balances.length,
+            ({ balances }) => ({ rows: balances.length }),
           );
           if (json) {
             process.stdout.write(`${JSON.stringify(answer, undefined, 2)}\n`);

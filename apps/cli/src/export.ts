@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { Opened, Presentation } from '#ledger';
 import { CliError, usageExitCode } from './errors';
-import { asked } from './session';
+
 import { personalOption, writeWhole } from './whole-files';
 
 interface Options {
@@ -52,7 +52,7 @@ async function run(book: string, { format, output, personal, ...question }: Opti
   const { exportBook, exportFormats } = await import('#ledger');
   if (!exportFormats.includes(format)) throw new CliError(`there is no format ${format}, only ${exportFormats.join(', ')}`, usageExitCode);
   const opened: Opened = { texts: 0, subjects: new Set() };
-  const act = { bookId: book, action: 'exports', filter: asked({ format, personal, ...question }), opened };
+  const act = { bookId: book, action: 'exports', asked: { format, personal, ...question }, opened };
   await writeWhole(
     book,
     output,

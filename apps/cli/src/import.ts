@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AccountType } from '#domain';
 import type { ImportObserver, ImportOptions, ImportProgress, ImportRefusal, ImportSummary, ImportSurvey } from '#ledger';
 import { CliError, exitCodeOfKind, interruptedExitCode, tell, usageExitCode } from './errors';
-import { acting, actingKey, asked, withService } from './session';
+import { acting, actingKey, type Ended, withService } from './session';
 
 interface Options {
   readonly book: string;
@@ -166,22 +166,24 @@ async function run(file: string, options: Options, command: Command): Promise<vo
         kind: 'command',
         action: 'import',
         userId: wanted.userId,
-        filter: asked({ format: options.format }),
+        asked: { format: options.format },
       } as const;
       const summary = options.dryRun
         ? await importFile(service, wanted, screen)
-        : await acting(
-            service,
-            act,
-            () => importFile(service, wanted, screen),
-            ({ posted }) => posted,
-          );
+        : await acting(service, act, () => importFile(service, wanted, screen), endedAs);
       screen.clear();
       process.stdout.write(summaryText(file, options, summary));
       return exitCodeOf(summary);
     },
     { project: true },
   );
+}
+
+/** An import that was stopped, or in which entries were refused, is not simply done. */
+function endedAs({ ended, posted, refused, firstRefusal }: ImportSummary): Ended {
+  const said = { rows: posted, ...(refused === 0 ? {} : { refused, code: firstRefusal?.code }) };
+  if (ended === 'signal' || typeof ended === 'object') return { ...said, outcome: 'broken_off' };
+  return refused === 0 ? said : { ...said, outcome: posted > 0 ? 'partly' : 'refused' };
 }
 
 async function exitCodeOf({ ended, firstRefusal }: ImportSummary): Promise<number> {

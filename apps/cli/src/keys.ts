@@ -14,9 +14,6 @@ export function keys(): Command {
     .addCommand(revoke());
 }
 
-/** Keys may be named after people. */
-const named = (name: string) => [{ key: 'name', value: name, typed: true }];
-
 function create(): Command {
   return new Command('create')
     .summary('create an API key')
@@ -33,10 +30,19 @@ function create(): Command {
     .action((name: string, { scope = [] }: { scope?: readonly Scope[] }) =>
       withService(
         async (service) => {
-          const act = { kind: 'command', action: 'CreateApiKey', filter: named(name) } as const;
-          const { id, secret } = await acting(service, act, () => service.keys.create(name, scope, service.bootstrapKey.id));
-          process.stderr.write(`API key ${name}, id ${id}. Keep it now, it is not shown again:\n`);
-          process.stdout.write(`${secret}\n`);
+          const act = { kind: 'command', action: 'CreateApiKey', asked: { name } } as const;
+          await acting(
+            service,
+            act,
+            async () => {
+              const { id, secret } = await service.keys.create(name, scope, service.bootstrapKey.id);
+              // Before it is recorded how it ended: the key is there, and nobody can ever show it again.
+              process.stderr.write(`API key ${name}, id ${id}. Keep it now, it is not shown again:\n`);
+              process.stdout.write(`${secret}\n`);
+              return id;
+            },
+            (id) => ({ about: [{ key: 'id', value: id }] }),
+          );
         },
         { project: false },
       ),
@@ -74,9 +80,14 @@ function revoke(): Command {
     .action((name: string) =>
       withService(
         async (service) => {
-          const act = { kind: 'command', action: 'RevokeApiKey', filter: named(name) } as const;
-          if (!(await acting(service, act, () => service.keys.revoke(name, service.bootstrapKey.id))))
-            throw new CliError(`there is no valid API key named ${name}; book-keeper keys list shows all`, 3);
+          const act = { kind: 'command', action: 'RevokeApiKey', asked: { name } } as const;
+          const revoked = await acting(
+            service,
+            act,
+            () => service.keys.revoke(name, service.bootstrapKey.id),
+            (isRevoked) => (isRevoked ? {} : { outcome: 'refused' }),
+          );
+          if (!revoked) throw new CliError(`there is no valid API key named ${name}; book-keeper keys list shows all`, 3);
           process.stderr.write(`API key ${name} is revoked\n`);
         },
         { project: false },

@@ -5,7 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { RebuildOutcome, RebuildProgress, RowDifference, SetComparison, SetDescription } from '#ledger';
 import { CliError, interruptedExitCode } from './errors';
-import { acting, asked, withLook, withService } from './session';
+import { acting, withLook, withService } from './session';
 import { table } from './table';
 import { clean, Screen } from './terminal';
 
@@ -100,7 +100,7 @@ async function rebuild(
     const act = {
       kind: 'command',
       action: 'RebuildProjection',
-      filter: asked({ projection: name, books: options.book?.join(' ') }),
+      asked: { projection: name, books: options.book?.join(' ') },
     } as const;
     const outcome = await withService(
       (service) =>
@@ -162,7 +162,7 @@ async function compare(
 }
 
 async function drop(set: number): Promise<void> {
-  const act = { kind: 'command', action: 'DropProjectionSet', filter: asked({ set: String(set) }) } as const;
+  const act = { kind: 'command', action: 'DropProjectionSet', asked: { set: String(set) } } as const;
   const dropped = await withService((service) => acting(service, act, () => service.projections.drop(set)), { project: false });
   process.stdout.write(`set ${set} of ${dropped.projection} (version ${dropped.version}, ${dropped.state}) was dropped\n`);
 }

@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { Command, Option } from 'commander';
 import type { Rule, RuleReplay, RuleReplayAmounts, RuleReplayRow } from '#ledger';
 import { CliError, interruptedExitCode, usageExitCode } from './errors';
-import { acting, asked, withService } from './session';
+import { acting, withService } from './session';
 import { table } from './table';
 import { clean, Screen } from './terminal';
 
@@ -67,7 +67,7 @@ async function run(book: string, { rules, from, to, knownAt, carry, closing, for
   void untilSignal().then(() => stop.abort());
   const screen = new Screen(progressText);
   try {
-    const act = { bookId: book, kind: 'read', action: 'replay', filter: asked({ from, to, knownAt, carry, closing }) } as const;
+    const act = { bookId: book, kind: 'read', action: 'replay', asked: { from, to, knownAt, carry, closing } } as const;
     const outcome = await withService(
       (service) =>
         acting(service, act, () =>

@@ -3,7 +3,7 @@
  * a command leaves no demo book behind and that stdout holds nothing but its result.
  */
 import { hostname, userInfo } from 'node:os';
-import type { Action, ActionKind, Look, Opened, Service } from '#ledger';
+import type { Action, ActionKind, Look, Opened, Service, UserActed } from '#ledger';
 import { CliError } from './errors';
 
 /**
@@ -67,7 +67,8 @@ export interface Act {
   readonly bookId?: string;
   readonly kind: ActionKind;
   readonly action: string;
-  readonly filter?: Action['filter'];
+  /** Options and arguments, by their names; what nobody is called stands there in plain (action-members.ts). */
+  readonly asked?: Readonly<Record<string, string | undefined>>;
   readonly reason?: string;
   /** Id of the API key whose name events carry; the first administrator's when absent. */
   readonly userId?: string;
@@ -75,39 +76,44 @@ export interface Act {
   readonly opened?: Opened;
 }
 
-/** Options as a filter of the log of user actions. */
-export const asked = (options: Readonly<Record<string, string | undefined>>): Action['filter'] => {
-  const given = Object.entries(options).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }]));
-  return given.length === 0 ? undefined : given;
+/** How it ended, where that is not simply done. */
+export type Ended = Partial<Pick<UserActed, 'outcome' | 'rows' | 'refused' | 'code'>> & {
+  /** What it made or was about, as is known now. */
+  readonly about?: NonNullable<Action['filter']>;
 };
 
 /**
  * Records that something begins, before any of it is done or shown, and how it ended. From where is who is logged in on which host.
- * @param rows how much there was of it
+ * @param ended what is to be said of the result
  */
 export async function acting<T>(
   service: Service,
-  { kind, action, opened, ...act }: Act,
+  { kind, action, opened, asked = {}, ...act }: Act,
   work: () => Promise<T>,
-  rows: (result: T) => number | undefined = () => undefined,
+  ended: (result: T) => Ended = () => ({}),
 ): Promise<T> {
   if (service.config.ACTIONS === 'off') return work();
-  const { openedBy } = await import('#ledger');
+  const { askedMember, openedBy } = await import('#ledger');
   const who = { userId: service.bootstrapKey.id, source: 'CLI', userAgent: `${userInfo().username}@${hostname()}`, ...act } as const;
-  const begunAs = await service.actions.record({ ...who, said: { kind, action, outcome: 'begun' } });
+  const filter = (known: Parameters<typeof askedMember>[2]): NonNullable<Action['filter']> =>
+    Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [askedMember(name, value, known)]));
+  const begunAs = await service.actions.record({ ...who, filter: filter('begun'), said: { kind, action, outcome: 'begun' } });
+  let result: T;
   try {
-    const result = await work();
-    await service.actions.record({
-      ...who,
-      said: { kind, action, outcome: 'done', rows: rows(result), begunAs, opened: openedBy(opened) },
-    });
-    return result;
+    result = await work();
   } catch (error) {
     const { code } = error as { readonly code?: unknown };
     const refusal = typeof code === 'string' && /^[a-z_]+$/.test(code) ? code : undefined;
-    await service.actions
-      .record({ ...who, said: { kind, action, outcome: 'broken_off', code: refusal, begunAs, opened: openedBy(opened) } })
-      .catch(() => {}); // the error is the one to tell
+    const said = { kind, action, outcome: 'broken_off', code: refusal, begunAs, opened: openedBy(opened) } as const;
+    await service.actions.record({ ...who, filter: filter('refused'), said }).catch(() => {}); // the error is the one to tell
     throw error;
   }
+  const { about = [], outcome = 'done', ...said } = ended(result);
+  const found = outcome === 'refused' ? 'refused' : said.rows === 0 ? 'empty' : 'found';
+  await service.actions.record({
+    ...who,
+    filter: [...filter(found), ...about],
+    said: { kind, action, outcome, ...said, begunAs, opened: openedBy(opened) },
+  });
+  return result;
 }

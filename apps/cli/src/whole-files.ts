@@ -24,6 +24,8 @@ interface Whole {
   /** The position that it holds for. */
   readonly position: number;
   readonly content: Pieces;
+  /** What of it was written until now. */
+  readonly rows?: () => number;
 }
 
 /**
@@ -51,14 +53,21 @@ export async function writeWhole(
   });
   await withService(
     (service) =>
-      acting(service, { kind: 'read', ...act }, async () => {
-        const whole = await begun(() => begin(service), stop.signal);
-        if (whole === undefined) return;
-        if (target === undefined) await toStdout(whole.content, stop);
-        else await toFile(target, whole.content, stop.signal);
-        done?.();
-        if (!stop.signal.aborted) process.stderr.write(`${book}, as known at position ${whole.position}\n`);
-      }),
+      acting(
+        service,
+        { kind: 'read', ...act },
+        async () => {
+          const whole = await begun(() => begin(service), stop.signal);
+          if (whole === undefined) return undefined;
+          if (target === undefined) await toStdout(whole.content, stop);
+          else await toFile(target, whole.content, stop.signal);
+          done?.();
+          if (!stop.signal.aborted) process.stderr.write(`${book}, as known at position ${whole.position}\n`);
+          return whole.rows?.();
+        },
+        // Also when whoever read stdout has gone.
+        (rows) => ({ rows, ...(stop.signal.aborted ? { outcome: 'broken_off' } : {}) }),
+      ),
     { project: true },
   );
   if (interrupted) process.exitCode = interruptedExitCode;

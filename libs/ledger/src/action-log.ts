@@ -37,10 +37,10 @@ export const actionKinds = ['command', 'read', 'login'] as const;
 export type ActionKind = (typeof actionKinds)[number];
 
 /**
- * done: as asked; begun: the answer is streamed, and what became of it follows; broken_off: it did not end; refused: by the rules of
- * the books or as malformed; denied: the caller may not do it; failed: for a reason of ours.
+ * done: as asked; partly: of several entries some were refused; begun: the answer is streamed, and what became of it follows; broken_off: it
+ * did not end; refused: by the rules of the books or as malformed; denied: the caller may not do it; failed: for a reason of ours.
  */
-export const actionOutcomes = ['done', 'begun', 'broken_off', 'refused', 'denied', 'failed'] as const;
+export const actionOutcomes = ['done', 'partly', 'begun', 'broken_off', 'refused', 'denied', 'failed'] as const;
 export type ActionOutcome = (typeof actionOutcomes)[number];
 
 /** Data of UserActed. */
@@ -51,13 +51,15 @@ export interface UserActed {
   readonly outcome: ActionOutcome;
   /** As it was answered: status of HTTP. */
   readonly status?: number;
-  /** Of a refusal. */
+  /** Of a refusal, of several the first. */
   readonly code?: string;
+  /** Entries of a batch or an import that were refused. */
+  readonly refused?: number;
   /** What it was about and what was asked for: members of the path and of the query. Texts that somebody typed are digests: SHA-256 of the context's salt and the text. */
   readonly filter?: readonly ActionMember[];
   /** Of the book's log: first event of a command, or what a read holds for. */
   readonly position?: number;
-  /** Rows, lines or entries that were given. */
+  /** Rows, lines or entries that were given, or posted. */
   readonly rows?: number;
   /** Bytes of an answer that was streamed. */
   readonly bytes?: number;
@@ -104,10 +106,15 @@ export interface ActionLogOptions {
   readonly clock?: () => number;
 }
 
-/** Actions of one append. */
+/** Actions of one append, and their characters: what takes longer than an action may wait would be given up for ever. */
 const batchMax = 500;
-/** Actions that wait in the process; more are refused at once. */
+const batchCharacters = 1024 * 1024;
+/** Actions that wait in the process, and their characters; more are refused at once. */
 const waitingMax = 50_000;
+const waitingCharactersMax = 64 * 1024 * 1024;
+/** Members of a filter that are kept, and characters of one that is kept in plain: whoever asks must not be able to fill the log with questions. */
+const membersMax = 32;
+const plainMax = 200;
 /** Logs that append at the same time. */
 const connectionsMax = 2;
 /** After so many appends that others were faster with, the head is locked first. */
@@ -124,6 +131,7 @@ const clockSlackMicros = 1_000_000;
 
 interface Waiting {
   readonly event: Omit<NewEvent, 'version'>;
+  readonly characters: number;
   readonly context: ContextRow | undefined;
   readonly deadline: number;
   resolve(eventId: string): void;
@@ -138,6 +146,7 @@ export class ActionLog {
   private busy = 0;
   private clockOffset = 0;
   waiting = 0;
+  private waitingCharacters = 0;
   private closed = false;
 
   constructor(
@@ -152,35 +161,52 @@ export class ActionLog {
    */
   async record(action: Action): Promise<string> {
     const context = this.contexts.of(action);
-    return this.append(() => this.logOf(action.bookId), eventOf(action, context, this.options.release), context);
+    return this.append(
+      () => this.logOf(action.bookId),
+      (logId) => eventOf(action, logId, context, this.options.release),
+      context,
+    );
   }
 
   /** Records what happened by itself in the log of the installation. @throws LedgerError actions_unavailable as record */
   note(eventType: string, data: object): Promise<string> {
     const metadata = canonicalJson({ release: this.options.release, source: 'job' });
-    return this.append(async () => systemLog, { streamId: '', eventType, eventId: uuidV7(), data, metadata });
+    return this.append(
+      async () => systemLog,
+      () => ({ streamId: '', eventType, eventId: uuidV7(), data, metadata }),
+    );
   }
 
-  private async append(logOf: () => Promise<string>, event: Omit<NewEvent, 'version'>, context?: ContextRow): Promise<string> {
+  private async append(
+    logOf: () => Promise<string>,
+    eventFor: (logId: string) => Omit<NewEvent, 'version'>,
+    context?: ContextRow,
+  ): Promise<string> {
     if (this.closed) throw unavailable('the service is stopping');
-    if (this.waiting >= waitingMax) throw unavailable('too many actions wait to be recorded');
+    if (this.waiting >= waitingMax || this.waitingCharacters >= waitingCharactersMax)
+      throw unavailable('too many actions wait to be recorded');
     this.waiting++;
     const deadline = performance.now() + this.options.deadlineMs;
+    let characters = 0;
     try {
       const logId = await logOf();
       if (this.closed) throw unavailable('the service is stopping');
+      const event = eventFor(logId);
+      characters = JSON.stringify(event.data).length + event.metadata.length;
+      this.waitingCharacters += characters;
       return await new Promise<string>((resolve, reject) => {
         let log = this.logs.get(logId);
         if (log === undefined) {
           log = new CompanionLog(logId, this);
           this.logs.set(logId, log);
         }
-        log.push({ event: { ...event, streamId: log.streamId }, context, deadline, resolve, reject });
+        log.push({ event: { ...event, streamId: log.streamId }, characters, context, deadline, resolve, reject });
       });
     } catch (error) {
       throw error instanceof LedgerError ? error : unavailable((error as Error).message, error);
     } finally {
       this.waiting--;
+      this.waitingCharacters -= characters;
     }
   }
 
@@ -325,7 +351,7 @@ class CompanionLog {
     this.head ??= await store.head(this.logId);
     if (this.head.position === 0) await store.registerBook(this.logId, this.owner.now());
     await this.settleDoubts();
-    const batch = this.queue.slice(0, batchMax);
+    const batch = this.next();
     if (batch.length === 0) {
       if (holds) await client.query('ROLLBACK');
       return;
@@ -345,6 +371,18 @@ class CompanionLog {
     });
     if (holds) await client.query('COMMIT');
     this.took(outcome, batch, recordedAt);
+  }
+
+  /** Those who have waited longest: so many, or so much. */
+  private next(): readonly Waiting[] {
+    const batch: Waiting[] = [];
+    let characters = 0;
+    for (const waiting of this.queue) {
+      characters += waiting.characters;
+      if (batch.length === batchMax || (batch.length > 0 && characters > batchCharacters)) break;
+      batch.push(waiting);
+    }
+    return batch;
   }
 
   private took(outcome: AppendOutcome, batch: readonly Waiting[], recordedAt: number): void {
@@ -399,15 +437,19 @@ class CompanionLog {
   }
 }
 
-function eventOf(action: Action, context: ContextRow | undefined, release: string): Omit<NewEvent, 'version'> {
-  const { userId, onBehalfOf, source, correlationId, commandKey, reason, filter, said } = action;
+function eventOf(action: Action, logId: string, context: ContextRow | undefined, release: string): Omit<NewEvent, 'version'> {
+  const { bookId, userId, onBehalfOf, source, correlationId, commandKey, reason, filter = [], said } = action;
   const metadata = { commandKey, contextHash: context?.hash.toString('hex'), correlationId, onBehalfOf, reason, release, source };
-  const data: UserActed = { ...said, filter: filter?.map((member) => shown(member, context)) };
+  // A book that there is not: nobody else says which it was.
+  const all = bookId !== undefined && logId === systemLog ? [{ key: 'book', value: bookId, typed: true }, ...filter] : filter;
+  const members = all.slice(0, membersMax).map((member) => shown(member, context));
+  if (all.length > membersMax) members.push({ key: '(more)', value: String(all.length - membersMax) });
+  const data: UserActed = { ...said, filter: members.length === 0 ? undefined : members };
   return { streamId: '', eventType: 'UserActed', eventId: uuidV7(), data, metadata: canonicalJson(metadata), userId };
 }
 
 function shown({ key, value, typed }: NonNullable<Action['filter']>[number], context: ContextRow | undefined): ActionMember {
-  if (typed !== true) return { key, value };
+  if (typed !== true && value.length <= plainMax) return { key, value };
   const salt = context?.salt ?? crypto.randomBytes(16);
   return { key, digest: crypto.createHash('sha256').update(salt).update(value, 'utf8').digest('hex') };
 }

@@ -56,6 +56,12 @@ export interface ActionsPage {
   readonly nextCursor?: string;
 }
 
+/** A file as it is made, and the actions in it until now. */
+interface CountedContent<T> {
+  readonly content: AsyncGenerator<T>;
+  readonly rows: () => number;
+}
+
 const rowsPerRead = 1_000;
 
 const statement = (newestFirst: boolean): string => `
@@ -115,20 +121,22 @@ export class UserActions {
   }
 
   /** All of them as CSV. */
-  async csv(bookId: string | undefined, question: ActionsQuestion = {}): Promise<AsyncGenerator<string>> {
-    const pages = await this.all(bookId, question);
-    return (async function* () {
+  async csv(bookId: string | undefined, question: ActionsQuestion = {}): Promise<CountedContent<string>> {
+    const { pages, rows } = counted(await this.all(bookId, question));
+    async function* content(): AsyncGenerator<string> {
       yield csvRow(columns.map(({ name }) => name));
-      for await (const rows of pages) yield rows.map((row) => csvRow(columns.map(({ of }) => of(row)))).join('');
-    })();
+      for await (const some of pages) yield some.map((row) => csvRow(columns.map(({ of }) => harmless(of(row))))).join('');
+    }
+    return { content: content(), rows };
   }
 
   /** All of them as a workbook with a sheet per fiscal year of the book, in which they were recorded by its clock. */
-  async workbook(bookId: string, question: ActionsQuestion = {}): Promise<AsyncGenerator<Uint8Array>> {
+  async workbook(bookId: string, question: ActionsQuestion = {}): Promise<CountedContent<Uint8Array>> {
     const { recordedAt } = await this.logOf(bookId);
     const book = await this.store.load(bookId, bookStreamId(bookId), bookReducer);
     if (book === undefined) throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
-    return workbook(byFiscalYear(book.state, await this.all(bookId, question)), recordedAt);
+    const { pages, rows } = counted(await this.all(bookId, question));
+    return { content: workbook(byFiscalYear(book.state, pages), recordedAt), rows };
   }
 
   private async *walk(logId: string, after: number, upTo: number, question: ActionsQuestion): AsyncGenerator<readonly ActionRow[]> {
@@ -198,6 +206,24 @@ export class UserActions {
   }
 }
 
+function counted(all: AsyncGenerator<readonly ActionRow[]>): { readonly pages: AsyncGenerator<readonly ActionRow[]>; rows: () => number } {
+  let count = 0;
+  async function* pages(): AsyncGenerator<readonly ActionRow[]> {
+    for await (const rows of all) {
+      count += rows.length;
+      yield rows;
+    }
+  }
+  return { pages: pages(), rows: () => count };
+}
+
+/**
+ * A text as a cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"): agents, keys and headers are what strangers sent, and this
+ * file is opened by controllers.
+ */
+const harmless = (cell: string | number | undefined): string | number | undefined =>
+  typeof cell === 'string' && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
+
 function rowOf({ position, eventId, recordedAt, data, metadata, ip, userAgent }: StoredAction): ActionRow {
   const { position: bookPosition, ...said } = data;
   const { userId, onBehalfOf, source = '', commandKey, correlationId, reason } = metadata;
@@ -222,6 +248,7 @@ const columns: readonly TableColumn<ActionRow>[] = [
   column('filter', 'text', ({ filter }) => filter?.map(({ key, value, digest }) => `${key}=${value ?? `sha256:${digest}`}`).join('; ')),
   column('bookPosition', 'number', ({ bookPosition }) => bookPosition),
   column('rows', 'number', ({ rows }) => rows),
+  column('refused', 'number', ({ refused }) => refused),
   column('bytes', 'number', ({ bytes }) => bytes),
   column('times', 'number', ({ times }) => times),
   column('replayed', 'text', ({ replayed }) => (replayed === true ? 'yes' : undefined)),

@@ -101,6 +101,8 @@ export interface BookExport {
   readonly fileName: string;
   /** To be read to its end, or returned. */
   readonly content: AsyncGenerator<string | Uint8Array>;
+  /** Entries that were written until now. */
+  readonly rows: () => number;
 }
 
 interface Source {
@@ -116,18 +118,38 @@ interface Source {
  */
 export async function exportBook(source: Source, bookId: string, formatName: string, question: ExportQuestion = {}): Promise<BookExport> {
   const format = formatOf(formatName);
-  const book = await exportedBook(source, bookId, { personal: 'masked', ...question });
-  await checkFit(formatName, format, book);
+  const whole = await exportedBook(source, bookId, { personal: 'masked', ...question });
+  await checkFit(formatName, format, whole);
+  const { book, rows } = counting(whole);
   const { position, range } = book;
   const days = range === undefined ? '' : `-${range.from}-${range.to}`;
   const name = `${bookId}-${position}${days}`;
   if ('write' in format) {
     const content = await begun(format.write(book));
     const fileName = format.fileName?.(book) ?? `${name}.${format.extension}`;
-    return { position, mediaType: format.mediaType, fileName, content };
+    return { position, mediaType: format.mediaType, fileName, content, rows };
   }
   const content = await begun(zipped(format.files(book), book.recordedAt));
-  return { position, mediaType: archiveType, fileName: `${name}-${formatName}.zip`, content };
+  return { position, mediaType: archiveType, fileName: `${name}-${formatName}.zip`, content, rows };
+}
+
+/** Counts the entries that are read; formats that read them several times write each of them once. */
+function counting(whole: ExportedBook): { readonly book: ExportedBook; readonly rows: () => number } {
+  let most = 0;
+  async function* counted<T>(pages: AsyncGenerator<T>, of: (page: T) => number): AsyncGenerator<T> {
+    let count = 0;
+    for await (const page of pages) {
+      count += of(page);
+      most = Math.max(most, count);
+      yield page;
+    }
+  }
+  const book: ExportedBook = {
+    ...whole,
+    entries: () => counted(whole.entries(), (page) => page.length),
+    entriesByJournal: () => counted(whole.entriesByJournal(), ({ entries }) => entries.length),
+  };
+  return { book, rows: () => most };
 }
 
 /** What of a book is exported in formats can hold. @throws LedgerError format_unknown | export_unfit */

@@ -1,6 +1,7 @@
 /** Commands to aggregates to events, projections with their queries, configuration: what applications are built on. */
 export { instantMicros, keyText } from '#event-store';
 export * from './action-log';
+export * from './action-members';
 export * from './actions';
 export * from './answer';
 export * from './api-keys';

@@ -81,8 +81,8 @@ export interface ReportAnswer {
   readonly body: string | AsyncIterable<string>;
   /** What it holds for. */
   readonly position: number;
-  /** Its rows, where they are known before it is read. */
-  readonly rows?: number;
+  /** Its rows; of what is made in pieces, those that were made until now. */
+  readonly rows?: number | (() => number);
 }
 
 export class Reports {
@@ -122,7 +122,7 @@ export class Reports {
         return this.journalEntryTests(bookId, question, format);
       default: {
         const { report, table } = await this.compute(name, bookId, question);
-        return format === 'json' ? jsonOf(report) : csvOf(report, csvText(table(), report));
+        return format === 'json' ? jsonOf(report) : csvOf(report, { body: csvText(table(), report), rows: rowsIn(report) });
       }
     }
   }
@@ -387,17 +387,34 @@ const jsonOf = (report: ReportHead): ReportAnswer => ({
   rows: rowsIn(report),
 });
 
-/** Rows of an answer: of its longest list. */
+/** Lists that stand inside of what is listed, and are what is counted then. */
+const nested = new Set(['rows', 'lines', 'entries', 'hits']);
+/** Lists that say something of the rows. */
+const about = new Set(['columns', 'dimensions', 'rates', 'retainedEarnings', 'rounding', 'tests', 'totals']);
+
+/** Rows of an answer: of its longest list, or of what stands in its sections. */
 export const rowsIn = (answer: object): number | undefined => {
-  const lengths = Object.values(answer).flatMap((member) => (Array.isArray(member) ? [member.length] : []));
+  const lengths = Object.entries(answer).flatMap(([list, member]) => {
+    // Amounts side by side are one row's.
+    if (!Array.isArray(member) || about.has(list) || member.some((one) => typeof one !== 'object')) return [];
+    const within = member.map((one: unknown) =>
+      typeof one === 'object' && one !== null
+        ? Object.entries(one).flatMap(([name, list]) => (nested.has(name) && Array.isArray(list) ? [list.length] : []))
+        : [],
+    );
+    // An entry with its lines is one row; a section, or an account with its lines, is as many as it has.
+    const isSections = member.length > 0 && within.every((lists) => lists.length > 0) && !member.some((one: object) => 'number' in one);
+    return [isSections ? within.reduce((sum, lists) => sum + Math.max(...lists), 0) : member.length];
+  });
   return lengths.length === 0 ? undefined : Math.max(...lengths);
 };
 
-const csvOf = (report: ReportHead, body: ReportAnswer['body']): ReportAnswer => ({
+const csvOf = (report: ReportHead, { body, rows }: Pick<ReportAnswer, 'body' | 'rows'>): ReportAnswer => ({
   contentType: 'text/csv; charset=utf-8; header=present',
   fileName: fileNameOf(report, 'csv'),
   body,
   position: report.position,
+  rows,
 });
 
 const fileNameOf = ({ book, report, position, reportVersion }: ReportHead, format: ReportFormat): string =>
@@ -411,10 +428,12 @@ async function csvStream(
   columns: readonly string[],
   rows: AsyncGenerator<Cell[]>,
   { position, reportVersion }: { readonly position: number; readonly reportVersion: number },
-): Promise<AsyncIterable<string>> {
+): Promise<Pick<ReportAnswer, 'body' | 'rows'>> {
+  let count = 0;
   async function* pieces(): AsyncGenerator<string> {
     let piece = csvRow([...columns, ...stateColumns]);
     for await (const row of rows) {
+      count++;
       piece += csvRow([...row, position, reportVersion]);
       if (piece.length < pieceLength) continue;
       yield piece;
@@ -428,7 +447,7 @@ async function csvStream(
     if (!first.done) yield first.value;
     yield* made;
   }
-  return all();
+  return { body: all(), rows: () => count };
 }
 
 async function* flattened<T>(items: AsyncGenerator<T>, rowsOf: (item: T) => Cell[][]): AsyncGenerator<Cell[]> {
