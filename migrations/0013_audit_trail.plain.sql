@@ -168,7 +168,7 @@ BEGIN
     v_rounds := CASE WHEN NEW.asked_at = statement_timestamp() THEN NEW.rounds ELSE 0 END;
   END IF;
   IF (cardinality(v_lines) = 1 OR v_lines[2] ~ '^PL/pgSQL.* COMMIT$')
-    AND v_rounds >= (SELECT count(*) FROM regexp_matches(current_query(), '\mconstraints\M', 'gi'))
+    AND (coalesce(current_query(), '') !~* 'constraints' OR v_rounds >= (SELECT count(*) FROM regexp_matches(current_query(), '\mconstraints\M', 'gi')))
   THEN
     INSERT INTO audit.commits (number, committed_at)
     SELECT x.number, v_now FROM audit.transactions x
@@ -316,6 +316,11 @@ BEGIN
   IF cardinality(v_near) = 0 THEN
     RETURN NULL;
   END IF;
+  -- As most are: one change by a trigger, which found what this one left, and did not leave what this one found.
+  IF p_operation = 'UPDATE' AND cardinality(v_near) = 1 AND v_near[1].operation = 'UPDATE' AND p_new @> v_near[1].old AND NOT p_old @> v_near[1].new THEN
+    v_high := coalesce(v_near[1].place, v_near[1].seq);
+    RETURN (ceil(v_high) - 1 + v_high) * 0.5;
+  END IF;
   FOR i IN REVERSE cardinality(v_near) .. 1 LOOP
     v_left := CASE v_near[i].operation WHEN 'UPDATE' THEN v_left || v_near[i].old WHEN 'INSERT' THEN '{}' ELSE v_near[i].old END;
     v_lefts := v_left || v_lefts;
@@ -387,10 +392,9 @@ BEGIN
 END
 $$;
 
--- It ends. Gives its number, and whether it ran within another one that is not recorded yet: those that began before it and are open.
-CREATE FUNCTION audit.end_statement(p_table oid, p_operation text, OUT begun bigint, OUT within boolean)
+-- It ends. Returns its number. Called by record_change, whose settings it has.
+CREATE FUNCTION audit.end_statement(p_table oid, p_operation text) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path = pg_catalog, audit, pg_temp
 AS $$
 DECLARE
   v_open  text := current_setting('audit.statements', true);
@@ -400,9 +404,7 @@ DECLARE
 BEGIN
   IF left(v_last, length(v_mine)) = v_mine THEN
     v_open := set_config('audit.statements', left(v_open, -length(v_last) - 1), true);
-    begun := substr(v_last, length(v_mine) + 1)::bigint;
-    within := v_open <> '';
-    RETURN;
+    RETURN substr(v_last, length(v_mine) + 1)::bigint;
   END IF;
   -- Parts of one statement may end in another order than they began.
   v_parts := regexp_match(v_open, format('^((?:.*;)?)%s(\d+);(.*)$', v_mine));
@@ -412,8 +414,7 @@ BEGIN
             HINT = 'where its trigger audit_begin is missing or disabled, attach it again; audit.statements is set by triggers only';
   END IF;
   v_open := set_config('audit.statements', v_parts[1] || v_parts[3], true);
-  begun := v_parts[2]::bigint;
-  within := v_parts[1] <> '';
+  RETURN v_parts[2]::bigint;
 END
 $$;
 
@@ -446,7 +447,7 @@ BEGIN
     RAISE EXCEPTION 'trigger % of % is none that audit.attach makes', TG_NAME, TG_RELID::regclass
       USING ERRCODE = 'BK010', HINT = format('DROP TRIGGER %I ON %s', TG_NAME, TG_RELID::regclass);
   END IF;
-  SELECT * INTO v_begun, v_within FROM audit.end_statement(TG_RELID, TG_OP);
+  v_begun := audit.end_statement(TG_RELID, TG_OP);
   IF TG_OP = 'INSERT' THEN
     IF NOT EXISTS (SELECT FROM new_rows) THEN RETURN NULL; END IF;
   ELSIF NOT EXISTS (SELECT FROM old_rows) THEN
@@ -463,6 +464,9 @@ BEGIN
   v_nested := v_begun <> currval('audit.changes_seq_seq') AND EXISTS (
     SELECT FROM audit.transactions x
      WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND EXISTS (SELECT FROM audit.changes c WHERE c.number = x.number AND c.seq > v_begun));
+  IF v_nested THEN
+    v_within := EXISTS (SELECT FROM regexp_matches(current_setting('audit.statements', true), '[IUD](\d+);', 'g') AS m (open) WHERE m.open[1]::bigint < v_begun);
+  END IF;
   v_plain := audit.is_plain(TG_RELID);
   IF NOT v_plain AND TG_OP <> 'INSERT' THEN
     OPEN v_old NO SCROLL FOR EXECUTE format('SELECT %s FROM old_rows AS o', audit.row_expression(TG_RELID, 'o'));
