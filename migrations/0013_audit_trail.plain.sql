@@ -167,12 +167,13 @@ BEGIN
   IF TG_TABLE_NAME = 'commits_delayed' THEN
     v_rounds := CASE WHEN NEW.asked_at = statement_timestamp() THEN NEW.rounds ELSE 0 END;
   END IF;
+  -- Plans that were made while the tables were small stay: a subquery of one row keeps to the index.
   IF (cardinality(v_lines) = 1 OR v_lines[2] ~ '^PL/pgSQL.* COMMIT$')
     AND (coalesce(current_query(), '') !~* 'constraints' OR v_rounds >= (SELECT count(*) FROM regexp_matches(current_query(), '\mconstraints\M', 'gi')))
   THEN
     INSERT INTO audit.commits (number, committed_at)
     SELECT x.number, v_now FROM audit.transactions x
-     WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND NOT EXISTS (SELECT FROM audit.commits k WHERE k.number = x.number);
+     WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND (SELECT k.number FROM audit.commits k WHERE k.number = x.number) IS NULL;
   ELSIF v_rounds > 10000 THEN
     RAISE EXCEPTION 'whether this is the end of a transaction that changed audited tables cannot be told' USING ERRCODE = 'BK012',
       DETAIL = v_stack, HINT = 'COMMIT by the client or in PL/pgSQL, rather than in a procedure of another language';
@@ -300,6 +301,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, audit, pg_temp
 AS $$
 DECLARE
+  v_mine  bigint[] := ARRAY (SELECT x.number FROM audit.transactions x WHERE x.xid = pg_current_xact_id() AND x.began_at = now());
   v_near  audit.changes[];
   v_next  audit.changes;
   v_left  jsonb := '{}';
@@ -310,8 +312,8 @@ DECLARE
   v_high  numeric;
 BEGIN
   v_near := ARRAY (
-    SELECT c FROM audit.changes c JOIN audit.transactions x ON x.number = c.number
-     WHERE c.table_id = p_table_id AND c.row_key = p_key AND c.seq > p_begun AND x.xid = pg_current_xact_id() AND x.began_at = now()
+    SELECT c FROM audit.changes c
+     WHERE c.table_id = p_table_id AND c.row_key = p_key AND c.seq > p_begun AND c.number = ANY (v_mine)
      ORDER BY coalesce(c.place, c.seq), c.seq);
   IF cardinality(v_near) = 0 THEN
     RETURN NULL;
@@ -328,8 +330,8 @@ BEGIN
   -- Backwards over what was before, as far as it takes to know what the row held; 100, so that rows with a long history cost no more than others.
   FOR v_next IN
     SELECT c.* FROM (
-      SELECT c.* FROM audit.changes c JOIN audit.transactions x ON x.number = c.number
-       WHERE c.table_id = p_table_id AND c.row_key = p_key AND NOT (c.seq > p_begun AND x.xid = pg_current_xact_id() AND x.began_at = now())
+      SELECT c.* FROM audit.changes c
+       WHERE c.table_id = p_table_id AND c.row_key = p_key AND NOT (c.seq > p_begun AND c.number = ANY (v_mine))
        ORDER BY c.seq DESC LIMIT 100) AS c
      ORDER BY coalesce(c.place, c.seq) DESC, c.seq DESC
   LOOP
@@ -463,7 +465,8 @@ BEGIN
   -- Whether anything was recorded since the statement began, so that its order must be looked at.
   v_nested := v_begun <> currval('audit.changes_seq_seq') AND EXISTS (
     SELECT FROM audit.transactions x
-     WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND EXISTS (SELECT FROM audit.changes c WHERE c.number = x.number AND c.seq > v_begun));
+     CROSS JOIN LATERAL (SELECT c.seq FROM audit.changes c WHERE c.number = x.number ORDER BY c.seq DESC LIMIT 1) AS c
+     WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND c.seq > v_begun);
   IF v_nested THEN
     v_within := EXISTS (SELECT FROM regexp_matches(current_setting('audit.statements', true), '[IUD](\d+);', 'g') AS m (open) WHERE m.open[1]::bigint < v_begun);
   END IF;
