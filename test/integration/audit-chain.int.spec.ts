@@ -94,6 +94,15 @@ describe('what a superuser changes', () => {
       END LOOP;
     END $$`;
 
+  /** A transaction that nobody made, with one change, sealed in due form. */
+  const added = (at: string, overriding = '', column = '', value = ''): string[] => [
+    `WITH x AS (INSERT INTO audit.transactions (xid, began_at, login, actor) VALUES (pg_current_xact_id(), ${at}, 'shop', 'framed') RETURNING number),
+          c AS (INSERT INTO audit.commits SELECT number, ${at} FROM x), u AS (INSERT INTO audit.unsealed SELECT number FROM x)
+     INSERT INTO audit.changes (number, changed_at, table_id, operation, row_key, old, new, depth${value && `, ${column}`}) ${overriding}
+     SELECT number, ${at}, (SELECT max(id) FROM audit.tables), 'UPDATE', '{"id": 1}', '{"price": 7}', '{"price": 8}', 1${value && `, ${value}`} FROM x`,
+    'SELECT audit.seal()',
+  ];
+
   it.each<[string, string[], RegExp]>([
     [
       'a value',
@@ -110,7 +119,7 @@ describe('what a superuser changes', () => {
       [`UPDATE audit.changes SET changed_at = changed_at + interval '1 s' WHERE operation = 'DELETE'`],
       /was changed since it was sealed/,
     ],
-    ['an order', [`UPDATE audit.changes SET before = 1 WHERE operation = 'DELETE'`], /was changed since it was sealed/],
+    ['an order', [`UPDATE audit.changes SET place = 1 WHERE operation = 'DELETE'`], /was changed since it was sealed/],
     ['a depth', [`UPDATE audit.changes SET depth = 7 WHERE operation = 'DELETE'`], /was changed since it was sealed/],
     ['a table', [`UPDATE audit.changes SET table_id = 99 WHERE operation = 'DELETE'`], /was changed since it was sealed/],
     ['a number', [`UPDATE audit.changes SET number = 1 WHERE operation = 'DELETE'`], /was changed since it was sealed/],
@@ -160,15 +169,48 @@ describe('what a superuser changes', () => {
       [`UPDATE audit.changes SET new = new || '{"price": 1}' WHERE operation = 'INSERT'`, anew],
       /changed and sealed anew/,
     ],
-    ['a trigger', ['ALTER TABLE public.products DISABLE TRIGGER audit_update'], /is missing or switched off/],
-    ['a trigger that is gone', ['DROP TRIGGER audit_delete ON public.products'], /is missing or switched off/],
+    ['a trigger', ['ALTER TABLE public.products DISABLE TRIGGER audit_update'], /is switched off: changes are not recorded/],
+    ['a trigger that is gone', ['DROP TRIGGER audit_delete ON public.products'], /is missing: changes are not recorded/],
+    [
+      'what is excluded',
+      [`UPDATE audit.tables SET excluded = '{price}' WHERE name = 'public.products'`],
+      /excluded is not what the last audit.attach/,
+    ],
+    ['that it is watched', [`UPDATE audit.tables SET is_attached = false WHERE name = 'public.products'`], /is_attached is not what/],
+    [
+      'which table is which',
+      [
+        `CREATE TABLE public.swapped AS SELECT id, relation FROM audit.tables`,
+        `UPDATE audit.tables SET relation = id::oid::regclass`,
+        `UPDATE audit.tables t SET relation = (SELECT s.relation FROM public.swapped s WHERE s.id <> t.id)`,
+        `DROP TABLE public.swapped`,
+      ],
+      /relation is not what the last audit.attach/,
+    ],
+    ['a commit of an hour ago', added(`now() - interval '1 h'`), /was sealed after links that the log told of/],
+    [
+      'a change with a place before others',
+      added('now()', '', 'place', '1.5'),
+      /says to belong before a change that is none of the same row/,
+    ],
+    [
+      'a change with a number before others',
+      added(
+        'now()',
+        'OVERRIDING SYSTEM VALUE',
+        'seq',
+        '(SELECT min(g) FROM generate_series(1, 99) g WHERE g NOT IN (SELECT seq FROM audit.changes))',
+      ),
+      /has a place before changes that were sealed when it began/,
+    ],
   ])('%s is found', async (_what, statements, says) => {
     // On a copy of the rows that is thrown away: verify reads in another SQL transaction.
-    const kept = ['changes', 'transactions', 'commits', 'chain', 'unsealed'];
+    const kept = ['changes', 'transactions', 'commits', 'chain', 'unsealed', 'tables'];
     const setTriggers = async (how: 'DISABLE' | 'ENABLE ALWAYS'): Promise<void> => {
       for (const table of kept.slice(0, 4))
         for (const trigger of [`${table}_append_only`, `${table}_not_truncated`])
           await on.admin.query(`ALTER TABLE audit.${table} ${how} TRIGGER ${trigger}`);
+      await on.admin.query(`ALTER TABLE audit.tables ${how} TRIGGER tables_by_attach`);
     };
     for (const table of kept) await on.admin.query(`CREATE TABLE public.kept_${table} AS TABLE audit.${table}`);
     await setTriggers('DISABLE');
@@ -181,7 +223,7 @@ describe('what a superuser changes', () => {
       for (const table of kept) {
         await on.admin.query(`TRUNCATE audit.${table}`);
         await on.admin.query(
-          `INSERT INTO audit.${table} ${table === 'changes' || table === 'transactions' ? 'OVERRIDING SYSTEM VALUE ' : ''}TABLE public.kept_${table}`,
+          `INSERT INTO audit.${table} ${['changes', 'transactions', 'tables'].includes(table) ? 'OVERRIDING SYSTEM VALUE ' : ''}TABLE public.kept_${table}`,
         );
         await on.admin.query(`DROP TABLE public.kept_${table}`);
       }
@@ -189,6 +231,35 @@ describe('what a superuser changes', () => {
       await setTriggers('ENABLE ALWAYS');
       await on.admin.query("SELECT audit.cover('public.products')");
     }
+    expect(await findings()).toEqual([]);
+  });
+
+  it.each([
+    [
+      'DROP TRIGGER commits_append_only ON audit.commits',
+      /trigger commits_append_only is missing/,
+      'CREATE TRIGGER commits_append_only BEFORE UPDATE OR DELETE ON audit.commits FOR EACH ROW EXECUTE FUNCTION audit.refuse_change(); ALTER TABLE audit.commits ENABLE ALWAYS TRIGGER commits_append_only',
+    ],
+    [
+      "ALTER FUNCTION audit.record_change() SET timezone = 'Asia/Kolkata'",
+      /function audit.record_change has the settings/,
+      "ALTER FUNCTION audit.record_change() SET timezone = 'UTC'",
+    ],
+    [
+      'GRANT INSERT ON audit.changes TO book_keeper_app',
+      /book_keeper_app may INSERT on audit.changes/,
+      'REVOKE INSERT ON audit.changes FROM book_keeper_app',
+    ],
+    [
+      'GRANT EXECUTE ON FUNCTION audit.enter TO PUBLIC',
+      /function audit.enter may be executed by PUBLIC/,
+      'REVOKE EXECUTE ON FUNCTION audit.enter FROM PUBLIC',
+    ],
+  ])('what keeps it append-only is looked at: %s', async (statement, says, back) => {
+    await on.admin.query(statement);
+    const found = await findings();
+    await on.admin.query(back);
+    expect(found.filter((finding) => says.test(finding))).toHaveLength(1);
     expect(await findings()).toEqual([]);
   });
 });

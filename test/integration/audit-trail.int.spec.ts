@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import * as fc from 'fast-check';
 import type { Client } from 'pg';
 import { connect } from '#postgres';
-import { makeTrial, refusals, Sessions, steps } from '../support/audited-steps';
+import { blocks, makeNest, makeTrial, refusals, Sessions, steps } from '../support/audited-steps';
 import { emptyDatabase, type TestDatabase, testDatabase } from '../support/database';
 
 const seed = Number(process.env.AUDIT_SEED ?? Date.now() % 1_000_000);
@@ -26,7 +26,7 @@ beforeAll(async () => {
   admin = await connect(database.adminUrl);
   app = await connect(database.appUrl);
   appLogin = new URL(database.appUrl).username;
-  await admin.query(`CREATE SCHEMA shop AUTHORIZATION ${appLogin}`);
+  await admin.query(`CREATE SCHEMA shop AUTHORIZATION ${appLogin}; CREATE SCHEMA nest AUTHORIZATION ${appLogin}`);
 });
 afterAll(async () => {
   await app.end();
@@ -57,7 +57,7 @@ const recorded = (): Promise<unknown[][]> =>
               (SELECT count(*) FROM audit.tables WHERE is_attached)`);
 const changesOf = (table: string): Promise<unknown[][]> =>
   ask(`SELECT operation, row_key, old, new FROM audit.trail WHERE relation = '${table}'::regclass AND operation NOT IN ('ATTACH', 'SNAPSHOT')
-        ORDER BY place, before NULLS LAST, depth, seq`);
+        ORDER BY place, seq`);
 const differences = (table: string): Promise<unknown[][]> => ask(`SELECT row_key FROM audit.differences('${table}') ORDER BY 1`);
 const instant = async (): Promise<string> => (await ask('SELECT clock_timestamp()::text'))[0]?.[0] as string;
 const rowsAt = async (table: string, at: string): Promise<unknown[]> =>
@@ -119,6 +119,29 @@ describe('at every instant', () => {
     );
     // Refused for what was meant: locks, keys that are taken, keys that are not there, rows that MERGE meets changed by others.
     expect([...refusals].filter((code) => !['55P03', '23505', '23503', '23514', '21000', '40P01', '40001'].includes(code))).toEqual([]);
+  });
+});
+
+describe('in one message of the client with several statements', () => {
+  it('the order of the changes of each row is that in which they happened, whatever triggers and functions change the row meanwhile', async () => {
+    await fc.assert(
+      fc.asyncProperty(blocks, async ({ triggers, messages }) => {
+        await makeNest(app, triggers);
+        for (const message of messages) {
+          await app.query(message);
+          expect(await differences('nest.rows')).toEqual([]);
+        }
+        const rows = new Map<number, object | null>();
+        for (const [operation, key, old, now] of await changesOf('nest.rows')) {
+          const { id } = key as { id: number };
+          const row = rows.get(id) ?? null;
+          if (operation === 'INSERT') expect(row).toBeNull();
+          else expect(row).toMatchObject(old as object);
+          rows.set(id, operation === 'DELETE' ? null : { ...row, ...(now as object) });
+        }
+      }),
+      { seed, numRuns: 60, endOnFailure: true },
+    );
   });
 });
 
@@ -222,6 +245,56 @@ describe('who changed it', () => {
   });
 });
 
+describe('the moment of a commit', () => {
+  it('is one, also where two acted in the transaction', async () => {
+    const table = await shopTable('n int');
+    await app.query(
+      `BEGIN; SELECT audit.act_as('first'); INSERT INTO ${table} VALUES (1, 1); SELECT audit.act_as('second'); INSERT INTO ${table} VALUES (2, 1); COMMIT`,
+    );
+    const moments = await ask(
+      `SELECT count(DISTINCT committed_at), count(DISTINCT actor) FROM audit.trail WHERE relation = '${table}'::regclass AND row_key IS NOT NULL`,
+    );
+    expect(moments).toEqual([[1, 2]]);
+  });
+
+  it.each([
+    [
+      'in a block',
+      'DO $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL IMMEDIATE; EXECUTE $q$SET CONSTRAINTS ALL IMMEDIATE -- COMMIT\n$q$; END $$',
+    ],
+    ['in functions', 'SELECT shop.no_later(), shop.no_later(), shop.no_later()'],
+    ['in one message', 'SET CONSTRAINTS ALL IMMEDIATE; set /* */ constraints ALL IMMEDIATE; SET CONSTRAINTS ALL IMMEDIATE'],
+  ])('is not before it, however often SET CONSTRAINTS ALL IMMEDIATE was said %s', async (_name, text) => {
+    const table = await shopTable('n int');
+    await app.query(`CREATE OR REPLACE FUNCTION shop.no_later() RETURNS void LANGUAGE sql AS 'SET CONSTRAINTS ALL IMMEDIATE'`);
+    await app.query('BEGIN');
+    await app.query(`INSERT INTO ${table} VALUES (1, 1)`);
+    await app.query(text);
+    const before = await instant();
+    await app.query('COMMIT');
+    expect(await rowsAt(table, before)).toEqual([]);
+    expect(await rowsAt(table, await instant())).toHaveLength(1);
+    // As one message, where nothing comes between.
+    await app.query(`BEGIN; INSERT INTO ${table} VALUES (2, 1); ${text}; SELECT pg_sleep(0.2); COMMIT`);
+    expect(
+      await ask(
+        `SELECT committed_at - changed_at > '0.2 s' FROM audit.trail WHERE relation = '${table}'::regclass AND row_key = '{"id": 2}'`,
+      ),
+    ).toEqual([[true]]);
+  });
+
+  it('is told of transactions that procedures commit', async () => {
+    const table = await shopTable('n int');
+    await app.query(`CREATE PROCEDURE shop.commits() LANGUAGE plpgsql AS $$
+      BEGIN INSERT INTO ${table} VALUES (1, 1); COMMIT; INSERT INTO ${table} VALUES (2, 1); END $$`);
+    await app.query('CALL shop.commits()');
+    expect(await rowsAt(table, await instant())).toHaveLength(2);
+    expect(await ask('SELECT FROM audit.transactions t WHERE NOT EXISTS (SELECT FROM audit.commits c WHERE c.number = t.number)')).toEqual(
+      [],
+    );
+  });
+});
+
 describe('what is recorded', () => {
   it('is the columns that changed; of an UPDATE that changes nothing none', async () => {
     const table = await shopTable('n int, t text');
@@ -266,7 +339,7 @@ describe('what is recorded', () => {
     ]);
     expect(
       await ask(
-        `SELECT c FROM audit.changes c WHERE c::text ~ 'hush|987654' OR (table_id = (SELECT max(id) FROM audit.tables) AND row_key IS NOT NULL AND c::text ~ 'pin')`,
+        `SELECT c FROM audit.changes c WHERE concat(c.old, c.new) ~ 'hush|987654[0-2]' OR (table_id = (SELECT max(id) FROM audit.tables) AND row_key IS NOT NULL AND c::text ~ 'pin')`,
       ),
     ).toEqual([]);
     expect(await differences('shop.secrets')).toEqual([]);
@@ -363,6 +436,42 @@ describe('what is recorded', () => {
     expect(await differences(table)).toEqual([]);
   });
 
+  it('is refused where another column took over the name of one that it depends on, masked or of the key', async () => {
+    const masked = await shopTable('pin text', `masked => '{pin}'`);
+    await app.query(
+      `INSERT INTO ${masked} VALUES (1, 'hush-a'); ALTER TABLE ${masked} RENAME pin TO pin_old; ALTER TABLE ${masked} ADD pin text`,
+    );
+    expect(await refusal(app, `UPDATE ${masked} SET pin = 'h', pin_old = 'hush-b'`)).toMatch(/^BK010 .* no longer all of the columns/);
+    await app.query(`SELECT audit.attach('${masked}', masked => '{pin,pin_old}'); UPDATE ${masked} SET pin = 'h', pin_old = 'hush-b'`);
+    expect(await ask(`SELECT c FROM audit.changes c WHERE c::text ~ 'hush-[ab]'`)).toEqual([]);
+    const keyed = await shopTable('n int');
+    await app.query(`ALTER TABLE ${keyed} DROP CONSTRAINT ${keyed.slice(5)}_pkey`);
+    expect(await ask(`SELECT "trigger", wrong FROM audit.coverage() WHERE NOT fires AND relation = '${keyed}'::regclass`)).toEqual([
+      [null, 'has no valid unique index any more that keeps its rows apart by (id)'],
+    ]);
+    await app.query(`ALTER TABLE ${keyed} RENAME id TO old_id; ALTER TABLE ${keyed} ADD id int NOT NULL UNIQUE`);
+    expect(await refusal(app, `INSERT INTO ${keyed} VALUES (1, 1, 1)`)).toMatch(/^BK010 .* no longer all of the columns/);
+  });
+
+  it('never tells what is masked since a transaction began to look at older settings', async () => {
+    const table = await shopTable('pin text');
+    await app.query(`INSERT INTO ${table} VALUES (1, 'x')`);
+    const other = await connect(database.appUrl);
+    for (const settings of [`masked => '{pin}'`, `masked => '{pin}', demanded => '{reason}'`]) {
+      await other.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ${table}`);
+      await app.query(`SELECT audit.attach('${table}', ${settings})`);
+      expect(await refusal(other, `UPDATE ${table} SET pin = 'hush-c'`)).toMatch(
+        /^40001 .* with other settings .* try the transaction again/,
+      );
+    }
+    await other.query(`CREATE TABLE shop.late (id int PRIMARY KEY)`);
+    await other.query(`BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM shop.late`);
+    await app.query(`SELECT audit.attach('shop.late')`);
+    expect(await refusal(other, `INSERT INTO shop.late VALUES (1)`)).toMatch(/^40001 .* \| try the transaction again$/);
+    await other.end();
+    expect(await ask(`SELECT c FROM audit.changes c WHERE c::text ~ 'hush-c'`)).toEqual([]);
+  });
+
   it('is in the order in which a row changed, also where triggers of the application change it again', async () => {
     const table = await shopTable('n int, t text');
     await app.query(`CREATE FUNCTION shop.again() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -392,6 +501,9 @@ describe('what is recorded', () => {
       ['UPDATE', { n: 5, t: 'replace' }, { n: 6, t: 'again' }],
     ]);
     expect(await differences(table)).toEqual([]);
+    expect(await ask(`SELECT new FROM audit.who_changed('${table}', '1', 'n')`)).toEqual(
+      [1, 2, 7, 8, null, 0, null, 5, 6].map((value) => [value]),
+    );
   });
 
   it('is each change once where foreign keys change a row twice, or parts of a statement end in another order', async () => {
@@ -503,7 +615,7 @@ describe('what is recorded', () => {
         INSERT INTO ${table} VALUES (1, 0, 'last');
       END $$`);
     expect(
-      await ask(`SELECT count(*) FROM audit.changes WHERE before IS NOT NULL AND table_id = (SELECT max(id) FROM audit.tables)`),
+      await ask(`SELECT count(*) FROM audit.changes WHERE place IS NOT NULL AND table_id = (SELECT max(id) FROM audit.tables)`),
     ).toEqual([[0]]);
     expect((await changesOf(table)).map(([operation]) => (operation as string)[0]).join('')).toBe('IUUUDIUUUDIUUUDI');
     expect(await differences(table)).toEqual([]);
@@ -547,6 +659,17 @@ describe('TRUNCATE', () => {
     expect(await rowsAt(table, 'infinity')).toEqual([]);
   });
 
+  it('is refused where the rows may not be read any more, and says what to do', async () => {
+    const table = await shopTable('n int');
+    await admin.query(`CREATE SCHEMA secluded AUTHORIZATION ${appLogin}`);
+    await app.query(`ALTER TABLE ${table} SET SCHEMA secluded`);
+    const moved = table.replace('shop', 'secluded');
+    expect(await refusal(app, `TRUNCATE ${moved}`)).toMatch(
+      /^42501 \| TRUNCATE of .* audit_trail_owner may not read the rows .* attach .* again/,
+    );
+    await app.query(`SELECT audit.attach('${moved}'); TRUNCATE ${moved}`);
+  });
+
   it('of a partitioned table and of one partition tells of the rows of each', async () => {
     await app.query(`CREATE TABLE shop.months (m int, id int, PRIMARY KEY (m, id)) PARTITION BY LIST (m);
       CREATE TABLE shop.m1 PARTITION OF shop.months FOR VALUES IN (1); CREATE TABLE shop.m2 PARTITION OF shop.months FOR VALUES IN (2);
@@ -567,6 +690,120 @@ describe('TRUNCATE', () => {
       ]),
     );
     expect(await differences('shop.months')).toEqual([]);
+  });
+});
+
+describe('partitions that come and go', () => {
+  /** A table with a partition for each of the numbers, audited. */
+  async function partitioned(name: string, numbers: number[]): Promise<string> {
+    await app.query(`CREATE TABLE shop.${name} (p int, id int, n int, PRIMARY KEY (p, id)) PARTITION BY LIST (p)`);
+    for (const number of numbers)
+      await app.query(`CREATE TABLE shop.${name}_${number} PARTITION OF shop.${name} FOR VALUES IN (${number})`);
+    await app.query(`SELECT audit.attach('shop.${name}')`);
+    return `shop.${name}`;
+  }
+
+  it('with rows are recorded when the table is attached again, and rows that left with one are gone', async () => {
+    const table = await partitioned('coming', [1]);
+    await app.query(`INSERT INTO ${table} VALUES (1, 1, 1)`);
+    await app.query(`CREATE TABLE ${table}_2 (LIKE ${table} INCLUDING ALL); INSERT INTO ${table}_2 VALUES (2, 1, 1), (2, 2, 2);
+      ALTER TABLE ${table} ATTACH PARTITION ${table}_2 FOR VALUES IN (2)`);
+    expect(await ask(`SELECT audit.attach('${table}'), audit.attach('${table}')`, app)).toEqual([[2, 0]]);
+    await app.query(`UPDATE ${table} SET n = 5 WHERE id = 1`);
+    expect(await ask(`SELECT audit.row_as_of('${table}', '{"p": 2, "id": 1}', 'infinity')`)).toEqual([[{ p: 2, id: 1, n: 5 }]]);
+    const before = await instant();
+    await app.query(`ALTER TABLE ${table} DETACH PARTITION ${table}_2; SELECT audit.attach('${table}')`);
+    expect(await rowsAt(table, 'infinity')).toEqual([{ p: 1, id: 1, n: 5 }]);
+    expect(await rowsAt(table, before)).toHaveLength(3);
+    expect(
+      await ask(
+        `SELECT operation, row_key, old, new FROM audit.trail WHERE operation = 'DETACH' AND relation = '${table}'::regclass ORDER BY row_key`,
+      ),
+    ).toEqual([
+      ['DETACH', { p: 2, id: 1 }, { p: 2, id: 1, n: 5 }, null],
+      ['DETACH', { p: 2, id: 2 }, { p: 2, id: 2, n: 2 }, null],
+    ]);
+    expect(await differences(table)).toEqual([]);
+  });
+
+  it('are truncated by way of their root with a record of their rows, also before it is attached again', async () => {
+    const table = await partitioned('emptied', [1]);
+    await app.query(`CREATE TABLE ${table}_2 PARTITION OF ${table} FOR VALUES IN (2); INSERT INTO ${table} VALUES (1, 1), (2, 1), (2, 2)`);
+    await app.query(`TRUNCATE ${table}`);
+    expect(await rowsAt(table, 'infinity')).toEqual([]);
+    expect(await ask(`SELECT count(*) FROM audit.changes c WHERE operation = 'TRUNCATE' AND row_key -> 'p' = '2'`)).toEqual([[2]]);
+  });
+
+  it('coverage tells of a table that became a partition of one that is not audited, and of one that others inherit from', async () => {
+    const part = await shopTable('n int');
+    await app.query(
+      `CREATE TABLE shop.whole (id int PRIMARY KEY, n int) PARTITION BY RANGE (id); ALTER TABLE shop.whole ATTACH PARTITION ${part} DEFAULT`,
+    );
+    const parent = await shopTable('n int');
+    await app.query(`CREATE TABLE shop.heir () INHERITS (${parent})`);
+    const wrong = (table: string): Promise<unknown[][]> =>
+      ask(`SELECT wrong FROM audit.coverage() WHERE NOT fires AND "trigger" IS NULL AND relation = '${table}'::regclass`);
+    expect(await wrong(part)).toEqual([['is a partition of shop.whole, which is not audited']]);
+    expect(await wrong(parent)).toEqual([['is inherited by shop.heir, whose rows are not recorded']]);
+    await app.query(`SELECT audit.attach('shop.whole'); DROP TABLE shop.heir`);
+    expect([...(await wrong(part)), ...(await wrong(parent))]).toEqual([]);
+  });
+});
+
+describe('a table that was dropped', () => {
+  it('is told by coverage until it is detached, and its history is read on by its number', async () => {
+    const table = await shopTable('n int');
+    await app.query(`INSERT INTO ${table} VALUES (1, 1)`);
+    const [[number] = []] = await ask(`SELECT '${table}'::regclass::oid`);
+    await app.query(`DROP TABLE ${table}; CREATE TABLE ${table} (id int PRIMARY KEY, n int)`);
+    expect(await ask(`SELECT relation::oid, "trigger", wrong FROM audit.coverage() WHERE NOT fires AND relation::oid = ${number}`)).toEqual(
+      [[number, null, `${table} was dropped`]],
+    );
+    expect(await ask(`SELECT operation, new FROM audit.history('${number}', '1')`)).toEqual([['INSERT', { id: 1, n: 1 }]]);
+    expect(await rowsAt(String(number), 'infinity')).toEqual([{ id: 1, n: 1 }]);
+    expect(await refusal(admin, `SELECT * FROM audit.differences('${number}')`)).toMatch(
+      new RegExp(`^BK010 \\| ${table} is not audited now, so that there is nothing to compare`),
+    );
+    expect(await refusal(app, `SELECT audit.detach('${number}')`)).toMatch(/^42501/);
+    await admin.query(`SELECT audit.detach('${number}')`);
+    expect(await ask(`SELECT FROM audit.coverage() WHERE relation::oid = ${number}`)).toEqual([]);
+    expect(await refusal(admin, `SELECT * FROM audit.history('${table}', '1')`)).toMatch(/^BK013 .* was never audited/);
+  });
+});
+
+describe('questions', () => {
+  it('take a key in any form that its columns read, and refuse one that is none', async () => {
+    await app.query(`CREATE TABLE shop.coded (code char(5), ref uuid, day date, PRIMARY KEY (code, ref, day)); SELECT audit.attach('shop.coded');
+      INSERT INTO shop.coded VALUES ('ab', 'aaaaaaaa-0000-4000-8000-000000000001', '2026-01-02')`);
+    const asked = { code: 'ab', ref: 'AAAAAAAA-0000-4000-8000-000000000001', day: '2026-1-2' };
+    expect(await ask(`SELECT "operation" FROM audit.history('shop.coded', '${JSON.stringify(asked)}')`)).toEqual([['INSERT']]);
+    const row = { ...asked, code: 'ab   ', ref: asked.ref.toLowerCase(), day: '2026-01-02' };
+    expect(await ask(`SELECT audit.row_as_of('shop.coded', '${JSON.stringify(asked)}', 'infinity')`)).toEqual([[row]]);
+    const table = await shopTable('n int');
+    await app.query(`INSERT INTO ${table} VALUES (1, 1)`);
+    expect(await ask(`SELECT audit.row_as_of('${table}', '"1"', 'infinity'), audit.row_as_of('${table}', '2', 'infinity')`)).toEqual([
+      [{ id: 1, n: 1 }, null],
+    ]);
+    for (const key of ['{"ID": 1}', '{"id": 1, "n": 1}', '{}'])
+      expect(await refusal(admin, `SELECT audit.row_as_of('${table}', '${key}', 'infinity')`)).toMatch(
+        /^BK010 \| the key of .* is \(id\), not/,
+      );
+  });
+
+  it('about what is not recorded say so', async () => {
+    await app.query(
+      `CREATE TABLE shop.never (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE shop.never_1 PARTITION OF shop.never DEFAULT`,
+    );
+    for (const question of [`history('$', '1')`, `differences('$')`, `rows_as_of('$', now())`, `who_changed('$', '1', 'id')`])
+      expect(await refusal(admin, `SELECT * FROM audit.${question.replace('$', 'shop.never_1')}`)).toMatch(
+        /^BK013 \| shop.never_1 was never audited \| ask for its root shop.never$/,
+      );
+    const table = await shopTable('n int, x int', `excluded => '{x}'`);
+    await app.query(`INSERT INTO ${table} VALUES (1, 1, 1)`);
+    for (const column of ['m', 'x'])
+      expect(await refusal(admin, `SELECT * FROM audit.who_changed('${table}', '1', '${column}')`)).toMatch(
+        new RegExp(`^BK010 \\| nothing is recorded of a column ${column} of `),
+      );
   });
 });
 
@@ -607,7 +844,7 @@ describe('nobody but its triggers writes it', () => {
     const before = await recorded();
     await app.query(`CREATE TABLE shop.mine (id int PRIMARY KEY);
       CREATE TRIGGER audit_insert AFTER INSERT ON shop.mine REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION audit.record_change();
-      CREATE TRIGGER mine_too BEFORE TRUNCATE ON shop.mine FOR EACH STATEMENT EXECUTE FUNCTION audit.record_truncate()`);
+      CREATE TRIGGER audit_truncate BEFORE TRUNCATE ON shop.mine FOR EACH STATEMENT EXECUTE FUNCTION audit.record_truncate()`);
     for (const text of ['INSERT INTO shop.mine VALUES (1)', 'TRUNCATE shop.mine'])
       expect(await refusal(app, text)).toMatch(
         /^BK010 \| shop.mine has triggers of the audit trail and is not audited \| SELECT audit.attach\('shop.mine'\)/,
@@ -673,6 +910,37 @@ describe('nobody but its triggers writes it', () => {
     expect(await rowsAt(table, 'infinity')).toEqual([]);
   });
 
+  it('not by triggers that call its functions for something else', async () => {
+    const table = await shopTable('n int');
+    await app.query(`INSERT INTO ${table} VALUES (1, 1), (2, 2);
+      CREATE TRIGGER forge BEFORE INSERT ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION audit.record_truncate()`);
+    expect(await refusal(app, `INSERT INTO ${table} SELECT 3, 3 WHERE false`)).toBe(
+      `BK010 | trigger forge of ${table} is none that audit.attach makes | DROP TRIGGER forge ON ${table}`,
+    );
+    await app.query(`DROP TRIGGER forge ON ${table};
+      CREATE OR REPLACE TRIGGER audit_insert AFTER UPDATE ON ${table} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION audit.record_change();
+      ALTER TABLE ${table} ENABLE ALWAYS TRIGGER audit_insert; ALTER TABLE ${table} DISABLE TRIGGER audit_begin`);
+    expect(
+      await ask(`SELECT "trigger", wrong FROM audit.coverage() WHERE NOT fires AND relation = '${table}'::regclass ORDER BY 1`),
+    ).toEqual([
+      ['audit_begin', 'is switched off'],
+      ['audit_insert', 'is not as audit.attach makes it'],
+    ]);
+    expect(await refusal(app, `DELETE FROM ${table}`)).toMatch(/^BK010 \| a statement on .* ends that was not seen to begin/);
+    await app.query(`SELECT audit.attach('${table}'); DELETE FROM ${table}`);
+    expect(await rowsAt(table, 'infinity')).toEqual([]);
+  });
+
+  it('and how tables are watched is changed by attach and detach only', async () => {
+    for (const text of [
+      `UPDATE audit.tables SET excluded = '{n}'`,
+      'UPDATE audit.tables SET is_attached = false',
+      'DELETE FROM audit.tables',
+      'TRUNCATE audit.tables',
+    ])
+      expect(await refusal(admin, text)).toMatch(/^BK003 .* how a table is watched is changed by audit.attach and audit.detach$/);
+  });
+
   it('a superuser meets its triggers, also one that says to be a replica', async () => {
     const before = await recorded();
     for (const mode of ['origin', 'replica']) {
@@ -722,6 +990,7 @@ describe('attach', () => {
       `, masked => '{nope}', excluded => '{"no%s"}'`,
       /has no column no%s, nope/,
     ],
+    ['a key that says a column twice', 'CREATE TABLE $ (id int PRIMARY KEY)', `, key => '{id,id}'`, /id is more than once in the key/],
     ['a key that is masked', 'CREATE TABLE $ (id int PRIMARY KEY)', `, masked => '{id}'`, /can be neither excluded nor masked/],
     ['a key that is excluded', 'CREATE TABLE $ (id int PRIMARY KEY)', `, excluded => '{id}'`, /can be neither excluded nor masked/],
     [
@@ -802,7 +1071,7 @@ describe('attach', () => {
     await app.query('CREATE TABLE shop.y2 PARTITION OF shop.years FOR VALUES IN (2); ALTER TABLE shop.y1 DISABLE TRIGGER audit_update');
     expect(await missing()).toEqual([
       ['shop.y1', 'audit_update'],
-      ...['delete', 'insert', 'truncate', 'update'].map((event) => ['shop.y2', `audit_${event}`]),
+      ...['begin', 'delete', 'insert', 'truncate', 'update'].map((event) => ['shop.y2', `audit_${event}`]),
     ]);
     await app.query('INSERT INTO shop.y2 VALUES (2, 1)');
     expect(await differences('shop.years')).toEqual([[{ y: 2, id: 1 }]]);
@@ -838,6 +1107,8 @@ describe('attach', () => {
     ]);
     expect(await differences(table)).toEqual([]);
     expect(await refusal(app, `SELECT audit.detach('shop.nothing')`)).toMatch(/^42P01/);
+    await app.query(`SELECT audit.detach('${table}')`);
+    expect(await ask(`SELECT has_table_privilege('audit_trail_owner', '${table}', 'SELECT')`)).toEqual([[false]]);
   });
 });
 
@@ -853,8 +1124,18 @@ describe('differences', () => {
       [{ id: 4 }, null, { id: 4, n: null }],
     ]);
     expect(await ask(`SELECT DISTINCT "trigger" FROM audit.coverage() WHERE NOT fires AND relation = '${table}'::regclass`)).toHaveLength(
-      4,
+      5,
     );
+  });
+});
+
+describe('differences within a value', () => {
+  it('are found too: a null that went from a document, and not a column that was added', async () => {
+    const table = await shopTable('doc jsonb');
+    await app.query(`INSERT INTO ${table} VALUES (1, '{"a": 1, "blocked": null}'); ALTER TABLE ${table} ADD later int`);
+    expect(await differences(table)).toEqual([]);
+    await admin.query(`ALTER TABLE ${table} DISABLE TRIGGER USER; UPDATE ${table} SET doc = doc - 'blocked'`);
+    expect(await differences(table)).toEqual([[{ id: 1 }]]);
   });
 });
 

@@ -211,3 +211,66 @@ export class Sessions {
 
 /** SQLSTATEs of the statements that were refused, to see that they were refused for what was meant to be. */
 export const refusals = new Set<string>();
+
+/** Triggers that change the row of the statement that fired them, each for rows of its own only: at which depth, and what they do. */
+const nestTriggers = [
+  ['AFTER INSERT OR UPDATE', 1, 'IF NEW.a > 5 THEN UPDATE nest.rows SET a = 5 WHERE id = NEW.id; END IF'],
+  ['AFTER UPDATE', 2, 'UPDATE nest.rows SET b = b + 1 WHERE id = NEW.id'],
+  ['AFTER INSERT', 1, 'UPDATE nest.rows SET b = 7, a = a + 1 WHERE id = NEW.id; UPDATE nest.rows SET a = a - 1 WHERE id = NEW.id'],
+  ['AFTER DELETE', 1, 'IF OLD.a % 2 = 0 THEN INSERT INTO nest.rows VALUES (OLD.id, 1, OLD.b) ON CONFLICT DO NOTHING; END IF'],
+  ['AFTER UPDATE', 1, 'IF NEW.a = 3 THEN DELETE FROM nest.rows WHERE id = NEW.id; INSERT INTO nest.rows VALUES (NEW.id, 4, 4); END IF'],
+  ['BEFORE INSERT', 1, 'DELETE FROM nest.rows WHERE id = NEW.id AND NEW.b = 2'],
+  ['AFTER UPDATE', 2, 'UPDATE nest.rows SET a = OLD.a WHERE id = NEW.id AND NEW.b % 3 = 0'],
+] as const;
+
+/** Anew: rows that refer to each other, with some of the triggers; each may do its work as often as there are levels. */
+export async function makeNest(client: Client, triggers: readonly number[]): Promise<void> {
+  const made = triggers.map((chosen, index) => {
+    const [when, depth, body] = nestTriggers[chosen % nestTriggers.length] as (typeof nestTriggers)[number];
+    return `
+      CREATE FUNCTION nest.f${index}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body}; RETURN NEW; END $$;
+      CREATE TRIGGER t${index} ${when} ON nest.rows FOR EACH ROW WHEN (pg_trigger_depth() < ${depth}) EXECUTE FUNCTION nest.f${index}();`;
+  });
+  await client.query(`
+    DROP TABLE IF EXISTS nest.rows CASCADE;
+    ${nestTriggers.map((_, index) => `DROP FUNCTION IF EXISTS nest.f${index}();`).join('')}
+    CREATE TABLE nest.rows (id int PRIMARY KEY, a int, b int, up int REFERENCES nest.rows ON DELETE SET NULL ON UPDATE CASCADE DEFERRABLE);
+    ${made.join('')}
+    CREATE OR REPLACE FUNCTION nest.touch(p int) RETURNS int LANGUAGE plpgsql AS $$
+      BEGIN UPDATE nest.rows SET b = b + 2 WHERE id = p; UPDATE nest.rows SET a = 6 WHERE id = p; RETURN 1; END $$;
+    SELECT audit.attach('nest.rows');`);
+}
+
+const small = fc.integer({ min: 1, max: 4 });
+const value = fc.integer({ min: 0, max: 8 });
+const nestStatement = fc.record({ kind: fc.nat(10), id: small, other: small, a: value, b: value }).map(
+  ({ kind, id, other, a, b }) =>
+    [
+      `INSERT INTO nest.rows VALUES (${id}, ${a}, ${b}, NULL)`,
+      `INSERT INTO nest.rows SELECT i, ${a}, ${b}, NULL FROM generate_series(${id}, 4) i ON CONFLICT (id) DO UPDATE SET a = EXCLUDED.a`,
+      `UPDATE nest.rows SET a = ${a}`,
+      `UPDATE nest.rows SET a = a + 1, b = ${b} WHERE id <= ${id}`,
+      `UPDATE nest.rows SET up = ${other} WHERE id = ${id}`,
+      `UPDATE nest.rows SET id = ${other} WHERE id = ${id}`,
+      `DELETE FROM nest.rows WHERE id = ${id}`,
+      `WITH gone AS (DELETE FROM nest.rows WHERE id IN (${id}, ${other}) RETURNING *) INSERT INTO nest.rows SELECT ${id} + ${other} - id, a, b FROM gone`,
+      `MERGE INTO nest.rows t USING generate_series(1, ${other}) s ON t.id = s WHEN MATCHED AND s = ${id} THEN DELETE
+           WHEN MATCHED THEN UPDATE SET a = ${a} WHEN NOT MATCHED THEN INSERT (id, a, b) VALUES (s, ${a}, ${b})`,
+      `WITH done AS (UPDATE nest.rows SET a = ${a} WHERE id = ${id} RETURNING nest.touch(id)) SELECT count(*) INTO n FROM done`,
+      `BEGIN UPDATE nest.rows SET a = a + 2; IF ${a} > 3 THEN RAISE division_by_zero; END IF; END`,
+    ][kind] as string,
+);
+
+/** Messages of several statements each; what is refused did nothing, and the rest goes on. */
+export const blocks = fc.record({
+  triggers: fc.array(fc.nat(nestTriggers.length - 1), { maxLength: 4 }),
+  messages: fc.array(
+    fc
+      .array(nestStatement, { minLength: 1, maxLength: 5, size: 'max' })
+      .map(
+        (list) =>
+          `DO $$ DECLARE n int; BEGIN ${list.map((text) => `BEGIN ${text}; EXCEPTION WHEN OTHERS THEN NULL; END;`).join('\n')} END $$`,
+      ),
+    { minLength: 3, maxLength: 8, size: 'max' },
+  ),
+});

@@ -16,6 +16,8 @@ import { checkBookHead, checkContexts } from './tables';
 /** A link with the position of the event that tells of it. */
 export interface SealOfTrail extends AuditTrailSealed {
   readonly position: number;
+  /** When the event was recorded. */
+  readonly recordedAt: string;
 }
 
 export interface CompanionVerification {
@@ -43,7 +45,8 @@ export async function checkCompanion(
   const wrong = (check: 'versions' | 'event' | 'batches' | 'metadata', event: ReadEvent, message: string): void =>
     findings.add(check, `event ${event.position} (${event.eventType}): ${message}`, { position: event.position, stream: event.streamId });
   const { events, lastPosition } = await checkHashes(snapshot, logId, findings, tree, report, (event) => {
-    if (event.eventType === 'AuditTrailSealed') seals.push({ ...(JSON.parse(event.data) as AuditTrailSealed), position: event.position });
+    if (event.eventType === 'AuditTrailSealed')
+      seals.push({ ...(JSON.parse(event.data) as AuditTrailSealed), position: event.position, recordedAt: event.recordedAt });
     if (!Object.hasOwn({ ...actionEvents, ...sealEvents }, event.eventType)) wrong('event', event, 'is no event of a companion log');
     if (event.streamId !== streamId)
       wrong('event', event, `is of the stream ${event.streamId}, where the log has the one stream ${streamId}`);

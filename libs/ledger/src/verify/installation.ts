@@ -197,22 +197,57 @@ async function checkFunctions(snapshot: Snapshot, wrong: Wrong, plain: boolean):
   for (const name of doors.keys()) if (!seen.has(name)) wrong(`function ${name} is missing`, name);
 }
 
+/** Triggers of schema audit, as migrations 0013 and 0015 make them. */
+const auditTriggers = [
+  'transactions_commit',
+  'commits_delayed_commit',
+  ...['transactions', 'commits', 'commits_delayed', 'changes', 'chain'].flatMap((table) => [
+    `${table}_append_only`,
+    `${table}_not_truncated`,
+  ]),
+  'tables_by_attach',
+];
+/** Functions of schema audit that PUBLIC may not execute, and who may. */
+const auditDoors: Record<string, readonly string[]> = {
+  enter: [],
+  note_commit: [],
+  end_statement: [],
+  refuse_change: [],
+  refuse_settings: [],
+  seal: ['book_keeper_app'],
+};
+
 /** The audit trail of ordinary tables is made of functions and triggers: whoever changes them records what he likes. */
-async function checkAuditTrail(snapshot: Snapshot, wrong: (message: string, row?: string) => void): Promise<void> {
+async function checkAuditTrail(snapshot: Snapshot, wrong: Wrong): Promise<void> {
   const made = readDoors('audit');
-  const functions = await snapshot.query<{ name: string; body: string; definer: boolean; owner: string }>(
-    `SELECT p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, p.proowner::regrole::text AS owner
+  const functions = await snapshot.query<{
+    name: string;
+    body: string;
+    definer: boolean;
+    owner: string;
+    settings: string;
+    executors: string[];
+  }>(
+    `SELECT p.proname AS name, p.prosrc AS body, p.prosecdef AS definer, p.proowner::regrole::text AS owner,
+            array_to_string(ARRAY(SELECT lower(split_part(s, '=', 1)) || substr(s, strpos(s, '=')) FROM unnest(p.proconfig) AS s ORDER BY 1), '; ') AS settings,
+            ARRAY(SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+                    FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner ORDER BY 1) AS executors
        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'audit' AND p.prokind = 'f' ORDER BY 1`,
   );
   // A database that was brought up to date on Citus and is plain now has none.
   if (functions.rows.length === 0) return;
   const seen = new Set<string>();
-  for (const { name, body, definer, owner } of functions.rows) {
+  for (const { name, body, definer, owner, settings, executors } of functions.rows) {
     const row = `audit.${name}`;
     const known = seen.has(row) ? undefined : made.get(row);
     seen.add(row);
     if (known?.body !== body || known.definer !== definer) wrong(`function ${row} is not the one that a migration made`, row);
+    else if (known.settings !== settings)
+      wrong(`function ${row} has the settings "${settings}", the migration made "${known.settings}"`, row);
     if (owner !== 'audit_trail_owner') wrong(`function ${row} runs with the rights of ${owner}`, row);
+    const allowed = auditDoors[name];
+    for (const executor of executors)
+      if (allowed !== undefined && !allowed.includes(executor)) wrong(`function ${row} may be executed by ${executor}`, row);
   }
   for (const name of made.keys()) if (!seen.has(name)) wrong(`function ${name} is missing`, name);
   const triggers = await snapshot.query<{ name: string; table: string; enabled: string }>(
@@ -221,9 +256,29 @@ async function checkAuditTrail(snapshot: Snapshot, wrong: (message: string, row?
       WHERE n.nspname = 'audit' AND NOT t.tgisinternal`,
   );
   for (const { name, table, enabled } of triggers.rows)
-    if (enabled !== 'O' && enabled !== 'A') wrong(`trigger ${name} of audit.${table} is disabled`, `trigger ${name}`);
-  for (const name of ['transactions_commit', 'commits_delayed_commit', 'chain_append_only', 'chain_not_truncated'])
+    if (!auditTriggers.includes(name)) wrong(`trigger ${name} of audit.${table} was made by no migration`, `trigger ${name}`);
+    else if (enabled !== 'O' && enabled !== 'A') wrong(`trigger ${name} of audit.${table} is disabled`, `trigger ${name}`);
+  for (const name of auditTriggers)
     if (!triggers.rows.some((trigger) => trigger.name === name)) wrong(`trigger ${name} is missing`, `trigger ${name}`);
+  const rights = await snapshot.query<{ object: string; grantee: string; privileges: string }>(
+    `SELECT c.relname AS object, coalesce(r.rolname, 'PUBLIC') AS grantee, string_agg(DISTINCT a.privilege_type, ', ') AS privileges
+       FROM pg_class c
+       LEFT JOIN pg_attribute col ON col.attrelid = c.oid AND col.attnum > 0 AND col.attacl IS NOT NULL
+       CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)) || coalesce(col.attacl, '{}')) AS a
+       LEFT JOIN pg_roles r ON r.oid = a.grantee
+      WHERE c.relnamespace = 'audit'::regnamespace AND c.relkind IN ('r', 'S') AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'
+      GROUP BY 1, 2
+     UNION ALL
+     SELECT 'the schema', CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, a.privilege_type
+       FROM pg_namespace n, aclexplode(n.nspacl) AS a WHERE n.nspname = 'audit' AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+      ORDER BY 1, 2`,
+  );
+  for (const { object, grantee, privileges } of rights.rows) wrong(`${grantee} may ${privileges} on audit.${object}`, `audit.${object}`);
+  const owners = await snapshot.query<{ table: string; owner: string }>(
+    `SELECT c.relname AS table, c.relowner::regrole::text AS owner FROM pg_class c
+      WHERE c.relnamespace = 'audit'::regnamespace AND c.relkind IN ('r', 'v') AND c.relowner <> 'audit_trail_owner'::regrole`,
+  );
+  for (const { table, owner } of owners.rows) wrong(`audit.${table} belongs to ${owner}, not to audit_trail_owner`, `audit.${table}`);
 }
 
 /** The functions of a schema, or of log and privacy, in the migrations, each as it was made last. */
@@ -236,7 +291,7 @@ function readDoors(schema = '(?:log|privacy)'): Map<string, Door> {
     const text = readFileSync(join(directory, file), 'utf8');
     const form = new RegExp(`^CREATE (?:OR REPLACE )?FUNCTION (${schema}\\.\\w+)([^$]*)AS \\$\\$([\\s\\S]*?)\\$\\$;`, 'gm');
     for (const [, name = '', head = '', body = ''] of text.matchAll(form)) {
-      const settings = [...head.matchAll(/^SET (\w+) = (.+)$/gm)].map(
+      const settings = [...head.matchAll(/\bSET (\w+) = ('[^']*'|[\w, ]+?)(?= SET |\s*$)/gm)].map(
         ([, setting, value]) => `${setting}=${value?.replace(/^'(.*)'$/, '$1')}`,
       );
       doors.set(name, { body, definer: head.includes('SECURITY DEFINER'), settings: settings.sort().join('; ') });
