@@ -671,6 +671,15 @@ export interface ZipOptions {
   /** Changes the bytes of headers before they are written. */
   local?: (header: Buffer, name: string) => void;
   central?: (header: Buffer, name: string) => void;
+  /** What stands behind the name in headers, besides ZIP64 numbers; the lengths in the header are set to it. */
+  localExtra?: (name: string) => Buffer;
+  centralExtra?: (name: string) => Buffer;
+  entryComment?: (name: string, at: number) => Buffer;
+  /** Changes the bytes of the end. */
+  end?: (record: Buffer) => void;
+  zip64End?: (record: Buffer, locator: Buffer) => void;
+  /** What stands between the directory and its end. */
+  behindDirectory?: Buffer;
 }
 
 /** A ZIP archive with any list of names, also one that no program should write. */
@@ -701,7 +710,8 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
       for (const [index, value] of values.entries()) extra.writeBigUInt64LE(BigInt(value), 4 + 8 * index);
       return extra;
     };
-    const localExtra = zip64 && !late ? large([bytes.length, data.length]) : Buffer.alloc(0);
+    const none = () => Buffer.alloc(0);
+    const localExtra = Buffer.concat([zip64 && !late ? large([bytes.length, data.length]) : none(), (options.localExtra ?? none)(name)]);
     const local = Buffer.alloc(30);
     local.writeUInt32LE(0x04034b50, 0);
     local.writeUInt16LE(45, 4);
@@ -726,7 +736,8 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
       }
       parts.push(...(descriptor === 'signed' ? [Buffer.from('PK\x07\x08', 'latin1')] : []), behind);
     }
-    const extra = zip64 ? large([bytes.length, data.length, offset]) : Buffer.alloc(0);
+    const extra = Buffer.concat([zip64 ? large([bytes.length, data.length, offset]) : none(), (options.centralExtra ?? none)(name)]);
+    const remark = (options.entryComment ?? none)(name, at());
     const central = Buffer.alloc(46);
     central.writeUInt32LE(0x02014b50, 0);
     central.writeUInt16LE(45, 6);
@@ -737,14 +748,15 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
     central.writeUInt32LE(zip64 ? 0xffffffff : bytes.length, 24);
     central.writeUInt16LE(nameBytes.length, 28);
     central.writeUInt16LE(extra.length, 30);
+    central.writeUInt16LE(remark.length, 32);
     central.writeUInt32LE(zip64 ? 0xffffffff : offset, 42);
     options.central?.(central, name);
-    directory.push(Buffer.concat([central, nameBytes, extra]));
+    directory.push(Buffer.concat([central, nameBytes, extra, remark]));
     parts.push(between);
   }
   const offset = at();
   const whole = Buffer.concat(directory);
-  parts.push(whole);
+  parts.push(whole, options.behindDirectory ?? Buffer.alloc(0));
   if (zip64) {
     const record = Buffer.alloc(56);
     record.writeUInt32LE(0x06064b50, 0);
@@ -757,6 +769,7 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
     locator.writeUInt32LE(0x07064b50, 0);
     locator.writeBigUInt64LE(BigInt(offset + whole.length), 8);
     locator.writeUInt32LE(1, 16);
+    options.zip64End?.(record, locator);
     parts.push(record, locator);
   }
   const end = Buffer.alloc(22);
@@ -766,6 +779,7 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
   end.writeUInt32LE(zip64 ? 0xffffffff : whole.length, 12);
   end.writeUInt32LE(zip64 ? 0xffffffff : offset, 16);
   end.writeUInt16LE(Buffer.byteLength(comment), 20);
+  options.end?.(end);
   parts.push(end, Buffer.from(comment), suffix);
   return Buffer.concat(parts);
 }
