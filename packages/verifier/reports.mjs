@@ -5,7 +5,7 @@
  */
 import { EVENTS } from './books.mjs';
 import { CsvError, readCsv } from './csv.mjs';
-import { canonical } from './json.mjs';
+import { canonical, lacks } from './json.mjs';
 import { factsOf, JOURNAL_FACTS, LEDGER_FACTS } from './ticks.mjs';
 
 /** @typedef {import('./books.mjs').Account} Account */
@@ -428,11 +428,14 @@ async function checkPeriodLocks(context, file) {
   return rows;
 }
 
-/** The control totals of the manifest. @param {Context} context */
+/** The control totals of the manifest. @param {Context} context @returns {true} */
 export function checkTotals({ manifest, books, findings }) {
   const { entries, lines, currencies, numbers } = books.totals;
   /** Whether a year is a text or a number is not said, nor what order journals have. @param {any[]} list */
-  const sorted = (list) => list.map((each) => canonical({ ...each, fiscalYear: `${each?.fiscalYear}` })).sort();
+  const sorted = (list) =>
+    list
+      .map((each) => canonical(lacks(each, { fiscalYear: 'text or whole number' }) ? each : { ...each, fiscalYear: `${each.fiscalYear}` }))
+      .sort();
   /** @type {Record<string, unknown>} */
   const expected = {
     events: manifest.position,
@@ -457,4 +460,14 @@ export function checkTotals({ manifest, books, findings }) {
     if (canonical(value) !== canonical(found[name]))
       findings.add('reports', { file: 'manifest.json' }, `totals.${name} is not what the events say`, value, found[name]);
   }
+  const further = Object.keys(found).filter((name) => !Object.hasOwn(expected, name));
+  if (further.length > 0)
+    findings.add(
+      'reports',
+      { file: 'manifest.json' },
+      'totals has members that the format does not know',
+      Object.keys(expected).join(', '),
+      further.join(', '),
+    );
+  return true;
 }
