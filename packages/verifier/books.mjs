@@ -9,15 +9,17 @@ import { factsOf, Ticks } from './ticks.mjs';
 
 /**
  * @typedef {{ aggregateId: string, bookId: string, eventType: string, position: number, recordedAt: string, userId?: string, version:
- * number, data: Record<string, any> }} Event
+ * number, data: Record<string, any>, metadata: Record<string, any> }} Event
  */
 /**
- * All in minor units. `debit` and `credit`: all so far; the others: of lines up to the end of the range.
+ * All in minor units. `debit` and `credit`: all so far; the others: of lines up to the end of the range. `base…`: debit − credit of base
+ * amounts.
  *
- * @typedef {{ debit: bigint, credit: bigint, opening: bigint, leftOut: bigint, inDebit: bigint, inCredit: bigint }} Figures
+ * @typedef {{ debit: bigint, credit: bigint, opening: bigint, leftOut: bigint, inDebit: bigint, inCredit: bigint, baseOpening: bigint,
+ * baseLeftOut: bigint, baseIn: bigint }} Figures
  */
 /**
- * @typedef {{ id: string, code: string, name: string, type: string, normalSide: string, postable: boolean, parentId?: string, status:
+ * @typedef {{ id: string, code: string, name: string, type: string, subtype: string, normalSide: string, postable: boolean, parentId?: string, status:
  * 'open' | 'frozen' | 'closed', figures: Map<string, Figures> }} Account
  */
 /** By currency. @typedef {Map<string, { debit: bigint, credit: bigint }>} Sums */
@@ -30,7 +32,15 @@ const TYPES = ['asset', 'liability', 'equity', 'income', 'expense', 'memorandum'
 /** What the fold reads of each event that it knows. @type {Record<string, Parameters<typeof lacks>[1]>} */
 const SHAPES = {
   BookOpened: { baseCurrency: 'text', 'fx?': 'text', timeZone: 'text', name: 'text' },
-  AccountOpened: { code: 'text', name: 'text', type: 'text', normalSide: 'text', postable: 'true or false', 'parentId?': 'text' },
+  AccountOpened: {
+    code: 'text',
+    name: 'text',
+    type: 'text',
+    'subtype?': 'text',
+    normalSide: 'text',
+    postable: 'true or false',
+    'parentId?': 'text',
+  },
   AccountCodeChanged: { code: 'text' },
   AccountRenamed: { name: 'text' },
   AccountFrozen: {},
@@ -43,12 +53,18 @@ const SHAPES = {
     entryType: 'text',
     effectiveDate: 'date YYYY-MM-DD',
     description: 'text',
+    'document?': 'object',
     lines: 'list',
   },
   AccountDebited: {},
   AccountCredited: {},
   JournalEntryReversed: { by: 'text' },
-  PeriodClosed: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', level: 'text' },
+  PeriodClosed: {
+    'fiscalYear?': 'text or whole number',
+    'period?': 'text or whole number',
+    'level?': 'text',
+    'position?': 'whole number',
+  },
   PeriodReopeningRequested: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
   PeriodReopened: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
   PeriodReopeningDeclined: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
@@ -58,7 +74,7 @@ const SHAPES = {
 // biome-ignore format: a table
 const LINE = {
   line: 'whole number', accountId: 'text', side: 'text', amount: 'amount in plain decimals', currency: 'text',
-  'baseAmount?': 'amount in plain decimals',
+  'baseAmount?': 'amount in plain decimals', 'description?': 'text', 'reference?': 'text',
 };
 
 /** The decimals of each currency, learnt from the first amount in it: all others have as many. */
@@ -76,6 +92,11 @@ export class Currencies {
     return BigInt(point < 0 ? text : text.slice(0, point) + text.slice(point + 1));
   }
 
+  /** Whether there was an amount in it. @param {string} currency */
+  knows(currency) {
+    return this.#decimals.has(currency);
+  }
+
   /** @param {bigint} minor @param {string} currency @returns {string} */
   text(minor, currency) {
     const decimals = this.#decimals.get(currency) ?? 0;
@@ -91,6 +112,8 @@ export class Books {
   currencies = new Currencies();
   /** Lines dated in the range, to be ticked off by the reports. */
   ticks = { ledger: new Ticks(), journal: new Ticks() };
+  /** By which entry an entry was reversed, by their ids. @type {Map<string, string>} */
+  reversals = new Map();
   /** Events that close and reopen periods. @type {Event[]} */
   locks = [];
   counts = { entries: 0, lines: 0, bases: 0 };
@@ -106,6 +129,7 @@ export class Books {
   #range;
   #book;
   #findings;
+  #columns;
   /** The last number, by JSON of journal code and fiscal year. @type {Map<string, number>} */
   #numbers = new Map();
   /** @type {Set<string>} */
@@ -120,8 +144,10 @@ export class Books {
   /**
    * @param {Range & { book: Record<string, any> }} manifest
    * @param {import('./findings.mjs').Findings} findings
+   * @param {import('./ticks.mjs').Columns} columns of the reports that lines are ticked off in
    */
-  constructor(manifest, findings) {
+  constructor(manifest, findings, columns) {
+    this.#columns = columns;
     this.#range = manifest;
     this.#book = manifest.book;
     this.#findings = findings;
@@ -136,6 +162,11 @@ export class Books {
    */
   #wrong({ position }, what, expected, found, account) {
     this.#findings.add('books', { file: EVENTS, line: position, position, ...(account && { account }) }, what, expected, found);
+  }
+
+  /** Whether the book tracks base amounts. */
+  get tracked() {
+    return this.#book.fx === 'tracked';
   }
 
   /** Folds the next event. @param {Event} event whose envelope is sound */
@@ -174,7 +205,7 @@ export class Books {
     const { aggregateId: id, eventType, data } = event;
     const account = this.accounts.get(id);
     if (eventType === 'AccountOpened') {
-      const { code, name, type, normalSide, postable, parentId } = data;
+      const { code, name, type, subtype = '', normalSide, postable, parentId } = data;
       if (!TYPES.includes(type)) this.#wrong(event, 'the account has an unknown type', TYPES.join(', '), type, code);
       if (!SIDES.includes(normalSide)) this.#wrong(event, 'the account has an unknown normal side', SIDES.join(', '), normalSide, code);
       // A parent is always older than what is below it, so that going up always ends.
@@ -182,7 +213,7 @@ export class Books {
       if (!known) this.#wrong(event, 'the account is below one that was never opened', undefined, parentId, code);
       const parent = known ? { parentId } : {};
       if (account) this.#wrong(event, 'the account is opened a second time', undefined, id, account.code);
-      else this.accounts.set(id, { id, code, name, type, normalSide, postable, ...parent, status: 'open', figures: new Map() });
+      else this.accounts.set(id, { id, code, name, type, subtype, normalSide, postable, ...parent, status: 'open', figures: new Map() });
     } else if (!account) this.#wrong(event, `${eventType} on an account that was never opened`, undefined, id);
     else if (eventType === 'AccountCodeChanged') account.code = data.code;
     else if (eventType === 'AccountRenamed') account.name = data.name;
@@ -195,6 +226,7 @@ export class Books {
     const { aggregateId, data } = event;
     if (!this.#entries.has(aggregateId)) this.#wrong(event, 'an entry is reversed that was never posted', undefined, aggregateId);
     if (!this.#entries.has(data.by)) this.#wrong(event, 'the reversal names no entry before it', undefined, data.by);
+    this.reversals.set(aggregateId, data.by);
   }
 
   /** @param {Event} event */
@@ -225,21 +257,21 @@ export class Books {
       if (lack || !SIDES.includes(line.side)) continue;
       const { accountId, side, amount, currency, baseAmount } = line;
       const minor = this.currencies.minor(amount, currency);
+      const base = baseAmount === undefined ? undefined : this.currencies.minor(baseAmount, this.#book.baseCurrency);
       if (line.line !== index + 1) wrong('lines are numbered 1, 2, 3 …', index + 1, line.line);
       if (minor === undefined) wrong(`${currency} has other decimals`, `as many as ${this.currencies.text(0n, currency)}`, amount);
       else {
         add(sums, currency, side, minor);
         const account = this.accounts.get(accountId);
-        if (account) this.#postLine(event, line, account, minor);
+        if (account) this.#postLine(event, line, account, minor, base ?? 0n);
         else wrong('it is on an account that was never opened', undefined, accountId);
       }
-      const base = baseAmount === undefined ? undefined : this.currencies.minor(baseAmount, this.#book.baseCurrency);
       if (base === undefined) allHaveBase = false;
       else add(bases, this.#book.baseCurrency, side, base);
       if (base === undefined && baseAmount !== undefined)
         wrong('the base amount has other decimals than the base currency', undefined, baseAmount);
     }
-    const tracked = this.#book.fx === 'tracked' && allHaveBase;
+    const tracked = this.tracked && allHaveBase;
     if (tracked) this.counts.bases++;
     for (const [kind, each] of /** @type {const} */ ([
       ['', sums],
@@ -276,25 +308,35 @@ export class Books {
    * A line that can be folded: into its account, the account event that must follow, and the reports.
    *
    * @param {Event} event
-   * @param {any} line
+   * @param {any} posted
    * @param {Account} account
    * @param {bigint} minor
+   * @param {bigint} baseMinor
    */
-  #postLine(event, { line, accountId, side, amount, currency, ...more }, account, minor) {
+  #postLine(event, posted, account, minor, baseMinor) {
+    const { line, accountId, side, amount, currency } = posted;
     const { aggregateId: entryId, position: entryPosition, data } = event;
     const { from, to, yearFrom } = this.#range;
     const effectiveDate = data.effectiveDate;
-    const figures = account.figures.get(currency) ?? { debit: 0n, credit: 0n, opening: 0n, leftOut: 0n, inDebit: 0n, inCredit: 0n };
+    const figures = account.figures.get(currency) ?? {
+      ...{ debit: 0n, credit: 0n, opening: 0n, leftOut: 0n, inDebit: 0n, inCredit: 0n },
+      ...{ baseOpening: 0n, baseLeftOut: 0n, baseIn: 0n },
+    };
     account.figures.set(currency, figures);
     figures[side === 'debit' ? 'debit' : 'credit'] += minor;
+    const base = side === 'debit' ? baseMinor : -baseMinor;
     if (effectiveDate < from) {
       const ofEarlierYear = yearFrom !== undefined && effectiveDate < yearFrom && (account.type === 'income' || account.type === 'expense');
       figures[ofEarlierYear ? 'leftOut' : 'opening'] += side === 'debit' ? minor : -minor;
+      figures[ofEarlierYear ? 'baseLeftOut' : 'baseOpening'] += base;
     } else if (effectiveDate <= to) {
       figures[side === 'debit' ? 'inDebit' : 'inCredit'] += minor;
-      const facts = factsOf(event, { line, accountId, side, amount, currency, ...more });
-      this.ticks.ledger.expect(entryPosition + line, facts.ledger);
-      this.ticks.journal.expect(entryPosition + line, facts.journal);
+      figures.baseIn += base;
+      const facts = factsOf(event, posted, this.tracked);
+      for (const report of /** @type {const} */ (['ledger', 'journal'])) {
+        const said = this.#columns[report].map((name) => facts[report][name] ?? '');
+        this.ticks[report].expect(entryPosition + line, said);
+      }
     }
     this.counts.lines++;
     const [totalDebit, totalCredit] = [figures.debit, figures.credit].map((total) => this.currencies.text(total, currency));

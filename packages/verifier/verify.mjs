@@ -15,7 +15,7 @@ import { canonical, lacks, parseJson } from './json.mjs';
 import { checkLog, readKept } from './log.mjs';
 import { KEY_FORM, keyLines, NoteError, parseKey, readNote } from './note.mjs';
 import { CannotCheck, openPack, TextError } from './pack.mjs';
-import { accountsByCode, checkTotals, REPORTS } from './reports.mjs';
+import { accountsByCode, checkTotals, columnsOf, REPORTS } from './reports.mjs';
 import { followKeys, readNames } from './trust.mjs';
 import { PackError } from './zip.mjs';
 
@@ -230,7 +230,8 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
   await attempt('manifest.note', 'files', () => checkNote(pack, manifest, trusted));
   const trust = { trusted, logNames };
   const kept = readKept(checkpoints, trust, findings);
-  const books = new Books(manifest, findings);
+  const columns = await columnsOf(pack);
+  const books = new Books(manifest, findings, columns);
   const walk = { pack, manifest, trust, kept, books, findings, ...(onProgress && { onProgress }) };
   const log = await attempt('log/consistency.json', 'tree', () => checkLog(walk));
   if (!log) return;
@@ -253,7 +254,7 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
 
   const byCode = accountsByCode(books, findings);
   if (!byCode) return;
-  const context = { pack, manifest, books, findings, byCode };
+  const context = { pack, manifest, books, findings, byCode, columns };
   const totals = await attempt('manifest.json', 'reports', async () => checkTotals(context));
   if (totals === undefined) return;
   const rows = [];
