@@ -31,7 +31,8 @@ const TYPES = ['asset', 'liability', 'equity', 'income', 'expense', 'memorandum'
 
 /** What the fold reads of each event that it knows. @type {Record<string, Parameters<typeof lacks>[1]>} */
 const SHAPES = {
-  BookOpened: { baseCurrency: 'text', 'fx?': 'text', timeZone: 'text', name: 'text' },
+  BookOpened: { baseCurrency: 'text', 'fx?': 'text', timeZone: 'text', name: 'text', 'fiscalYearStart?': 'text' },
+  FiscalYearDefined: { label: 'text', from: 'date YYYY-MM-DD', to: 'date YYYY-MM-DD', 'given?': 'true or false', 'replaces?': 'list' },
   AccountOpened: {
     code: 'text',
     name: 'text',
@@ -106,6 +107,45 @@ export class Currencies {
   }
 }
 
+/**
+ * The fiscal years of the book, as the events have them.
+ *
+ * @typedef {{ label: string, from: string, to: string, given?: boolean, replaces?: string[] }} FiscalYear
+ */
+class Calendar {
+  /** Where years begin that nobody has defined, MM-DD. @type {string | undefined} */
+  start;
+  /** @type {FiscalYear[]} */
+  #years = [];
+  #given = false;
+
+  /** @param {FiscalYear} year */
+  define(year) {
+    const { label, given = false, replaces = [] } = year;
+    this.#years = [...this.#years.filter((each) => each.label !== label && !replaces.includes(each.label)), year];
+    this.#given ||= given;
+  }
+
+  /** The year that covers a day. @param {string} day @returns {FiscalYear | undefined} */
+  defined(day) {
+    return this.#years.find(({ from, to }) => from <= day && day <= to);
+  }
+
+  /**
+   * The first day of the fiscal year of a day.
+   *
+   * @param {string} day
+   * @returns {string | undefined | 'unknown'} undefined where it lies in none, 'unknown' where the events say nothing of fiscal years
+   */
+  beginning(day) {
+    const known = this.defined(day);
+    if (known || this.#given) return known?.from;
+    if (this.start === undefined || !/^\d\d-\d\d$/.test(this.start)) return 'unknown';
+    const year = Number(day.slice(0, 4));
+    return `${`${this.start <= day.slice(5) ? year : year - 1}`.padStart(4, '0')}-${this.start}`;
+  }
+}
+
 export class Books {
   /** By id. @type {Map<string, Account>} */
   accounts = new Map();
@@ -114,6 +154,7 @@ export class Books {
   ticks = { ledger: new Ticks(), journal: new Ticks() };
   /** By which entry an entry was reversed, by their ids. @type {Map<string, string>} */
   reversals = new Map();
+  calendar = new Calendar();
   /** Events that close and reopen periods. @type {Event[]} */
   locks = [];
   counts = { entries: 0, lines: 0, bases: 0 };
@@ -181,12 +222,14 @@ export class Books {
     if (type === 'BookOpened') this.#open(event);
     else if (type === 'JournalEntryPosted') this.#post(event);
     else if (type === 'JournalEntryReversed') this.#reverse(event);
+    else if (type === 'FiscalYearDefined') this.calendar.define(/** @type {any} */ (event.data));
     else if (type.startsWith('Period')) this.locks.push(event);
     else this.#account(event);
   }
 
   /** @param {Event} event */
   #open({ data }) {
+    this.calendar.start = data.fiscalYearStart;
     for (const name of ['name', 'baseCurrency', 'fx', 'timeZone', 'entity']) {
       const [said, known] = [this.#book[name], data[name]];
       // A book that says nothing of foreign currencies is shown with what that means.
@@ -241,6 +284,9 @@ export class Books {
     const due = (this.#numbers.get(series) ?? 0) + 1;
     if (number !== due) this.#wrong(event, `numbers of journal ${journalCode} in ${fiscalYear} are 1, 2, 3 … without a gap`, due, number);
     this.#numbers.set(series, number);
+    const year = this.calendar.defined(effectiveDate);
+    if (year && year.label !== `${fiscalYear}`)
+      this.#wrong(event, `${entry} is dated in another fiscal year than it states: ${effectiveDate}`, year.label, `${fiscalYear}`);
 
     /** @type {Sums} */
     const sums = new Map();

@@ -493,6 +493,14 @@ async function checkPeriodLocks(context, file) {
   return rows;
 }
 
+/** Where the fiscal year of the range begins, which openings and earnings brought forward depend on. @param {Context} context */
+export function checkYear({ manifest, books, findings }) {
+  const due = books.calendar.beginning(manifest.from);
+  if (due === 'unknown' || due === manifest.yearFrom) return;
+  const what = `yearFrom is not the first day of the fiscal year of ${manifest.from}`;
+  findings.add('reports', { file: 'manifest.json' }, what, due ?? 'nothing: no fiscal year covers it', manifest.yearFrom);
+}
+
 /** The control totals of the manifest. @param {Context} context @returns {true} */
 export function checkTotals({ manifest, books, findings }) {
   const { entries, lines, currencies, numbers } = books.totals;

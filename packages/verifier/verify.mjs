@@ -15,7 +15,7 @@ import { canonical, lacks, parseJson } from './json.mjs';
 import { checkLog, readKept } from './log.mjs';
 import { KEY_FORM, keyLines, NoteError, parseKey, readNote } from './note.mjs';
 import { CannotCheck, openPack, TextError } from './pack.mjs';
-import { accountsByCode, checkTotals, columnsOf, REPORTS } from './reports.mjs';
+import { accountsByCode, checkTotals, checkYear, columnsOf, REPORTS } from './reports.mjs';
 import { followKeys, readNames } from './trust.mjs';
 import { PackError } from './zip.mjs';
 
@@ -255,6 +255,7 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
   const byCode = accountsByCode(books, findings);
   if (!byCode) return;
   const context = { pack, manifest, books, findings, byCode, columns };
+  checkYear(context);
   const totals = await attempt('manifest.json', 'reports', async () => checkTotals(context));
   if (totals === undefined) return;
   const rows = [];

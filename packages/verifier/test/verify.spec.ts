@@ -1141,6 +1141,25 @@ describe('books', () => {
       { ...inBooks, position: entry(4), what: 'JournalEntryPosted: member "effectiveDate" is not as the format says', found: '2026-02-31' },
     ],
     [
+      'an entry in another fiscal year than its day',
+      () => {
+        const book = sampleBook();
+        book.book('FiscalYearDefined', { label: '2025/26', from: '2025-07-01', to: '2026-06-30', periods: [] });
+        book.post('GJ', '2026-03-31', [
+          { account: '5000', debit: '1.00' },
+          { account: '1100', credit: '1.00' },
+        ]);
+        return packOf(book.events, { range: { from: '2026-02-01', to: '2026-06-30', yearFrom: '2025-07-01' } });
+      },
+      {
+        ...inBooks,
+        position: 58,
+        what: 'entry GJ/2026/7 is dated in another fiscal year than it states: 2026-03-31',
+        expected: '2025/26',
+        found: '2026',
+      },
+    ],
+    [
       'an entry without lines',
       () => {
         const book = sampleBook();
@@ -1743,6 +1762,37 @@ describe('reports', () => {
     const wanted = Object.fromEntries(Object.entries(violation).map(([name, value]) => [name, matching(value)]));
     expect(result.findings).toContainEqual(expect.objectContaining(wanted));
   });
+
+  // Where openings begin is not for the manifest to say, but for the events.
+  const opening = { baseCurrency: 'EUR', fx: 'none', timeZone: 'UTC', name: 'Years' };
+  const years = (start: string | undefined, defined: object[]) => {
+    const book = new BookWriter('acme', { ...opening, ...(start && { fiscalYearStart: start }) });
+    for (const year of defined) book.book('FiscalYearDefined', { periods: [], ...year });
+    book.account('1100', 'asset');
+    book.account('4000', 'income');
+    for (const date of ['2025-05-05', '2026-02-02'])
+      book.post('GJ', date, [
+        { account: '1100', debit: '5.00' },
+        { account: '4000', credit: '5.00' },
+      ]);
+    return book.events;
+  };
+  const [of2025, of2026] = [2025, 2026].map((year) => ({ label: `${year}`, from: `${year}-01-01`, to: `${year}-12-31` }));
+  const long = { label: '2026', from: '2025-01-01', to: '2026-06-30', given: true, replaces: ['2025', '2026'] };
+  const range = { from: '2026-02-01', to: '2026-06-30' };
+  it.each<[string, string | undefined, (object | undefined)[], string | undefined]>([
+    ['the year that was defined', '07-01', [of2025, of2026], '2026-01-01'],
+    ['the year that took the place of others', '01-01', [of2025, of2026, long], '2025-01-01'],
+    ['twelve months, where none was defined for the day', '07-01', [], '2025-07-01'],
+    ['twelve months that begin in the same year', '01-31', [], '2026-01-31'],
+    ['nothing, where years are given by hand and none covers the day', '01-01', [{ ...of2025, given: true }], undefined],
+  ])('hold only with openings since the beginning of %s', async (_, start, defined, yearFrom) => {
+    const list = years(start, defined as object[]).map((event) => (event.data.fiscalYear && defined.includes(long) ? { ...event, data: { ...event.data, fiscalYear: '2026', number: event.data.effectiveDate < '2026' ? 1 : 2 } } : event));
+    expect(await verify(packOf(list, { range: { ...range, ...(yearFrom && { yearFrom }) } }))).toMatchObject({ ok: true });
+    const other = await verify(packOf(list, { range: { ...range, yearFrom: '2025-06-01' } }));
+    expect(other).toMatchObject({ ok: false, first: { check, file: 'manifest.json', what: 'yearFrom is not the first day of the fiscal year of 2026-02-01', expected: yearFrom ?? 'nothing: no fiscal year covers it', found: '2025-06-01' } });
+    if (yearFrom) expect(await verify(packOf(list, { range }))).toMatchObject({ ok: false, first: { expected: yearFrom, found: 'nothing' } });
+  }); // biome-ignore format: short
 
   // Cells that no figure is computed from, which a reader takes for one all the same.
   const of = (line: string) => new RegExp(`^${line}`, 's');
