@@ -59,10 +59,15 @@ export function canonical(value, depth = 0) {
   }
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (depth >= DEPTH_MAX) throw tooDeep();
-  if (Array.isArray(value)) return `[${value.map((each) => canonical(each, depth + 1)).join(',')}]`;
+  let written = '';
+  if (Array.isArray(value)) {
+    for (const each of value) written += `${written === '' ? '' : ','}${canonical(each, depth + 1)}`;
+    return `[${written}]`;
+  }
   const object = /** @type {Record<string, unknown>} */ (value);
-  const members = Object.keys(object).sort();
-  return `{${members.map((name) => `${canonical(name)}:${canonical(object[name], depth + 1)}`).join(',')}}`;
+  for (const name of Object.keys(object).sort())
+    written += `${written === '' ? '' : ','}${canonical(name)}:${canonical(object[name], depth + 1)}`;
+  return `{${written}}`;
 }
 
 /** @param {unknown} value @returns {value is Record<string, any>} */

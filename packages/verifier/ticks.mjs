@@ -39,27 +39,54 @@ const text = (value) => (typeof value === 'string' ? value : '');
  * @param {boolean} tracked whether the book tracks base amounts
  * @returns {{ ledger: Record<string, string>, journal: Record<string, string> }}
  */
-export function factsOf({ aggregateId: entryId, position, recordedAt, userId, metadata, data }, posted, tracked) {
-  const { journalCode, fiscalYear, number, effectiveDate: date, entryType, description, document } = data;
-  const { accountId: account, side, amount, currency } = posted;
-  const [debit, credit] = side === 'debit' ? [amount, ''] : ['', amount];
-  const base = text(posted.baseAmount);
-  const both = { account, date, entryId, entryPosition: `${position}`, line: `${posted.line}`, entryType, debit, credit, currency };
+export function factsOf({ aggregateId: entryId, position, recordedAt, userId = '', metadata, data }, posted, tracked) {
+  const { journalCode, entryType, effectiveDate: date, document } = data;
+  const { accountId: account, currency } = posted;
+  const [entryPosition, line, number, fiscalYear] = [`${position}`, `${posted.line}`, `${data.number}`, `${data.fiscalYear}`];
+  const isDebit = posted.side === 'debit';
+  const [debit, credit] = isDebit ? [posted.amount, ''] : ['', posted.amount];
+  const baseAmount = text(posted.baseAmount);
+  // Written out, without one object in another: this is done for every line.
   return {
     ledger: {
-      ...both,
+      account,
+      date,
       number: `${journalCode}/${fiscalYear}/${number}`,
-      description: posted.description ?? description,
+      entryId,
+      entryPosition,
+      line,
+      entryType,
+      description: posted.description ?? data.description,
       reference: text(posted.reference ?? data.reference),
-      baseDebit: tracked && side === 'debit' ? base : '',
-      baseCredit: tracked && side !== 'debit' ? base : '',
+      currency,
+      debit,
+      credit,
+      baseDebit: tracked && isDebit ? baseAmount : '',
+      baseCredit: tracked && !isDebit ? baseAmount : '',
     },
     journal: {
-      ...both,
-      ...{ journalCode, fiscalYear: `${fiscalYear}`, number: `${number}`, recordedAt, description, reference: text(data.reference) },
-      ...{ documentType: text(document?.type), documentNumber: text(document?.number), documentDate: text(document?.date) },
-      ...{ userId: userId ?? '', onBehalfOf: text(metadata.onBehalfOf) },
-      ...{ baseAmount: base, lineDescription: text(posted.description) },
+      journalCode,
+      fiscalYear,
+      number,
+      date,
+      recordedAt,
+      entryId,
+      entryPosition,
+      entryType,
+      description: data.description,
+      reference: text(data.reference),
+      documentType: text(document?.type),
+      documentNumber: text(document?.number),
+      documentDate: text(document?.date),
+      userId,
+      onBehalfOf: text(metadata.onBehalfOf),
+      line,
+      account,
+      debit,
+      credit,
+      currency,
+      baseAmount,
+      lineDescription: text(posted.description),
     },
   };
 }
