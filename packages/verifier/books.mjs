@@ -9,15 +9,17 @@ import { factsOf, Ticks } from './ticks.mjs';
 
 /**
  * @typedef {{ aggregateId: string, bookId: string, eventType: string, position: number, recordedAt: string, userId?: string, version:
- * number, data: Record<string, any> }} Event
+ * number, data: Record<string, any>, metadata: Record<string, any> }} Event
  */
 /**
- * All in minor units. `debit` and `credit`: all so far; the others: of lines up to the end of the range.
+ * All in minor units. `debit` and `credit`: all so far; the others: of lines up to the end of the range. `base…`: debit − credit of base
+ * amounts.
  *
- * @typedef {{ debit: bigint, credit: bigint, opening: bigint, leftOut: bigint, inDebit: bigint, inCredit: bigint }} Figures
+ * @typedef {{ debit: bigint, credit: bigint, opening: bigint, leftOut: bigint, inDebit: bigint, inCredit: bigint, baseOpening: bigint,
+ * baseLeftOut: bigint, baseIn: bigint }} Figures
  */
 /**
- * @typedef {{ id: string, code: string, name: string, type: string, normalSide: string, postable: boolean, parentId?: string, status:
+ * @typedef {{ id: string, code: string, name: string, type: string, subtype: string, normalSide: string, postable: boolean, parentId?: string, status:
  * 'open' | 'frozen' | 'closed', figures: Map<string, Figures> }} Account
  */
 /** By currency. @typedef {Map<string, { debit: bigint, credit: bigint }>} Sums */
@@ -29,8 +31,17 @@ const TYPES = ['asset', 'liability', 'equity', 'income', 'expense', 'memorandum'
 
 /** What the fold reads of each event that it knows. @type {Record<string, Parameters<typeof lacks>[1]>} */
 const SHAPES = {
-  BookOpened: { baseCurrency: 'text', 'fx?': 'text', timeZone: 'text', name: 'text' },
-  AccountOpened: { code: 'text', name: 'text', type: 'text', normalSide: 'text', postable: 'true or false', 'parentId?': 'text' },
+  BookOpened: { baseCurrency: 'text', 'fx?': 'text', timeZone: 'text', name: 'text', 'fiscalYearStart?': 'text' },
+  FiscalYearDefined: { label: 'text', from: 'date YYYY-MM-DD', to: 'date YYYY-MM-DD', 'given?': 'true or false', 'replaces?': 'list' },
+  AccountOpened: {
+    code: 'text',
+    name: 'text',
+    type: 'text',
+    'subtype?': 'text',
+    normalSide: 'text',
+    postable: 'true or false',
+    'parentId?': 'text',
+  },
   AccountCodeChanged: { code: 'text' },
   AccountRenamed: { name: 'text' },
   AccountFrozen: {},
@@ -43,22 +54,28 @@ const SHAPES = {
     entryType: 'text',
     effectiveDate: 'date YYYY-MM-DD',
     description: 'text',
+    'document?': 'object',
     lines: 'list',
   },
   AccountDebited: {},
   AccountCredited: {},
   JournalEntryReversed: { by: 'text' },
-  PeriodClosed: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', level: 'text' },
-  PeriodReopeningRequested: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number' },
-  PeriodReopened: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number' },
-  PeriodReopeningDeclined: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number' },
+  PeriodClosed: {
+    'fiscalYear?': 'text or whole number',
+    'period?': 'text or whole number',
+    'level?': 'text',
+    'position?': 'whole number',
+  },
+  PeriodReopeningRequested: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
+  PeriodReopened: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
+  PeriodReopeningDeclined: { 'fiscalYear?': 'text or whole number', 'period?': 'text or whole number', 'level?': 'text' },
 };
 
 /** @type {Parameters<typeof lacks>[1]} */
 // biome-ignore format: a table
 const LINE = {
   line: 'whole number', accountId: 'text', side: 'text', amount: 'amount in plain decimals', currency: 'text',
-  'baseAmount?': 'amount in plain decimals',
+  'baseAmount?': 'amount in plain decimals', 'description?': 'text', 'reference?': 'text',
 };
 
 /** The decimals of each currency, learnt from the first amount in it: all others have as many. */
@@ -76,6 +93,11 @@ export class Currencies {
     return BigInt(point < 0 ? text : text.slice(0, point) + text.slice(point + 1));
   }
 
+  /** Whether there was an amount in it. @param {string} currency */
+  knows(currency) {
+    return this.#decimals.has(currency);
+  }
+
   /** @param {bigint} minor @param {string} currency @returns {string} */
   text(minor, currency) {
     const decimals = this.#decimals.get(currency) ?? 0;
@@ -85,12 +107,54 @@ export class Currencies {
   }
 }
 
+/**
+ * The fiscal years of the book, as the events have them.
+ *
+ * @typedef {{ label: string, from: string, to: string, given?: boolean, replaces?: string[] }} FiscalYear
+ */
+class Calendar {
+  /** Where years begin that nobody has defined, MM-DD. @type {string | undefined} */
+  start;
+  /** @type {FiscalYear[]} */
+  #years = [];
+  #given = false;
+
+  /** @param {FiscalYear} year */
+  define(year) {
+    const { label, given = false, replaces = [] } = year;
+    this.#years = [...this.#years.filter((each) => each.label !== label && !replaces.includes(each.label)), year];
+    this.#given ||= given;
+  }
+
+  /** The year that covers a day. @param {string} day @returns {FiscalYear | undefined} */
+  defined(day) {
+    return this.#years.find(({ from, to }) => from <= day && day <= to);
+  }
+
+  /**
+   * The first day of the fiscal year of a day.
+   *
+   * @param {string} day
+   * @returns {string | undefined | 'unknown'} undefined where it lies in none, 'unknown' where the events say nothing of fiscal years
+   */
+  beginning(day) {
+    const known = this.defined(day);
+    if (known || this.#given) return known?.from;
+    if (this.start === undefined || !/^\d\d-\d\d$/.test(this.start)) return 'unknown';
+    const year = Number(day.slice(0, 4));
+    return `${`${this.start <= day.slice(5) ? year : year - 1}`.padStart(4, '0')}-${this.start}`;
+  }
+}
+
 export class Books {
   /** By id. @type {Map<string, Account>} */
   accounts = new Map();
   currencies = new Currencies();
   /** Lines dated in the range, to be ticked off by the reports. */
   ticks = { ledger: new Ticks(), journal: new Ticks() };
+  /** By which entry an entry was reversed, by their ids. @type {Map<string, string>} */
+  reversals = new Map();
+  calendar = new Calendar();
   /** Events that close and reopen periods. @type {Event[]} */
   locks = [];
   counts = { entries: 0, lines: 0, bases: 0 };
@@ -106,6 +170,7 @@ export class Books {
   #range;
   #book;
   #findings;
+  #columns;
   /** The last number, by JSON of journal code and fiscal year. @type {Map<string, number>} */
   #numbers = new Map();
   /** @type {Set<string>} */
@@ -120,8 +185,10 @@ export class Books {
   /**
    * @param {Range & { book: Record<string, any> }} manifest
    * @param {import('./findings.mjs').Findings} findings
+   * @param {import('./ticks.mjs').Columns} columns of the reports that lines are ticked off in
    */
-  constructor(manifest, findings) {
+  constructor(manifest, findings, columns) {
+    this.#columns = columns;
     this.#range = manifest;
     this.#book = manifest.book;
     this.#findings = findings;
@@ -138,6 +205,11 @@ export class Books {
     this.#findings.add('books', { file: EVENTS, line: position, position, ...(account && { account }) }, what, expected, found);
   }
 
+  /** Whether the book tracks base amounts. */
+  get tracked() {
+    return this.#book.fx === 'tracked';
+  }
+
   /** Folds the next event. @param {Event} event whose envelope is sound */
   take(event) {
     const { eventType: type, position } = event;
@@ -150,16 +222,24 @@ export class Books {
     if (type === 'BookOpened') this.#open(event);
     else if (type === 'JournalEntryPosted') this.#post(event);
     else if (type === 'JournalEntryReversed') this.#reverse(event);
+    else if (type === 'FiscalYearDefined') this.calendar.define(/** @type {any} */ (event.data));
     else if (type.startsWith('Period')) this.locks.push(event);
     else this.#account(event);
   }
 
   /** @param {Event} event */
   #open({ data }) {
+    this.calendar.start = data.fiscalYearStart;
     for (const name of ['name', 'baseCurrency', 'fx', 'timeZone', 'entity']) {
       const [said, known] = [this.#book[name], data[name]];
-      if (said === undefined || known === undefined || canonical(said) === canonical(known)) continue;
-      this.#findings.add('books', { file: 'manifest.json' }, `book.${name} is not what BookOpened says`, known, said);
+      // A book that says nothing of foreign currencies is shown with what that means.
+      if (name === 'fx' && known === undefined) continue;
+      if (
+        (said === undefined && known === undefined) ||
+        (said !== undefined && known !== undefined && canonical(said) === canonical(known))
+      )
+        continue;
+      this.#findings.add('books', { file: 'manifest.json' }, `book.${name} is not what BookOpened says`, known ?? 'nothing', said);
     }
   }
 
@@ -168,7 +248,7 @@ export class Books {
     const { aggregateId: id, eventType, data } = event;
     const account = this.accounts.get(id);
     if (eventType === 'AccountOpened') {
-      const { code, name, type, normalSide, postable, parentId } = data;
+      const { code, name, type, subtype = '', normalSide, postable, parentId } = data;
       if (!TYPES.includes(type)) this.#wrong(event, 'the account has an unknown type', TYPES.join(', '), type, code);
       if (!SIDES.includes(normalSide)) this.#wrong(event, 'the account has an unknown normal side', SIDES.join(', '), normalSide, code);
       // A parent is always older than what is below it, so that going up always ends.
@@ -176,7 +256,7 @@ export class Books {
       if (!known) this.#wrong(event, 'the account is below one that was never opened', undefined, parentId, code);
       const parent = known ? { parentId } : {};
       if (account) this.#wrong(event, 'the account is opened a second time', undefined, id, account.code);
-      else this.accounts.set(id, { id, code, name, type, normalSide, postable, ...parent, status: 'open', figures: new Map() });
+      else this.accounts.set(id, { id, code, name, type, subtype, normalSide, postable, ...parent, status: 'open', figures: new Map() });
     } else if (!account) this.#wrong(event, `${eventType} on an account that was never opened`, undefined, id);
     else if (eventType === 'AccountCodeChanged') account.code = data.code;
     else if (eventType === 'AccountRenamed') account.name = data.name;
@@ -189,6 +269,7 @@ export class Books {
     const { aggregateId, data } = event;
     if (!this.#entries.has(aggregateId)) this.#wrong(event, 'an entry is reversed that was never posted', undefined, aggregateId);
     if (!this.#entries.has(data.by)) this.#wrong(event, 'the reversal names no entry before it', undefined, data.by);
+    this.reversals.set(aggregateId, data.by);
   }
 
   /** @param {Event} event */
@@ -203,11 +284,15 @@ export class Books {
     const due = (this.#numbers.get(series) ?? 0) + 1;
     if (number !== due) this.#wrong(event, `numbers of journal ${journalCode} in ${fiscalYear} are 1, 2, 3 … without a gap`, due, number);
     this.#numbers.set(series, number);
+    const year = this.calendar.defined(effectiveDate);
+    if (year && year.label !== `${fiscalYear}`)
+      this.#wrong(event, `${entry} is dated in another fiscal year than it states: ${effectiveDate}`, year.label, `${fiscalYear}`);
 
     /** @type {Sums} */
     const sums = new Map();
     /** @type {Sums} */
     const bases = new Map();
+    if (lines.length === 0) this.#wrong(event, `${entry} has no lines`);
     let allHaveBase = lines.length > 0;
     for (const [index, line] of lines.entries()) {
       /** @param {string} what @param {unknown} [expected] @param {unknown} [found] */
@@ -218,21 +303,21 @@ export class Books {
       if (lack || !SIDES.includes(line.side)) continue;
       const { accountId, side, amount, currency, baseAmount } = line;
       const minor = this.currencies.minor(amount, currency);
+      const base = baseAmount === undefined ? undefined : this.currencies.minor(baseAmount, this.#book.baseCurrency);
       if (line.line !== index + 1) wrong('lines are numbered 1, 2, 3 …', index + 1, line.line);
       if (minor === undefined) wrong(`${currency} has other decimals`, `as many as ${this.currencies.text(0n, currency)}`, amount);
       else {
         add(sums, currency, side, minor);
         const account = this.accounts.get(accountId);
-        if (account) this.#postLine(event, line, account, minor);
+        if (account) this.#postLine(event, line, account, minor, base ?? 0n);
         else wrong('it is on an account that was never opened', undefined, accountId);
       }
-      const base = baseAmount === undefined ? undefined : this.currencies.minor(baseAmount, this.#book.baseCurrency);
       if (base === undefined) allHaveBase = false;
       else add(bases, this.#book.baseCurrency, side, base);
       if (base === undefined && baseAmount !== undefined)
         wrong('the base amount has other decimals than the base currency', undefined, baseAmount);
     }
-    const tracked = this.#book.fx === 'tracked' && allHaveBase;
+    const tracked = this.tracked && allHaveBase;
     if (tracked) this.counts.bases++;
     for (const [kind, each] of /** @type {const} */ ([
       ['', sums],
@@ -269,25 +354,35 @@ export class Books {
    * A line that can be folded: into its account, the account event that must follow, and the reports.
    *
    * @param {Event} event
-   * @param {any} line
+   * @param {any} posted
    * @param {Account} account
    * @param {bigint} minor
+   * @param {bigint} baseMinor
    */
-  #postLine(event, { line, accountId, side, amount, currency, ...more }, account, minor) {
+  #postLine(event, posted, account, minor, baseMinor) {
+    const { line, accountId, side, amount, currency } = posted;
     const { aggregateId: entryId, position: entryPosition, data } = event;
     const { from, to, yearFrom } = this.#range;
     const effectiveDate = data.effectiveDate;
-    const figures = account.figures.get(currency) ?? { debit: 0n, credit: 0n, opening: 0n, leftOut: 0n, inDebit: 0n, inCredit: 0n };
+    const figures = account.figures.get(currency) ?? {
+      ...{ debit: 0n, credit: 0n, opening: 0n, leftOut: 0n, inDebit: 0n, inCredit: 0n },
+      ...{ baseOpening: 0n, baseLeftOut: 0n, baseIn: 0n },
+    };
     account.figures.set(currency, figures);
     figures[side === 'debit' ? 'debit' : 'credit'] += minor;
+    const base = side === 'debit' ? baseMinor : -baseMinor;
     if (effectiveDate < from) {
       const ofEarlierYear = yearFrom !== undefined && effectiveDate < yearFrom && (account.type === 'income' || account.type === 'expense');
       figures[ofEarlierYear ? 'leftOut' : 'opening'] += side === 'debit' ? minor : -minor;
+      figures[ofEarlierYear ? 'baseLeftOut' : 'baseOpening'] += base;
     } else if (effectiveDate <= to) {
       figures[side === 'debit' ? 'inDebit' : 'inCredit'] += minor;
-      const facts = factsOf(event, { line, accountId, side, amount, currency, ...more });
-      this.ticks.ledger.expect(entryPosition + line, facts.ledger);
-      this.ticks.journal.expect(entryPosition + line, facts.journal);
+      figures.baseIn += base;
+      const facts = factsOf(event, posted, this.tracked);
+      for (const report of /** @type {const} */ (['ledger', 'journal'])) {
+        const said = this.#columns[report].map((name) => facts[report][name] ?? '');
+        this.ticks[report].expect(entryPosition + line, said);
+      }
     }
     this.counts.lines++;
     const [totalDebit, totalCredit] = [figures.debit, figures.credit].map((total) => this.currencies.text(total, currency));

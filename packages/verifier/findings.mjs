@@ -1,6 +1,7 @@
 /**
- * What is wrong with a pack. Hides how findings are ordered and how many are kept. Guarantees: the first one is that of the
- * lowest position, then of the earliest check; memory stays small however many there are.
+ * What is wrong with a pack. Hides how findings are ordered and how many are kept. Guarantees: what is wrong with the files
+ * themselves comes first, since what they say is vouched for by nobody then; then that of the lowest position, then of the
+ * earliest check; memory stays small however many there are.
  */
 
 /** The checks, in the order of the section "What to check" of the format. */
@@ -27,7 +28,9 @@ export class Findings {
   /** @param {Check} check @param {Place} place @param {string} what @param {unknown} [expected] @param {unknown} [found] */
   add(check, place, what, expected, found) {
     this.count++;
-    const finding = { check, ...place, what };
+    const { position, ...elsewhere } = place;
+    // A position that a report states may be no number; one that is none is no place.
+    const finding = { check, ...(Number.isSafeInteger(position) ? place : elsewhere), what };
     if (expected !== undefined) Object.assign(finding, { expected: shorten(expected) });
     if (expected !== undefined || found !== undefined) Object.assign(finding, { found: shorten(found) });
     const key = JSON.stringify([check, place.file]);
@@ -44,6 +47,8 @@ export class Findings {
 
 /** @param {Finding} a @param {Finding} b */
 function compare(a, b) {
+  const files = Number(b.check === 'files') - Number(a.check === 'files');
+  if (files !== 0) return files;
   const [first, second] = [a.position ?? Infinity, b.position ?? Infinity];
   return first === second ? CHECKS.indexOf(a.check) - CHECKS.indexOf(b.check) : first - second;
 }

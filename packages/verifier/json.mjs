@@ -4,29 +4,42 @@
  * kind.
  */
 
-/** A text between quotes, and the colon behind it if it names a member. In valid JSON quotes stand nowhere else. */
-const STRINGS = /"[^"\\]*(?:\\.[^"\\]*)*"\s*(:?)/g;
+/** Nothing that a pack says nests deeper; what does would exhaust the stack of whoever reads it. */
+const DEPTH_MAX = 100;
+const tooDeep = () => new SyntaxError(`it nests deeper than ${DEPTH_MAX} levels`);
 
 /**
  * Reads JSON that need not be canonical.
  *
  * @param {string} text
  * @returns {any}
- * @throws {SyntaxError} where it is no JSON, or an object has a member twice
+ * @throws {SyntaxError} where it is no JSON, nests too deep, or an object has a member twice
  */
 export function parseJson(text) {
   const value = JSON.parse(text);
-  let written = 0;
-  for (const [, colon] of text.matchAll(STRINGS)) if (colon) written++;
   // JSON.parse keeps the last of two members with the same name; then fewer are left than were written.
-  if (written !== countMembers(value)) throw new SyntaxError('an object has a member twice');
+  if (membersWritten(text) !== countMembers(value, 0)) throw new SyntaxError('an object has a member twice');
   return value;
 }
 
-/** @param {unknown} value @returns {number} */
-function countMembers(value) {
+/** Texts with a colon behind them. In valid JSON quotes stand nowhere but around texts. @param {string} json */
+function membersWritten(json) {
+  let members = 0;
+  for (let at = json.indexOf('"'); at >= 0; at = json.indexOf('"', at)) {
+    at++;
+    while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
+    at++;
+    while (/[ \t\r\n]/.test(json[at] ?? '')) at++;
+    if (json[at] === ':') members++;
+  }
+  return members;
+}
+
+/** @param {unknown} value @param {number} depth @returns {number} @throws {SyntaxError} */
+function countMembers(value, depth) {
   if (value === null || typeof value !== 'object') return 0;
-  const inner = Object.values(value).reduce((sum, each) => sum + countMembers(each), 0);
+  if (depth >= DEPTH_MAX) throw tooDeep();
+  const inner = Object.values(value).reduce((sum, each) => sum + countMembers(each, depth + 1), 0);
   return Array.isArray(value) ? inner : inner + Object.keys(value).length;
 }
 
@@ -35,19 +48,26 @@ function countMembers(value) {
  * writes them (3.2.2). A line that equals the canonical form of what it says has no member twice, since the second would be lost.
  *
  * @param {unknown} value
+ * @param {number} [depth] of what it stands in
  * @returns {string}
- * @throws {SyntaxError} at half of a surrogate pair, which no UTF-8 can hold
+ * @throws {SyntaxError} at half of a surrogate pair, which no UTF-8 can hold, and where it nests too deep
  */
-export function canonical(value) {
+export function canonical(value, depth = 0) {
   if (typeof value === 'string') {
     if (!value.isWellFormed()) throw new SyntaxError('a text has half of a surrogate pair');
     return JSON.stringify(value);
   }
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (depth >= DEPTH_MAX) throw tooDeep();
+  let written = '';
+  if (Array.isArray(value)) {
+    for (const each of value) written += `${written === '' ? '' : ','}${canonical(each, depth + 1)}`;
+    return `[${written}]`;
+  }
   const object = /** @type {Record<string, unknown>} */ (value);
-  const members = Object.keys(object).sort();
-  return `{${members.map((name) => `${canonical(name)}:${canonical(object[name])}`).join(',')}}`;
+  for (const name of Object.keys(object).sort())
+    written += `${written === '' ? '' : ','}${canonical(name)}:${canonical(object[name], depth + 1)}`;
+  return `{${written}}`;
 }
 
 /** @param {unknown} value @returns {value is Record<string, any>} */
@@ -57,6 +77,17 @@ const formed = (form) => (value) => typeof value === 'string' && form.test(value
 /** @param {unknown} value */
 const isWhole = (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
+const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/;
+/** A day that the calendar has. @param {unknown} value */
+const isDate = (value) => {
+  if (typeof value !== 'string' || !DATE.test(value)) return false;
+  if (value.slice(8) <= '28') return true;
+  const [year, month] = [Number(value.slice(0, 4)), Number(value.slice(5, 7))];
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return Number(value.slice(8)) <= (month === 2 ? (leap ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31);
+};
+const TIME = /^T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$/;
+
 /** The kinds of members that are known, by the name that a finding gives them. */
 const KINDS = {
   text: formed(/^/),
@@ -65,8 +96,9 @@ const KINDS = {
   'true or false': (/** @type {unknown} */ value) => typeof value === 'boolean',
   list: Array.isArray,
   object: isObject,
-  'date YYYY-MM-DD': formed(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/),
-  'time in UTC with six decimals': formed(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/),
+  'date YYYY-MM-DD': isDate,
+  'time in UTC with six decimals': (/** @type {unknown} */ value) =>
+    typeof value === 'string' && isDate(value.slice(0, 10)) && TIME.test(value.slice(10)),
   'amount in plain decimals': formed(/^(0|[1-9]\d*)(\.\d+)?$/),
   'SHA-256 in hexadecimal': formed(/^[0-9a-f]{64}$/),
 };

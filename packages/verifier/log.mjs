@@ -10,7 +10,7 @@ import { isConsistent, leafHash, Tree } from './merkle.mjs';
 import { fromBase64, NoteError, parseCheckpoint, readNote, splitNotes } from './note.mjs';
 import { misnamed } from './trust.mjs';
 
-/** @typedef {import('./note.mjs').Checkpoint & { line: number }} Signed */
+/** cosigners: given keys of witnesses. @typedef {import('./note.mjs').Checkpoint & { line: number, cosigners?: string[] }} Signed */
 /**
  * @typedef {{ trusted: import('./note.mjs').Key[], logNames: import('./trust.mjs').LogName[] | undefined }} Trust logNames: undefined if
  * they cannot be read
@@ -44,14 +44,14 @@ const MEMBERS = new Set(Object.keys(ENVELOPE).map((name) => name.replace('?', ''
  * Walks over the log and reports what it finds.
  *
  * @param {Walk} walk
- * @returns {Promise<{ events: number, checkpoints: number, compared: number, cosigned: number, kept: number }>} how many there were;
- * kept: of which the root was compared
+ * @returns {Promise<{ events: number, checkpoints: number, compared: number, cosigned: number, kept: number, witnesses: string[] }>} how
+ * many there were; kept: of which the root was compared; witnesses: given keys that signed the last checkpoint
  */
 export async function checkLog(walk) {
   const { pack, manifest, books, findings, onProgress } = walk;
   const tree = new Tree();
   const envelopes = new Envelopes(manifest.book.id, findings);
-  const counts = { events: 0, checkpoints: 0, compared: 0, cosigned: 0, kept: 0 };
+  const counts = { events: 0, checkpoints: 0, compared: 0, cosigned: 0, kept: 0, witnesses: /** @type {string[]} */ ([]) };
   const signed = readCheckpoints(walk, counts);
   let next = await signed.next();
   let kept = 0;
@@ -115,9 +115,27 @@ export async function checkLog(walk) {
   if (event && event.recordedAt !== manifest.recordedAt) {
     findings.add('events', { file: 'manifest.json' }, 'recordedAt is not that of the last event', event.recordedAt, manifest.recordedAt);
   }
-  for (; !next.done; next = await signed.next()) last = next.value;
+  const beyond = walk.kept.slice(kept);
+  /** Checkpoints behind the events that are as large as one that was kept. @type {Map<number, Signed>} */
+  const asLarge = new Map();
+  /** Sizes of those between the events and the last one. @type {{ count: number, first?: number, last?: number }} */
+  const between = { count: 0 };
+  for (; !next.done; next = await signed.next()) {
+    if (last && last.size > manifest.position && next.value.size > last.size) {
+      between.count++;
+      between.first ??= last.size;
+      between.last = last.size;
+    }
+    last = next.value;
+    if (beyond.some(({ size }) => size === last?.size)) asLarge.set(last.size, last);
+  }
+  if (between.count > 0) {
+    const which = `${between.count} checkpoints of the pack, of ${between.first} to ${between.last} events`;
+    findings.warnings.push(`${which}, could not be computed again: the pack has not all of their events.`);
+  }
   await checkEnd(walk, atPosition, last);
-  counts.kept += compareWithLast(walk, kept, last);
+  counts.kept += compareBeyond(walk, beyond, asLarge, last);
+  counts.witnesses = last?.cosigners ?? [];
   return counts;
 }
 
@@ -145,7 +163,9 @@ async function checkEnd({ pack, manifest, findings }, atPosition, last) {
   if (lack) return wrong(PROOF, ...lack);
   if (proof.from !== position) wrong(PROOF, 'from is not the position of the manifest', position, proof.from);
   if (proof.to !== last.size) wrong(PROOF, 'to is not the size of the last checkpoint', last.size, proof.to);
-  const hashes = proof.hashes.map((/** @type {unknown} */ hash) => fromBase64(`${hash}`, 32));
+  const odd = proof.hashes.findIndex((/** @type {unknown} */ hash) => typeof hash !== 'string');
+  if (odd >= 0) return wrong(PROOF, `hash ${odd + 1} is no text`, 'text', proof.hashes[odd]);
+  const hashes = proof.hashes.map((/** @type {string} */ hash) => fromBase64(hash, 32));
   // Without a root there is nothing to lead from; that events are missing was told.
   if (!atPosition || isConsistent({ size: position, root: atPosition }, last, hashes)) return;
   wrong(
@@ -159,30 +179,46 @@ async function checkEnd({ pack, manifest, findings }, atPosition, last) {
  * Kept checkpoints beyond the events of the pack.
  *
  * @param {Walk} walk
- * @param {number} from index of the first
+ * @param {Kept[]} kept
+ * @param {Map<number, Signed>} asLarge checkpoints of the pack by their sizes
  * @param {Signed | undefined} last
  * @returns {number} how many could be compared
  */
-function compareWithLast({ kept, findings }, from, last) {
+function compareBeyond({ findings }, kept, asLarge, last) {
   let compared = 0;
-  for (const { file, line, size, root } of kept.slice(from)) {
-    if (last && size === last.size) {
+  /** @type {Kept | undefined} */
+  let before;
+  for (const mine of kept) {
+    const { file, line, size, root } = mine;
+    const place = { file, line, position: size };
+    const theirs = asLarge.get(size);
+    if (theirs) {
       compared++;
-      const [mine, theirs] = [root, last.root].map((each) => each.toString('base64'));
-      if (mine !== theirs)
-        findings.add('kept checkpoints', { file, line, position: size }, 'the last checkpoint of the pack has another root', mine, theirs);
+      const what = `the ${theirs === last ? 'last ' : ''}checkpoint of the pack of ${size} events has another root`;
+      if (!root.equals(theirs.root)) findings.add('kept checkpoints', place, what, root.toString('base64'), theirs.root.toString('base64'));
     } else if (last && size < last.size) {
       const why = 'the pack has not all of its events; ask for one up to there';
       findings.warnings.push(`The kept checkpoint of ${size} events (${file}, line ${line}) could not be compared: ${why}.`);
     } else {
       findings.add(
         'kept checkpoints',
-        { file, line, position: size },
+        place,
         'the log had more events when this was signed than the whole pack knows of: its end was cut off, or the pack is older than the checkpoint (then keep it for a later pack)',
         `a last checkpoint of ${size} events or more`,
         last ? `one of ${last.size}` : 'none',
       );
     }
+    if (before?.size === size && !before.root.equals(root)) {
+      const [first, second] = [before.root, root].map((each) => each.toString('base64'));
+      findings.add(
+        'kept checkpoints',
+        place,
+        `two kept checkpoints of ${size} events have different roots: the log was forked`,
+        first,
+        second,
+      );
+    }
+    before = mine;
   }
   return compared;
 }
@@ -249,8 +285,8 @@ class Envelopes {
  * @param {Trust} trust
  * @param {import('./findings.mjs').Place} place gets the checkpoint's position
  * @param {(what: string, expected?: string, found?: string) => void} wrong tells what is wrong at that place
- * @returns {{ checkpoint?: import('./note.mjs').Checkpoint, cosigned: number }} the checkpoint, if it can be read, also where its
- * signature is wrong
+ * @returns {{ checkpoint?: import('./note.mjs').Checkpoint, cosigners: string[] }} the checkpoint, if it can be read, also where its
+ * signature is wrong; and the keys of witnesses that signed it
  */
 function readCheckpoint(note, { trusted, logNames }, place, wrong) {
   let checkpoint;
@@ -264,11 +300,11 @@ function readCheckpoint(note, { trusted, logNames }, place, wrong) {
     const keys = trusted.filter((key) => !key.witness).map((key) => `${key.name}+${key.id}`);
     if (signers.length === 0)
       wrong('the checkpoint is not signed by a key that you trust', keys.join(' or '), unknown.join(', ') || 'none');
-    return { checkpoint, cosigned: witnesses.length };
+    return { checkpoint, cosigners: witnesses.map(({ key }) => key.text) };
   } catch (error) {
     if (!(error instanceof NoteError)) throw error;
     wrong(error.message);
-    return { ...(checkpoint && { checkpoint }), cosigned: 0 };
+    return { ...(checkpoint && { checkpoint }), cosigners: [] };
   }
 }
 
@@ -293,21 +329,27 @@ function noteOfLine(text) {
  */
 async function* readCheckpoints({ pack, findings, trust }, counts) {
   let line = 0;
-  let before = 0;
+  /** @type {import('./note.mjs').Checkpoint | undefined} */
+  let before;
   for await (const bytes of pack.lines(CHECKPOINTS)) {
     const place = { file: CHECKPOINTS, line: ++line };
     /** @param {string} what @param {unknown} [expected] @param {unknown} [found] */
     const wrong = (what, expected, found) => findings.add('signatures', place, what, expected, found);
     try {
       const { note, size } = noteOfLine(bytes.toString('utf8'));
-      const { checkpoint, cosigned } = readCheckpoint(note, trust, place, wrong);
+      const { checkpoint, cosigners } = readCheckpoint(note, trust, place, wrong);
       if (!checkpoint) continue;
       if (checkpoint.size !== size) wrong('the line and its note have different sizes', checkpoint.size, size);
-      if (checkpoint.size < before) wrong('checkpoints stand with the smallest first', `${before} or more`, checkpoint.size);
-      before = checkpoint.size;
+      if (before && checkpoint.size < before.size)
+        wrong('checkpoints stand with the smallest first', `${before.size} or more`, checkpoint.size);
+      if (before?.size === checkpoint.size && !before.root.equals(checkpoint.root)) {
+        const [first, second] = [before.root, checkpoint.root].map((root) => root.toString('base64'));
+        wrong(`two checkpoints of ${checkpoint.size} events have different roots: the log was forked`, first, second);
+      }
+      before = checkpoint;
       counts.checkpoints++;
-      counts.cosigned += cosigned;
-      yield { ...checkpoint, line };
+      counts.cosigned += cosigners.length;
+      yield { ...checkpoint, line, cosigners };
     } catch (error) {
       if (!(error instanceof NoteError)) throw error;
       wrong(error.message);
@@ -326,7 +368,9 @@ async function* readCheckpoints({ pack, findings, trust }, counts) {
 export function readKept(files, trust, findings) {
   /** @type {Kept[]} */
   const kept = [];
-  for (const { file, text } of files) {
+  for (const { file, text: whole } of files) {
+    // Some editors put a byte order mark before what they save.
+    const text = whole.replace(/^\ufeff/, '');
     const inJson = text.trimStart().startsWith('{');
     const notes = inJson ? text.split('\n').map((note, index) => ({ note, line: index + 1 })) : splitNotes(text);
     const said = notes.filter(({ note }) => note.trim() !== '');

@@ -14,6 +14,15 @@ import { PackError, readDirectory, readEntry } from './zip.mjs';
 /** The pack cannot be checked at all: there is none, or it is of a kind that this program does not know. */
 export class CannotCheck extends Error {}
 
+/** A file, or a line of it, that is no text or too long to be held. */
+export class TextError extends SyntaxError {
+  /** @param {string} file @param {string} message */
+  constructor(file, message) {
+    super(message);
+    this.file = file;
+  }
+}
+
 /** Files that are held whole, and single lines, may not be larger. */
 const HELD_MAX = 64 * 1024 * 1024;
 const LF = 0x0a;
@@ -72,18 +81,18 @@ export class Pack {
    * @param {string} name
    * @returns {Promise<string>}
    * @throws {PackError}
-   * @throws {SyntaxError} if it is no text, or not small
+   * @throws {TextError} if it is no text, or not small
    */
   async text(name) {
     const chunks = [];
     let bytes = 0;
     for await (const chunk of this.read(name)) {
       bytes += chunk.length;
-      if (bytes > HELD_MAX) throw new SyntaxError(`${name} has more than ${HELD_MAX} bytes`);
+      if (bytes > HELD_MAX) throw new TextError(name, `it has more than ${HELD_MAX} bytes`);
       chunks.push(chunk);
     }
     const whole = Buffer.concat(chunks);
-    if (!isUtf8(whole)) throw new SyntaxError('its bytes are no UTF-8');
+    if (!isUtf8(whole)) throw new TextError(name, 'its bytes are no UTF-8');
     return whole.toString('utf8');
   }
 
@@ -93,7 +102,7 @@ export class Pack {
    * @param {string} name
    * @returns {AsyncGenerator<Buffer>}
    * @throws {PackError}
-   * @throws {SyntaxError} at a line that is too long to be held
+   * @throws {TextError} at a line that is too long to be held
    */
   async *lines(name) {
     /** @type {Buffer[]} */
@@ -110,7 +119,7 @@ export class Pack {
       }
       if (from < chunk.length) begun.push(chunk.subarray(from));
       held += chunk.length - from;
-      if (held > HELD_MAX) throw new SyntaxError(`${name} has a line of more than ${HELD_MAX} bytes`);
+      if (held > HELD_MAX) throw new TextError(name, `it has a line of more than ${HELD_MAX} bytes`);
     }
     if (begun.length > 0) yield Buffer.concat(begun);
   }

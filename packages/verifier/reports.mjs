@@ -5,8 +5,9 @@
  */
 import { EVENTS } from './books.mjs';
 import { CsvError, readCsv } from './csv.mjs';
-import { canonical } from './json.mjs';
-import { factsOf, JOURNAL_FACTS, LEDGER_FACTS } from './ticks.mjs';
+import { canonical, lacks } from './json.mjs';
+import { FACTS, factsOf } from './ticks.mjs';
+import { PackError } from './zip.mjs';
 
 /** @typedef {import('./books.mjs').Account} Account */
 /** @typedef {import('./books.mjs').Figures} Figures */
@@ -20,6 +21,7 @@ import { factsOf, JOURNAL_FACTS, LEDGER_FACTS } from './ticks.mjs';
  * @property {import('./books.mjs').Books} books
  * @property {import('./findings.mjs').Findings} findings
  * @property {Map<string, Account>} byCode
+ * @property {import('./ticks.mjs').Columns} columns that are compared of each line
  */
 
 /**
@@ -34,6 +36,31 @@ export const REPORTS = [
   ['reports/journal.csv', checkJournal],
   ['reports/period-locks.csv', checkPeriodLocks],
 ];
+
+/**
+ * Which columns the general ledger and the journal have of those that follow from events. Looked up before the events are read, which
+ * are not held.
+ *
+ * @param {import('./pack.mjs').Pack} pack
+ * @returns {Promise<import('./ticks.mjs').Columns>}
+ */
+export async function columnsOf(pack) {
+  /** @param {string} file @param {{ must: string[], may: string[] }} facts */
+  const ofReport = async (file, { must, may }) => {
+    try {
+      for await (const { cells } of readCsv(pack.lines(file))) return [...must, ...may.filter((name) => cells.includes(name))];
+    } catch (error) {
+      // What is wrong with the file is told when it is read as a whole.
+      if (!(error instanceof PackError || error instanceof SyntaxError || error instanceof CsvError)) throw error;
+    }
+    return must;
+  };
+  const [ledger, journal] = [
+    await ofReport('reports/general-ledger.csv', FACTS.ledger),
+    await ofReport('reports/journal.csv', FACTS.journal),
+  ];
+  return { ledger, journal };
+}
 
 /**
  * Accounts by their codes, which reports name them by.
@@ -75,14 +102,15 @@ async function* rowsOf({ pack, manifest, findings }, file, columns, stamped = tr
       header = cells;
       ends = cells.at(-2) === 'position' && cells.at(-1) === 'reportVersion';
       const lacking = columns.filter((name) => !cells.includes(name));
+      const twice = cells.find((name, at) => cells.indexOf(name) !== at);
+      if (twice !== undefined) throw new CsvError(line, `the header has ${twice} twice`);
       if (lacking.length > 0) throw new CsvError(line, `the header lacks ${lacking.join(', ')}`);
       if (stamped && !ends) throw new CsvError(line, 'the header does not end with position,reportVersion');
       continue;
     }
     /** @type {Record<string, string>} */
     const named = {};
-    // From behind, so that of two columns with one name the first counts.
-    for (let at = cells.length - 1; at >= 0; at--) named[header[at] ?? ''] = cells[at] ?? '';
+    for (const [at, cell] of cells.entries()) named[header[at] ?? ''] = cell;
     const account = named.account ?? named.code;
     /** @param {string} what @param {unknown} [expected] @param {unknown} [found] @param {number} [position] */
     const wrong = (what, expected, found, position) => {
@@ -96,7 +124,7 @@ async function* rowsOf({ pack, manifest, findings }, file, columns, stamped = tr
 }
 
 /**
- * Compares cells with what they must be, and tells the first that differs.
+ * Compares cells with what they must be, as far as the report has their columns, and tells the first that differs.
  *
  * @param {Record<string, string>} cells
  * @param {Record<string, string>} expected
@@ -104,7 +132,7 @@ async function* rowsOf({ pack, manifest, findings }, file, columns, stamped = tr
  * @returns {boolean} whether all are right
  */
 function compareCells(cells, expected, wrong) {
-  const name = Object.keys(expected).find((each) => cells[each] !== expected[each]);
+  const name = Object.keys(expected).find((each) => cells[each] !== undefined && cells[each] !== expected[each]);
   if (name !== undefined) wrong(`${name} is wrong`, expected[name], cells[name]);
   return name === undefined;
 }
@@ -123,9 +151,9 @@ async function checkChart(context, file) {
       wrong(byCode.has(code) ? 'the account stands there twice' : 'there is no such account in the events');
       continue;
     }
-    const { id, name, type, normalSide, postable, parentId } = account;
+    const { id, name, type, subtype, normalSide, postable, parentId } = account;
     const parent = parentId === undefined ? '' : (books.accounts.get(parentId)?.code ?? '');
-    compareCells(cells, { id, name, type, normalSide, postable: `${postable}`, parent }, wrong);
+    compareCells(cells, { id, name, type, subtype, normalSide, postable: `${postable}`, parent }, wrong);
     // How an open account is called is for people; one that is frozen or closed is called so.
     const named = status === 'frozen' || status === 'closed' ? status : 'open';
     if (named !== account.status) wrong('status is wrong', account.status, status);
@@ -200,13 +228,11 @@ async function checkTrialBalance(context, file) {
     const net = balance.debit - balance.credit;
     const [opening, closing] = [balance.opening, balance.closing].map((minor) => books.currencies.text(minor, currency));
     const [debit, credit, moved] = [balance.debit, balance.credit, net].map((minor) => books.currencies.text(minor, currency));
-    // Earnings that were left out of openings have not moved in the range: only their balance is said.
-    const said = kind === 'retainedEarnings' ? { opening, closing } : { opening, debit, credit, net: moved, closing };
-    compareCells(
-      cells,
-      /** @type {Record<string, string>} */ ({ ...said, ...(account && { name: account.name, type: account.type }) }),
-      wrongly,
-    );
+    // What is no account has a name for people, but neither a type nor a level.
+    /** @type {Record<string, string>} */
+    const of = account ? { name: account.name, type: account.type } : { type: '', level: '' };
+    const figures = /** @type {Record<string, string>} */ ({ opening, debit, credit, net: moved, closing });
+    compareCells(cells, { ...figures, ...of }, wrongly);
   }
   for (const [key, balance] of expected) {
     if (seen.has(key) || isZero(balance)) continue;
@@ -220,8 +246,15 @@ async function checkTrialBalance(context, file) {
 /**
  * What the general ledger has said of one currency of an account.
  *
- * @typedef {{ opened: boolean, closed: boolean, running: bigint }} Progress
+ * @typedef {{ opened: boolean, closed: boolean, running: bigint, base: bigint }} Progress
  */
+
+/** What only a row of a line says. */
+const OF_LINES = Object.fromEntries(
+  'date,number,entryId,line,entryPosition,entryType,description,reference,debit,credit,baseDebit,baseCredit'
+    .split(',')
+    .map((name) => [name, '']),
+);
 
 /** @param {Context} context @param {string} file */
 async function checkGeneralLedger(context, file) {
@@ -244,16 +277,31 @@ async function checkGeneralLedger(context, file) {
   };
   let rows = 0;
   const expected = trialBalance(books);
+  const { baseCurrency } = context.manifest.book;
+  /** What a base balance must be. @param {bigint} minor @param {string} [found] */
+  const inBase = (minor, found = '') => {
+    if (!books.tracked) return '';
+    // How many decimals the base currency has is not known where nothing was posted in it.
+    return !books.currencies.knows(baseCurrency) && /^0(\.0+)?$/.test(found) ? found : books.currencies.text(minor, baseCurrency);
+  };
+  /** @type {Map<string, bigint>} */
+  const baseRetained = new Map();
+  for (const { figures } of books.accounts.values())
+    for (const [currency, { baseLeftOut }] of figures) baseRetained.set(currency, (baseRetained.get(currency) ?? 0n) + baseLeftOut);
   /** Currencies whose row of earnings brought forward was there. */
   const retained = new Set();
-  for await (const { cells, wrong } of rowsOf(context, file, ['row', 'name', 'type', ...LEDGER_FACTS, 'balance'])) {
+  for await (const { cells, wrong } of rowsOf(context, file, ['row', 'name', 'type', ...FACTS.ledger.must, 'balance'])) {
     rows++;
     const { row: kind, account: code = '', currency = '', date, entryPosition = '', line = '' } = cells;
     if (kind === 'retainedEarnings') {
       const balance = expected.get(JSON.stringify([kind, '', currency]));
       if (!balance || retained.has(currency))
         wrong(`row ${kind} ${currency}: ${balance ? 'it stands there twice' : 'there is nothing in the events for it'}`);
-      else compareCells(cells, { account: '', balance: books.currencies.text(balance.closing, currency) }, wrong);
+      else {
+        const baseBalance = inBase(baseRetained.get(currency) ?? 0n, cells.baseBalance);
+        const figures = { balance: books.currencies.text(balance.closing, currency), baseBalance };
+        compareCells(cells, { account: '', type: '', ...OF_LINES, ...figures }, (what, ...rest) => wrong(`${kind}: ${what}`, ...rest));
+      }
       retained.add(currency);
       continue;
     }
@@ -270,15 +318,15 @@ async function checkGeneralLedger(context, file) {
       [current, order, spoilt] = [account, '', false];
     }
     compareCells(cells, { name: account.name, type: account.type }, wrong);
-    const progress = said.get(currency) ?? { opened: false, closed: false, running: figures.opening };
+    const progress = said.get(currency) ?? { opened: false, closed: false, running: figures.opening, base: figures.baseOpening };
     said.set(currency, progress);
     const isNext = kind === 'opening' ? !progress.opened : progress.opened && !progress.closed;
     if (!isNext) wrong(`the row ${kind} of ${currency} stands not between its opening and its closing, or twice`);
     if (kind === 'opening' || kind === 'closing') {
       progress[kind === 'opening' ? 'opened' : 'closed'] = true;
-      compareCells(cells, { balance: books.currencies.text(balanceOf(figures)[kind], currency) }, (what, ...rest) =>
-        wrong(`${kind}: ${what}`, ...rest),
-      );
+      const base = kind === 'opening' ? figures.baseOpening : figures.baseOpening + figures.baseIn;
+      const balances = { balance: books.currencies.text(balanceOf(figures)[kind], currency), baseBalance: inBase(base, cells.baseBalance) };
+      compareCells(cells, { ...balances, ...OF_LINES }, (what, ...rest) => wrong(`${kind}: ${what}`, ...rest));
     } else if (kind !== 'line') {
       wrong('the row is of a kind that the format does not know', 'opening, line or closing', kind);
     } else {
@@ -291,9 +339,13 @@ async function checkGeneralLedger(context, file) {
       progress.running += cells.debit
         ? (books.currencies.minor(cells.debit, currency) ?? 0n)
         : -(books.currencies.minor(cells.credit ?? '', currency) ?? 0n);
-      compareCells(cells, { balance: books.currencies.text(progress.running, currency) }, (what, ...rest) =>
-        wrong(what, ...rest, Number(entryPosition)),
-      );
+      if (cells.baseDebit) progress.base += books.currencies.minor(cells.baseDebit, baseCurrency) ?? 0n;
+      if (cells.baseCredit) progress.base -= books.currencies.minor(cells.baseCredit, baseCurrency) ?? 0n;
+      /** @type {Record<string, string>} */
+      const balances = { balance: books.currencies.text(progress.running, currency) };
+      // Without the base amounts of its lines a running base balance is for people.
+      if (cells.baseDebit !== undefined && cells.baseCredit !== undefined) balances.baseBalance = inBase(progress.base, cells.baseBalance);
+      compareCells(cells, balances, (what, ...rest) => wrong(what, ...rest, Number(entryPosition)));
     }
   }
   if (current) end(current);
@@ -313,7 +365,7 @@ async function checkJournal(context, file) {
   let series = '';
   let order = '';
   let rows = 0;
-  for await (const { cells, wrong } of rowsOf(context, file, ['row', ...JOURNAL_FACTS])) {
+  for await (const { cells, wrong } of rowsOf(context, file, ['row', ...FACTS.journal.must])) {
     rows++;
     const { row: kind, journalCode, fiscalYear, number = '', line = '', account = '' } = cells;
     const mine = JSON.stringify([journalCode, fiscalYear]);
@@ -325,7 +377,10 @@ async function checkJournal(context, file) {
     seen.add(mine);
     if (kind !== 'line') wrong('the row is of a kind that the format does not know', 'line', kind);
     else if (!context.byCode.has(account)) wrong('there is no such account in the events');
-    else await tickOff(context, cells, wrong, 'journal');
+    else if (await tickOff(context, cells, wrong, 'journal')) {
+      const reversedBy = context.books.reversals.get(cells.entryId ?? '') ?? '';
+      compareCells(cells, { reversedBy }, (what, ...rest) => wrong(what, ...rest, Number(cells.entryPosition)));
+    }
   }
   await tellMissing(context, file, 'journal');
   return rows;
@@ -340,8 +395,9 @@ async function checkJournal(context, file) {
  * @param {'ledger' | 'journal'} report
  * @returns {Promise<boolean>} whether it was right
  */
-async function tickOff({ books, byCode, pack }, cells, wrong, report) {
-  const columns = report === 'ledger' ? LEDGER_FACTS : JOURNAL_FACTS;
+async function tickOff(context, cells, wrong, report) {
+  const { books, byCode, pack } = context;
+  const columns = context.columns[report];
   const facts = columns.map((name) => (name === 'account' ? byCode.get(cells.account ?? '')?.id : cells[name]) ?? '');
   const [position, line] = [Number(cells.entryPosition), Number(cells.line)];
   const ticks = books.ticks[report];
@@ -353,11 +409,12 @@ async function tickOff({ books, byCode, pack }, cells, wrong, report) {
   const event = ticks.wrong === 1 ? await eventAt(pack, position) : undefined;
   const lines = event?.eventType === 'JournalEntryPosted' && Array.isArray(event.data?.lines) ? event.data.lines : [];
   const posted = lines.find((/** @type {any} */ each) => each?.line === line);
-  const expected = posted ? factsOf(event, { ...posted, accountId: books.accounts.get(posted.accountId)?.code })[report] : [];
-  const at = expected.findIndex((fact, index) => fact !== cells[columns[index] ?? '']);
-  const column = columns[at] ?? '';
+  const expected = posted
+    ? factsOf(event, { ...posted, accountId: books.accounts.get(posted.accountId)?.code }, books.tracked)[report]
+    : {};
+  const column = posted && columns.find((name) => expected[name] !== cells[name]);
   const found = columns.map((name) => cells[name]).join(', ');
-  if (at >= 0) wrong(`${column} is wrong`, expected[at], cells[column], position);
+  if (column) wrong(`${column} is wrong`, expected[column], cells[column], position);
   else if (posted) wrong('this line stands there twice, or is not dated in the range', undefined, found, position);
   else wrong('no line of the events is like this row', undefined, found, position);
   return false;
@@ -395,6 +452,9 @@ async function eventAt(pack, position) {
   return undefined;
 }
 
+/** @param {unknown} value @param {string} other */
+const textOr = (value, other) => (typeof value === 'string' ? value : other);
+
 /** @param {Context} context @param {string} file */
 async function checkPeriodLocks(context, file) {
   const { books, findings } = context;
@@ -417,10 +477,15 @@ async function checkPeriodLocks(context, file) {
       wrong('there is no further event that closes or reopens', undefined, Object.values(cells).join(', '));
       continue;
     }
-    const { position, recordedAt, eventType, userId = '', data } = event;
+    const { position, recordedAt, eventType, userId = '', data, metadata } = event;
+    // A close that states no level is of the first version of the event, where all were hard.
+    const known = eventType === 'PeriodClosed' && data.level === undefined ? { level: 'hard', position: 0, ...data } : data;
     /** @type {Record<string, string>} */
     const expected = { position: `${position}`, recordedAt, event: eventType, userId };
-    for (const name of ['fiscalYear', 'period', 'level']) if (data[name] !== undefined) expected[name] = `${data[name]}`;
+    for (const name of ['fiscalYear', 'period', 'level']) expected[name] = `${known[name] ?? ''}`;
+    expected.closedAtPosition = `${known.position ?? ''}`;
+    expected.onBehalfOf = textOr(metadata.onBehalfOf, '');
+    expected.reason = textOr(metadata.reason, textOr(data.reason, ''));
     compareCells(cells, expected, (what, ...rest) => wrong(what, ...rest, position));
   }
   for (const { position, eventType } of books.locks.slice(rows))
@@ -428,11 +493,22 @@ async function checkPeriodLocks(context, file) {
   return rows;
 }
 
-/** The control totals of the manifest. @param {Context} context */
+/** Where the fiscal year of the range begins, which openings and earnings brought forward depend on. @param {Context} context */
+export function checkYear({ manifest, books, findings }) {
+  const due = books.calendar.beginning(manifest.from);
+  if (due === 'unknown' || due === manifest.yearFrom) return;
+  const what = `yearFrom is not the first day of the fiscal year of ${manifest.from}`;
+  findings.add('reports', { file: 'manifest.json' }, what, due ?? 'nothing: no fiscal year covers it', manifest.yearFrom);
+}
+
+/** The control totals of the manifest. @param {Context} context @returns {true} */
 export function checkTotals({ manifest, books, findings }) {
   const { entries, lines, currencies, numbers } = books.totals;
   /** Whether a year is a text or a number is not said, nor what order journals have. @param {any[]} list */
-  const sorted = (list) => list.map((each) => canonical({ ...each, fiscalYear: `${each?.fiscalYear}` })).sort();
+  const sorted = (list) =>
+    list
+      .map((each) => canonical(lacks(each, { fiscalYear: 'text or whole number' }) ? each : { ...each, fiscalYear: `${each.fiscalYear}` }))
+      .sort();
   /** @type {Record<string, unknown>} */
   const expected = {
     events: manifest.position,
@@ -457,4 +533,14 @@ export function checkTotals({ manifest, books, findings }) {
     if (canonical(value) !== canonical(found[name]))
       findings.add('reports', { file: 'manifest.json' }, `totals.${name} is not what the events say`, value, found[name]);
   }
+  const further = Object.keys(found).filter((name) => !Object.hasOwn(expected, name));
+  if (further.length > 0)
+    findings.add(
+      'reports',
+      { file: 'manifest.json' },
+      'totals has members that the format does not know',
+      Object.keys(expected).join(', '),
+      further.join(', '),
+    );
+  return true;
 }

@@ -13,27 +13,81 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 
-/** Columns that are compared, in the order of the facts. */
-export const LEDGER_FACTS = 'account,date,number,entryId,entryPosition,line,entryType,description,debit,credit,currency'.split(',');
-export const JOURNAL_FACTS =
-  'journalCode,fiscalYear,number,date,recordedAt,entryId,entryPosition,entryType,description,line,account,debit,credit,currency'.split(',');
+/** Columns that both reports must have of a line, and those that they may have, all of which follow from its event. */
+export const FACTS = {
+  ledger: {
+    must: 'account,date,number,entryId,entryPosition,line,entryType,description,debit,credit,currency'.split(','),
+    may: 'reference,baseDebit,baseCredit'.split(','),
+  },
+  journal: {
+    must: 'journalCode,fiscalYear,number,date,recordedAt,entryId,entryPosition,entryType,description,line,account,debit,credit,currency'.split(
+      ',',
+    ),
+    may: 'reference,documentType,documentNumber,documentDate,userId,onBehalfOf,baseAmount,lineDescription'.split(','),
+  },
+};
+/** The columns of this pack's reports that are compared. @typedef {{ ledger: string[], journal: string[] }} Columns */
+
+/** @param {unknown} value */
+const text = (value) => (typeof value === 'string' ? value : '');
 
 /**
- * What both reports must say of a line, as texts.
+ * What both reports must say of a line, by column.
  *
  * @param {import('./books.mjs').Event} event a JournalEntryPosted
  * @param {any} posted a line of it
+ * @param {boolean} tracked whether the book tracks base amounts
+ * @returns {{ ledger: Record<string, string>, journal: Record<string, string> }}
  */
-export function factsOf({ aggregateId, position, recordedAt, data }, posted) {
-  const { journalCode, fiscalYear, number, effectiveDate, entryType, description } = data;
-  const { accountId, side, amount, currency } = posted;
-  const text = posted.description ?? description;
-  const [entryPosition, line, year] = [`${position}`, `${posted.line}`, `${fiscalYear}`];
-  const end = side === 'debit' ? [amount, '', currency] : ['', amount, currency];
-  const entry = [aggregateId, entryPosition];
+export function factsOf({ aggregateId: entryId, position, recordedAt, userId = '', metadata, data }, posted, tracked) {
+  const { journalCode, entryType, effectiveDate: date, document } = data;
+  const { accountId: account, currency } = posted;
+  const [entryPosition, line, number, fiscalYear] = [`${position}`, `${posted.line}`, `${data.number}`, `${data.fiscalYear}`];
+  const isDebit = posted.side === 'debit';
+  const [debit, credit] = isDebit ? [posted.amount, ''] : ['', posted.amount];
+  const baseAmount = text(posted.baseAmount);
+  // Written out, without one object in another: this is done for every line.
   return {
-    ledger: [accountId, effectiveDate, `${journalCode}/${year}/${number}`, ...entry, line, entryType, text, ...end],
-    journal: [journalCode, year, `${number}`, effectiveDate, recordedAt, ...entry, entryType, description, line, accountId, ...end],
+    ledger: {
+      account,
+      date,
+      number: `${journalCode}/${fiscalYear}/${number}`,
+      entryId,
+      entryPosition,
+      line,
+      entryType,
+      description: posted.description ?? data.description,
+      reference: text(posted.reference ?? data.reference),
+      currency,
+      debit,
+      credit,
+      baseDebit: tracked && isDebit ? baseAmount : '',
+      baseCredit: tracked && !isDebit ? baseAmount : '',
+    },
+    journal: {
+      journalCode,
+      fiscalYear,
+      number,
+      date,
+      recordedAt,
+      entryId,
+      entryPosition,
+      entryType,
+      description: data.description,
+      reference: text(data.reference),
+      documentType: text(document?.type),
+      documentNumber: text(document?.number),
+      documentDate: text(document?.date),
+      userId,
+      onBehalfOf: text(metadata.onBehalfOf),
+      line,
+      account,
+      debit,
+      credit,
+      currency,
+      baseAmount,
+      lineDescription: text(posted.description),
+    },
   };
 }
 

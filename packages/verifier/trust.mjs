@@ -107,7 +107,12 @@ export async function readNames(pack, book, keys, findings) {
       const known = [`name ${number} of ${book} ${origin}`, `since ${recordedAt}, from ${size} events on`, `after ${before.origin}`];
       const said = requireStatement(note.text, ['book-keeper log name/v1', ...known], ['reason', 'lost']);
       if (note.signers.length === 0) throw new NoteError('its statement is not signed by a key that you trust');
-      const lost = parseCheckpoint(readNote(said.lost ?? '', keys.trusted).text);
+      const given = readNote(said.lost ?? '', keys.trusted);
+      const lost = parseCheckpoint(given.text);
+      if (given.signers.length === 0) throw new NoteError('what was given up is not signed by a key that you trust');
+      // Where a backup is from before an earlier loss, what was given up may have a later name; it never is of another book.
+      if (![...keys.names].some((name) => isNameOf(lost.origin, name, book)))
+        throw new NoteError(`what was given up belongs to another log, ${lost.origin}`);
       findings.warnings.push(
         `SIGNED EVENTS WERE GIVEN UP. Since ${recordedAt}, from ${size} events on, this log has the name ${origin}. What had been signed as ` +
           `${lost.origin} up to event ${lost.size} was given up ${said.by}, for this reason: ${said.reason}`,
@@ -119,6 +124,10 @@ export async function readNames(pack, book, keys, findings) {
   }
   return names;
 }
+
+/** @param {string} origin @param {string} name of a key @param {string} book */
+const isNameOf = (origin, name, book) =>
+  origin.startsWith(`${name}/${book}`) && /^(~[1-9]\d*)?$/.test(origin.slice(`${name}/${book}`.length));
 
 /**
  * A statement is some lines that are known, a line `by USER`, and lines with JSON strings.

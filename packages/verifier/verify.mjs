@@ -8,14 +8,14 @@ import { realpathSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Books } from './books.mjs';
+import { Books, EVENTS } from './books.mjs';
 import { CsvError } from './csv.mjs';
 import { CHECKS, Findings } from './findings.mjs';
 import { canonical, lacks, parseJson } from './json.mjs';
 import { checkLog, readKept } from './log.mjs';
 import { KEY_FORM, keyLines, NoteError, parseKey, readNote } from './note.mjs';
-import { CannotCheck, openPack } from './pack.mjs';
-import { accountsByCode, checkTotals, REPORTS } from './reports.mjs';
+import { CannotCheck, openPack, TextError } from './pack.mjs';
+import { accountsByCode, checkTotals, checkYear, columnsOf, REPORTS } from './reports.mjs';
 import { followKeys, readNames } from './trust.mjs';
 import { PackError } from './zip.mjs';
 
@@ -31,6 +31,8 @@ const FILES = [
   ...REPORTS.map(([file]) => file),
 ];
 const CHANGES = 'reports/changes-since.csv';
+/** What may stand behind them, in this order. */
+const FURTHER = [/^reports\/changes-since\.csv$/, /^exports\/[a-z0-9-]+\/[^/]+$/, /^personal\/texts\.jsonl$/];
 /** @type {Parameters<typeof lacks>[1]} */
 // biome-ignore format: a table
 const MANIFEST = {
@@ -151,7 +153,7 @@ async function readManifest(pack, findings) {
     throw new CannotCheck(`the pack has the format ${harmless(format)}; this program knows ${FORMAT}`);
   const lack =
     lacks(manifest, MANIFEST) ??
-    lacks(manifest.book, { id: 'text', baseCurrency: 'text' }) ??
+    lacks(manifest.book, { id: 'text', name: 'text', baseCurrency: 'text', fx: 'text', timeZone: 'text', 'entity?': 'object' }) ??
     lacks(manifest.checkpoint, { size: 'whole number', root: 'text' }) ??
     lacks(manifest.totals, {
       events: 'whole number',
@@ -162,10 +164,36 @@ async function readManifest(pack, findings) {
     }) ??
     lacks(manifest.files.find((/** @type {unknown} */ each) => lacks(each, LISTED)) ?? manifest.files[0], LISTED);
   if (lack) findings.add('files', { file }, ...lack);
-  const reversed = !lack && manifest.from > manifest.to;
-  if (reversed) findings.add('files', { file }, 'the range ends before it begins', `${manifest.from} or later`, manifest.to);
-  return lack || reversed ? undefined : manifest;
+  if (lack) return undefined;
+  const { from, to, yearFrom = from, position, since = 0 } = manifest;
+  /** @type {[boolean, string, string, unknown][]} */
+  const impossible = [
+    [from > to, 'the range ends before it begins', `${from} or later`, to],
+    [yearFrom > from, 'the fiscal year of the range begins after it', `yearFrom of ${from} or earlier`, yearFrom],
+    // No fiscal year is longer than two years; one that began before would take income and expense of others into the openings.
+    [
+      yearFrom <= `${`${Number(from.slice(0, 4)) - 2}`.padStart(4, '0')}${from.slice(4)}`,
+      'the fiscal year of the range begins two years before it or more',
+      `yearFrom less than two years before ${from}`,
+      yearFrom,
+    ],
+    [since > position, 'the earlier pack that changes are told since is later than this one', `since of ${position} or less`, since],
+  ];
+  const first = impossible.find(([is]) => is);
+  if (first) findings.add('files', { file }, .../** @type {[string, string, unknown]} */ (first.slice(1)));
+  return first ? undefined : manifest;
 }
+
+/**
+ * Whether what a pack says has caused an error: not where this computer could not read on, or has no room for more.
+ *
+ * @param {unknown} error
+ */
+const isOfPack = (error) =>
+  error instanceof Error &&
+  !(error instanceof CannotCheck) &&
+  !('code' in error) &&
+  !(error instanceof RangeError && /maximum size|allocation|string length/i.test(error.message));
 
 /**
  * Everything but the hashes of the files. What is no JSON, CSV or note, or no whole file, ends the checks that need it.
@@ -187,9 +215,12 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
       return await read();
     } catch (error) {
       // A broken file is told by the check of the files, which reads them all.
+      if (error instanceof PackError) return undefined;
       if (error instanceof CsvError) findings.add(check, { file, line: error.line }, error.message);
+      else if (error instanceof TextError) findings.add(error.file === EVENTS ? 'events' : check, { file: error.file }, error.message);
       else if (error instanceof SyntaxError || error instanceof NoteError) findings.add(check, { file }, error.message);
-      else if (!(error instanceof PackError)) throw error;
+      else if (!isOfPack(error)) throw error;
+      else findings.add(check, { file }, `what it says cannot be read: ${/** @type {Error} */ (error).message}`);
       return undefined;
     }
   };
@@ -199,7 +230,8 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
   await attempt('manifest.note', 'files', () => checkNote(pack, manifest, trusted));
   const trust = { trusted, logNames };
   const kept = readKept(checkpoints, trust, findings);
-  const books = new Books(manifest, findings);
+  const columns = await columnsOf(pack);
+  const books = new Books(manifest, findings, columns);
   const walk = { pack, manifest, trust, kept, books, findings, ...(onProgress && { onProgress }) };
   const log = await attempt('log/consistency.json', 'tree', () => checkLog(walk));
   if (!log) return;
@@ -207,6 +239,8 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
   const of = `the last one, of ${count(manifest.checkpoint.size)} events, contains this pack's`;
   said.set('tree', `${count(log.compared)} of ${count(log.checkpoints)} checkpoints have the root of the events before them; ${of}`);
   const witnesses = given.some((key) => key.witness) ? `, with ${count(log.cosigned)} signatures of witnesses` : '';
+  for (const { text } of given.filter((key) => key.witness && !log.witnesses.includes(key.text)))
+    findings.warnings.push(`The last checkpoint is not signed by the witness ${text}, whose key was given.`);
   const trustedBy = `keys given: ${count(given.length)}, trusted by their statements: ${count(keys?.followed ?? 0)}`;
   if (keys && logNames) said.set('signatures', `${count(log.checkpoints)} checkpoints${witnesses}; ${trustedBy}`);
   said.set(
@@ -220,8 +254,10 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
 
   const byCode = accountsByCode(books, findings);
   if (!byCode) return;
-  const context = { pack, manifest, books, findings, byCode };
-  checkTotals(context);
+  const context = { pack, manifest, books, findings, byCode, columns };
+  checkYear(context);
+  const totals = await attempt('manifest.json', 'reports', async () => checkTotals(context));
+  if (totals === undefined) return;
   const rows = [];
   for (const [file, check] of REPORTS) {
     const read = await attempt(file, 'reports', () => check(context, file));
@@ -265,14 +301,36 @@ async function checkFiles(pack, manifest, findings, said) {
   if ((manifest.since !== undefined) !== listed.includes(CHANGES)) wrong(`${CHANGES} is there if and only if "since" is`);
   if (new Set(listed).size !== listed.length) wrong('it lists a file twice');
   for (const file of pack.names) if (!archive.includes(file)) findings.add('files', { file }, 'the manifest does not list this file');
-  if (pack.ordered && pack.names.join('\n') !== archive.join('\n'))
-    wrong('the archive has other files, or in another order', archive.join(', '), pack.names.join(', '));
+  // Where the format knows a name nobody can pass off another file as a report.
+  for (const file of listed) if (placeOf(file) < 0) findings.add('files', { file }, 'the format knows no such file');
+  /** @type {Map<string, string>} */
+  const alike = new Map();
+  for (const file of new Set([...archive, ...pack.names])) {
+    const key = file
+      .normalize('NFC')
+      .toLowerCase()
+      .split('/')
+      .map((part) => part.replace(/[. ]+$/, ''))
+      .join('/');
+    const other = alike.get(key);
+    if (other !== undefined) findings.add('files', { file }, `some computers take it for the same file as ${other}`);
+    else alike.set(key, file);
+  }
+  const inOrder = listed.toSorted((a, b) => placeOf(a) - placeOf(b));
+  const misplaced = listed.findIndex((file, at) => file !== inOrder[at]);
+  if (misplaced >= 0) wrong('it lists the files in another order than the format', inOrder[misplaced], listed[misplaced]);
+  const [there, due] = [pack.names.filter((file) => archive.includes(file)), archive.filter((file) => pack.names.includes(file))];
+  const swapped = pack.ordered ? there.findIndex((file, at) => file !== due[at]) : -1;
+  if (swapped >= 0) wrong('the archive has its files in another order', due[swapped], there[swapped]);
+  /** @type {Set<string>} */
+  const read = new Set();
   let total = 0;
   const hashed = [...manifest.files, { name: 'manifest.json' }, { name: 'manifest.note' }];
   for (const { name, bytes, sha256 } of hashed) {
     try {
       const digest = await pack.digest(name);
       total += digest.bytes;
+      read.add(name);
       if (bytes !== undefined && digest.bytes !== bytes)
         findings.add('files', { file: name }, 'its size is not that of the manifest', bytes, digest.bytes);
       if (sha256 !== undefined && digest.sha256 !== sha256)
@@ -286,7 +344,13 @@ async function checkFiles(pack, manifest, findings, said) {
     'files',
     `${count(hashed.length)} files with ${count(total)} bytes: each is there once, with the SHA-256 of the signed manifest`,
   );
-  return listed.filter((name) => name === 'README.txt' || !FILES.includes(name));
+  return listed.filter((name) => read.has(name) && (name === 'README.txt' || !FILES.includes(name)));
+}
+
+/** Where the format has a file, among all; below 0 where it knows none of that name. @param {string} name */
+function placeOf(name) {
+  const further = FURTHER.findIndex((form) => form.test(name));
+  return further < 0 ? FILES.indexOf(name) : FILES.length + further;
 }
 
 /** A number with spaces between thousands. @param {number} value */
@@ -334,7 +398,8 @@ function inWords({ ok, pack, manifest, checks, first, findings, count: all, warn
   if (!quiet && byHashOnly.length > 0) lines.push('', `Checked by their hash only, not by what they say: ${byHashOnly.join(', ')}.`);
   if (first) {
     lines.push('', 'The first thing that is wrong:', ...findingInWords(first));
-    if (findings.length > 1) lines.push('', 'Further:', ...findings.slice(1).flatMap(findingInWords));
+    const why = first.check === 'files' ? ' (it may only stem from that: nobody vouches for what these files say)' : '';
+    if (findings.length > 1) lines.push('', `Further${why}:`, ...findings.slice(1).flatMap(findingInWords));
     if (all > findings.length) lines.push(`  … and ${count(all - findings.length)} more of these kinds.`);
   }
   if (!quiet || !ok) lines.push('', ok ? 'Everything holds.' : 'Something is wrong with this pack.');

@@ -2,7 +2,8 @@
  * A ZIP archive, read from a file (PKWARE APPNOTE 6.3.10; its sections are cited). Hides the directory, ZIP64, data descriptors
  * and inflating. Guarantees: nothing is held but the directory; every byte of a file that is given out has been counted into its
  * CRC-32, and the end of the file is reached only if size and CRC-32 are right; both headers of a file say the same; no two
- * programs can see different files in the archive, because its parts must lie one behind the other without a gap.
+ * programs can see different files in the archive, because its parts must lie one behind the other without a gap, and no part has
+ * room for another: no comment, no extra field but the numbers of ZIP64, no second end, no second disk.
  */
 import { pipeline } from 'node:stream';
 import { crc32, createInflateRaw } from 'node:zlib';
@@ -19,6 +20,9 @@ const CHUNK = 256 * 1024;
 const DIRECTORY_MAX = 64 * 1024 * 1024;
 const ENCRYPTED = 0x2041; // 4.4.4: bits 0, 6 and 13
 const WITH_DESCRIPTOR = 0x0008; // bit 3
+/** Bits that a pack needs: how hard was compressed (1, 2), a descriptor (3), names in UTF-8 (11). */
+const FLAGS = 0x080e;
+const UTF8 = 0x0800;
 const MAX16 = 0xffff;
 const MAX32 = 0xffffffff;
 
@@ -42,7 +46,7 @@ export async function readDirectory(file) {
   const names = new Set();
   let at = 0;
   while (at < directory.length) {
-    const { entry, next } = directoryEntry(directory, at);
+    const { entry, next } = directoryEntry(directory, at, complaints);
     if (names.has(entry.name)) throw new PackError(`the archive has two files with the name ${entry.name}`);
     names.add(entry.name);
     entries.push(entry);
@@ -50,7 +54,7 @@ export async function readDirectory(file) {
   }
   if (entries.length !== end.entries) throw new PackError(`the archive's directory has ${entries.length} files and says ${end.entries}`);
   entries.sort((a, b) => a.offset - b.offset);
-  for (const entry of entries) await readLocalHeader(file, entry);
+  for (const entry of entries) await readLocalHeader(file, entry, complaints);
 
   let reached = 0;
   for (const [index, entry] of entries.entries()) {
@@ -83,11 +87,19 @@ async function findEnd(file, size, complaints) {
   if (recordAt + 22 + comment !== size) complaints.push(`${size - recordAt - 22 - comment} bytes behind the end of the archive`);
   let end = { entries: record.readUInt16LE(10), bytes: record.readUInt32LE(12), offset: record.readUInt32LE(16) };
   let directoryEnd = recordAt;
+  const oneDisk = (/** @type {boolean} */ is) => {
+    if (!is) complaints.push('the end of the archive speaks of several disks');
+  };
+  oneDisk(record.readUInt16LE(4) === 0 && record.readUInt16LE(6) === 0 && record.readUInt16LE(8) === end.entries);
+  const locator = await readAt(file, Math.max(0, recordAt - 20), 20);
+  const isLocated = locator.readUInt32LE(0) === 0x07064b50;
   if (end.entries === MAX16 || end.bytes === MAX32 || end.offset === MAX32) {
-    const locator = await readAt(file, recordAt - 20, 20);
     const largeAt = Number(locator.readBigUInt64LE(8));
     const large = await readAt(file, largeAt, 56);
-    if (locator.readUInt32LE(0) !== 0x07064b50 || large.readUInt32LE(0) !== 0x06064b50) throw new PackError('the ZIP64 end is not there');
+    if (!isLocated || large.readUInt32LE(0) !== 0x06064b50) throw new PackError('the ZIP64 end is not there');
+    oneDisk(locator.readUInt32LE(4) === 0 && locator.readUInt32LE(16) === 1 && large.readUInt32LE(16) === 0);
+    oneDisk(large.readUInt32LE(20) === 0 && large.readBigUInt64LE(24) === large.readBigUInt64LE(32));
+    if (large.readBigUInt64LE(4) !== 44n) complaints.push('the ZIP64 end has more than its numbers');
     end = {
       entries: Number(large.readBigUInt64LE(24)),
       bytes: Number(large.readBigUInt64LE(40)),
@@ -96,13 +108,20 @@ async function findEnd(file, size, complaints) {
     if (largeAt + 12 + Number(large.readBigUInt64LE(4)) !== recordAt - 20)
       complaints.push('something stands between the parts of the ZIP64 end');
     directoryEnd = largeAt;
+  } else if (isLocated) {
+    // Programs differ in whether they follow it, and so in which directory they read.
+    complaints.push('a ZIP64 end stands there although no number asks for it');
   }
   if (end.offset + end.bytes !== directoryEnd) complaints.push(gap(end.offset + end.bytes, directoryEnd, 'behind the directory'));
   return end;
 }
 
-/** A central directory header (4.3.12). @param {Buffer} directory @param {number} at @returns {{ entry: ZipEntry, next: number }} */
-function directoryEntry(directory, at) {
+/**
+ * A central directory header (4.3.12).
+ *
+ * @param {Buffer} directory @param {number} at @param {string[]} complaints @returns {{ entry: ZipEntry, next: number }}
+ */
+function directoryEntry(directory, at, complaints) {
   const nameAt = at + 46;
   if (nameAt > directory.length || directory.readUInt32LE(at) !== 0x02014b50) throw new PackError('the archive’s directory is damaged');
   const extraAt = nameAt + directory.readUInt16LE(at + 28);
@@ -111,12 +130,22 @@ function directoryEntry(directory, at) {
   if (next > directory.length) throw new PackError('the archive’s directory is cut off');
   const name = directory.subarray(nameAt, extraAt).toString('utf8');
   refuseName(name);
+  const complain = (/** @type {string} */ what) => complaints.push(`${name}: ${what}`);
+  if (next > extraEnd) complain(`the directory has a comment of ${next - extraEnd} bytes on it`);
+  if (directory.readUInt16LE(at + 34) !== 0) complain('the directory says that it lies on another disk');
+  // Whatever system the header names: what unpacks it may take these bits for a link (4.4.15).
+  const [attributes, type] = [directory.readUInt8(at + 38), directory.readUInt8(at + 41) >> 4];
+  if ((type !== 0 && type !== 8) || attributes & 0x18) complain('by its attributes it is no plain file but a link, a folder or a device');
   const [bytes = 0, packed = 0, offset = 0] = enlarge(
     [directory.readUInt32LE(at + 24), directory.readUInt32LE(at + 20), directory.readUInt32LE(at + 42)],
     directory.subarray(extraAt, extraEnd),
+    complain,
   );
   const [flags, method] = [directory.readUInt16LE(at + 8), directory.readUInt16LE(at + 10)];
   if (flags & ENCRYPTED) throw new PackError(`${name} is encrypted`);
+  if (flags & ~FLAGS) complain(`its header has flags that no pack needs (${(flags & ~FLAGS).toString(16)})`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+  if (!(flags & UTF8) && /[^\x00-\x7f]/.test(name)) complain('its name is not marked as UTF-8');
   if (method !== 0 && method !== 8)
     throw new PackError(`${name} has compression method ${method}; only 0 (stored) and 8 (deflated) are known`);
   return { entry: { name, flags, method, crc: directory.readUInt32LE(at + 16), packed, bytes, offset, dataOffset: 0 }, next };
@@ -132,22 +161,26 @@ function refuseName(name) {
 }
 
 /**
- * Numbers of 32 bits, with those that are too large for them from the ZIP64 extra field (4.5.3).
+ * Numbers of 32 bits, with those that are too large for them from the ZIP64 extra field (4.5.3), which is the only one that may be there.
  *
- * @param {number[]} numbers in the order of that field @param {Buffer} extra @returns {number[]}
+ * @param {number[]} numbers in the order of that field
+ * @param {Buffer} extra
+ * @param {(what: string) => void} complain
+ * @returns {number[]}
  */
-function enlarge(numbers, extra) {
-  /** @type {Buffer} */
-  let large = Buffer.alloc(0);
-  for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2)) {
-    if (extra.readUInt16LE(at) === 1) large = extra.subarray(at + 4, at + 4 + extra.readUInt16LE(at + 2));
-  }
+function enlarge(numbers, extra, complain) {
+  const large = numbers.filter((number) => number === MAX32).length;
+  const length = large === 0 ? 0 : 4 + 8 * large;
+  const isZip64 = large > 0 && extra.length >= length && extra.readUInt16LE(0) === 1;
+  if (large > 0 && !isZip64) throw new PackError('a ZIP64 number is not there');
+  // Other fields give a file another name, a time or rights in programs that know them, or hide bytes in those that do not.
+  if (extra.length !== length || (isZip64 && extra.readUInt16LE(2) !== length - 4))
+    complain('a header has an extra field other than the numbers of ZIP64 that it needs');
+  let at = 4;
   return numbers.map((number) => {
     if (number !== MAX32) return number;
-    if (large.length < 8) throw new PackError('a ZIP64 number is not there');
-    const value = Number(large.readBigUInt64LE(0));
-    large = large.subarray(8);
-    return value;
+    at += 8;
+    return Number(extra.readBigUInt64LE(at - 8));
   });
 }
 
@@ -156,8 +189,9 @@ function enlarge(numbers, extra) {
  *
  * @param {import('node:fs/promises').FileHandle} file
  * @param {ZipEntry} entry
+ * @param {string[]} complaints
  */
-async function readLocalHeader(file, entry) {
+async function readLocalHeader(file, entry, complaints) {
   const differs = (/** @type {string} */ what) => new PackError(`${entry.name}: its own header and the directory differ (${what})`);
   const header = await readAt(file, entry.offset, 30);
   if (header.readUInt32LE(0) !== 0x04034b50) throw differs('there is none');
@@ -167,7 +201,9 @@ async function readLocalHeader(file, entry) {
   if (!rest.subarray(0, header.readUInt16LE(26)).equals(nameBytes)) throw differs('name');
   if (header.readUInt16LE(6) !== entry.flags) throw differs('flags');
   if (header.readUInt16LE(8) !== entry.method) throw differs('method');
-  const [bytes, packed] = enlarge([header.readUInt32LE(22), header.readUInt32LE(18)], rest.subarray(nameBytes.length));
+  const [bytes, packed] = enlarge([header.readUInt32LE(22), header.readUInt32LE(18)], rest.subarray(nameBytes.length), (what) =>
+    complaints.push(`${entry.name}: ${what}`),
+  );
   const stated = [header.readUInt32LE(14), packed, bytes];
   const known = [entry.crc, entry.packed, entry.bytes];
   // With a descriptor the numbers were not known when the header was written, and stand as 0 (4.4.4, bit 3).

@@ -176,6 +176,15 @@ describe('a pack', () => {
     expect(Object.keys(unzipSync(readFileSync(pack))).filter((name) => name.startsWith('exports/')).length).toBeGreaterThan(4);
   });
 
+  it('warns of texts that a spreadsheet takes for formulas, and of figures with the same name and another meaning', async () => {
+    const readmeOf = async (formats: readonly string[]): Promise<string> =>
+      Buffer.from(unzipSync(await packed(on.service, { formats }))['README.txt'] ?? []).toString();
+    const warning = 'some may begin with =, +, - or @: import these columns as text';
+    expect(await readmeOf([])).toContain(warning);
+    expect(await readmeOf([])).not.toContain('"opening"');
+    expect(await readmeOf(['csv', 'hledger', 'xlsx'])).toContain('since the first entry in the\nbalances of exports/csv and exports/xlsx.');
+  });
+
   it.each([
     ['one year', {}],
     ['a part of the first year', { from: '2025-02-01', to: '2025-08-31' }],

@@ -489,7 +489,11 @@ function signedUntil(before: StoredCheckpoint['signatures'], { origin, signature
 const changed = (what: string): LedgerError =>
   new LedgerError('export_inconsistent', `nothing is packed any further: ${what}; run book-keeper verify`);
 
+/** Export formats with figures of income and expense since the first entry, where the reports begin anew in each fiscal year. */
+const sinceInception = ['csv', 'parquet', 'xlsx'];
+
 function readme({ book, days, recordedAt, formats }: Plan): string {
+  const other = formats.filter((format) => sinceInception.includes(format)).map((format) => `exports/${format}`);
   return [
     `Audit pack of book ${book.id}`,
     '',
@@ -500,6 +504,16 @@ function readme({ book, days, recordedAt, formats }: Plan): string {
     ...(formats.length === 0 ? [] : [`exports/   ${formats.join(', ')}`]),
     'manifest.json, manifest.note   what is here, with SHA-256 of every file and control totals, signed',
     '',
+    'Texts stand in the CSV files as they were recorded, and some may begin with =, +, - or @: import these columns as text, or a spreadsheet',
+    'takes them for formulas.',
+    '',
+    ...(other.length === 0
+      ? []
+      : [
+          `"opening" of income and expense is what they had since the first day of the fiscal year in reports/, and since the first entry in the`,
+          `balances of ${other.join(' and ')}.`,
+          '',
+        ]),
     'To check it without asking those who made it you need Node and their public key, by a way that you trust:',
     '',
     '  node verify.mjs PACK.zip --key KEY',

@@ -51,8 +51,20 @@ export type ExportFormat = (FileFormat | FilesFormat) & {
    */
   problems?(book: ExportedBook): Promise<readonly string[]>;
   /** How the format names accounts and currencies where it cannot hold them as they are; never two alike. */
-  readonly names?: { account?(code: string, account: AccountAnswer): string; currency?(code: string): string };
+  readonly names?: {
+    account?(code: string, account: AccountAnswer): string;
+    currency?(code: string): string;
+    /** All else that may stand otherwise in the files than in the book, some at a time. May read the book once. */
+    others?(book: ExportedBook): AsyncIterable<readonly Renamed[]>;
+  };
 };
+
+/** What something is called in the files, and in the book. */
+export interface Renamed {
+  readonly kind: string;
+  readonly exported: string;
+  readonly original: string;
+}
 
 const archiveType = 'application/zip';
 
@@ -191,8 +203,15 @@ async function checkFit(name: string, { problems }: ExportFormat, book: Exported
 const shownProblems = 20;
 
 /** The map of names, both ways: what an account or a currency is called in the files, and what it is called in the book. */
-async function* namesOf(book: ExportedBook, { account, currency }: NonNullable<ExportFormat['names']>): AsyncGenerator<string> {
+async function* namesOf(book: ExportedBook, { account, currency, others }: NonNullable<ExportFormat['names']>): AsyncGenerator<string> {
   yield csvRow(['kind', 'exported', 'original']);
+  for await (const some of others?.(book) ?? []) {
+    const rows = some
+      .filter(({ exported, original }) => exported !== original)
+      .map(({ kind, exported, original }) => csvRow([kind, exported, original]));
+    // The lines of an entry share its text.
+    yield [...new Set(rows)].join('');
+  }
   for (const code of currency === undefined ? [] : Object.keys(book.state?.currencies ?? {}).sort())
     if (currency?.(code) !== code) yield csvRow(['currency', currency?.(code) ?? '', code]);
   if (account === undefined) return;

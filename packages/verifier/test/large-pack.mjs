@@ -243,7 +243,7 @@ writeFileSync(
 const archive = join(folder, 'pack.zip');
 const zip = new yazl.ZipFile();
 for (const { name } of [...listed, { name: 'manifest.json' }, { name: 'manifest.note' }])
-  zip.addReadStream(createReadStream(join(folder, name)), name);
+  zip.addReadStream(createReadStream(join(folder, name)), name, { forceDosTimestamp: true });
 zip.end();
 await pipeline(zip.outputStream, createWriteStream(archive));
 console.log(`${events} events in ${statSync(archive).size} bytes (${listed.reduce((all, { bytes }) => all + bytes, 0)} unpacked)`);

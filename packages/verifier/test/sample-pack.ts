@@ -88,6 +88,7 @@ interface LineOf {
   currency?: string;
   base?: string;
   text?: string;
+  reference?: string;
 }
 
 /** Writes the events that a book would have. Amounts are texts with two decimals, but for JPY, which has none. */
@@ -110,7 +111,7 @@ export class BookWriter {
     this.append(id, 'Book', 'BookOpened', opening);
   }
 
-  append(aggregateId: string, aggregateType: string, eventType: string, data: object): Event {
+  append(aggregateId: string, aggregateType: string, eventType: string, data: object, metadata: object = {}): Event {
     const version = (this.#versions.get(aggregateId) ?? 0) + 1;
     this.#versions.set(aggregateId, version);
     const position = this.events.length + 1;
@@ -122,7 +123,7 @@ export class BookWriter {
       eventId: `event-${position}`,
       eventType,
       eventVersion: 1,
-      metadata: { commandId: `c${position}`, 'a"\u2028ü\u{1f600}': [1e21, 0.000001, null, true] },
+      metadata: { commandId: `c${position}`, 'a"\u2028ü\u{1f600}': [1e21, 0.000001, null, true], ...metadata },
       position,
       recordedAt: `2026-07-01T10:00:${String(Math.floor(position / 10) % 60).padStart(2, '0')}.000${String(position % 1000).padStart(3, '0')}Z`,
       ...(position % 2 === 0 ? { userId: 'ann' } : {}),
@@ -137,12 +138,19 @@ export class BookWriter {
     this.append(`id-${code}`, 'Account', 'AccountOpened', { code, name: `Account ${code}`, type, normalSide, postable: true, ...more });
   }
 
-  post(journalCode: string, effectiveDate: string, lines: LineOf[], description = `Entry of ${effectiveDate}`): string {
+  post(
+    journalCode: string,
+    effectiveDate: string,
+    lines: LineOf[],
+    description = `Entry of ${effectiveDate}`,
+    more: object = {},
+    metadata: object = {},
+  ): string {
     const fiscalYear = effectiveDate.slice(0, 4);
     const number = (this.#numbers.get(journalCode + fiscalYear) ?? 0) + 1;
     this.#numbers.set(journalCode + fiscalYear, number);
     const id = `entry-${this.events.length + 1}`;
-    const written = lines.map(({ account, debit, credit, currency = 'EUR', base, text }, index) => ({
+    const written = lines.map(({ account, debit, credit, currency = 'EUR', base, text, reference }, index) => ({
       line: index + 1,
       accountId: `id-${account}`,
       side: debit === undefined ? 'credit' : 'debit',
@@ -150,6 +158,7 @@ export class BookWriter {
       currency,
       ...(base === undefined ? {} : { baseAmount: base }),
       ...(text === undefined ? {} : { description: text }),
+      ...(reference === undefined ? {} : { reference }),
     }));
     const data = {
       journalCode,
@@ -159,9 +168,10 @@ export class BookWriter {
       entryType: 'standard',
       effectiveDate,
       description,
+      ...more,
       lines: written,
     };
-    const { position } = this.append(id, 'JournalEntry', 'JournalEntryPosted', data);
+    const { position } = this.append(id, 'JournalEntry', 'JournalEntryPosted', data, metadata);
     for (const { line, accountId, side, amount, currency } of written) {
       const key = `${accountId} ${currency}`;
       const total = this.#totals.get(key) ?? { debit: 0n, credit: 0n };
@@ -186,8 +196,8 @@ export class BookWriter {
     this.append(entryId, 'JournalEntry', 'JournalEntryReversed', { by });
   }
 
-  book(eventType: string, data: object) {
-    this.append(this.id, 'Book', eventType, data);
+  book(eventType: string, data: object, metadata: object = {}) {
+    this.append(this.id, 'Book', eventType, data, metadata);
   }
 }
 
@@ -242,18 +252,25 @@ export function sampleBook(): BookWriter {
     { account: '5000', credit: '400.00' },
     { account: '1100', debit: '400.00' },
   ]);
-  book.post('GJ', '2026-02-03', [
-    { account: '5000', debit: '450.00' },
-    { account: '1100', credit: '450.00' },
-  ]);
+  book.post(
+    'GJ',
+    '2026-02-03',
+    [
+      { account: '5000', debit: '450.00', reference: 'R-1/1' },
+      { account: '1100', credit: '450.00' },
+    ],
+    undefined,
+    { reference: 'R-1', document: { type: 'invoice', number: 'I-7', date: '2026-02-02' } },
+    { onBehalfOf: 'bea' },
+  );
   book.append('id-1210', 'Account', 'AccountCodeChanged', { code: '1215' });
   book.append('id-5000', 'Account', 'AccountRenamed', { name: 'Rent, and "more"' });
   book.append('id-8888', 'Account', 'AccountFrozen', {});
-  book.book('PeriodClosed', { fiscalYear: '2025', period: 12, level: 'hard' });
+  book.book('PeriodClosed', { fiscalYear: '2025', period: 12, level: 'hard', position: book.events.length }, { onBehalfOf: 'bea' });
   book.book('PeriodClosed', { fiscalYear: '2026', period: 1, level: 'soft' });
-  book.book('PeriodReopeningRequested', { fiscalYear: '2026', period: 1, level: 'soft', reason: 'a late invoice' });
+  book.book('PeriodReopeningRequested', { fiscalYear: '2026', period: 1, level: 'soft' }, { reason: 'a late invoice' });
   book.book('PeriodReopened', { fiscalYear: '2026', period: 1, level: 'soft' });
-  book.book('PeriodReopeningRequested', { fiscalYear: '2025', period: 12, level: 'hard', reason: 'tax' });
+  book.book('PeriodReopeningRequested', { fiscalYear: '2025', period: 12, level: 'hard' }, { reason: 'tax' });
   book.book('PeriodReopeningDeclined', { fiscalYear: '2025', period: 12, level: 'hard' });
   book.post('SA', '2026-03-01', [
     { account: '1210', debit: '100.00', currency: 'USD', base: '92.38' },
@@ -313,7 +330,10 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
   const stamp = [events.length, 1];
   const accounts = new Map<string, Event>();
   const lines: Event[] = [];
-  for (const { eventType, aggregateId, data, position, recordedAt } of events) {
+  const reversed = new Map(
+    events.filter(({ eventType }) => eventType === 'JournalEntryReversed').map(({ aggregateId, data }) => [aggregateId, data.by]),
+  );
+  for (const { eventType, aggregateId, data, position, recordedAt, userId, metadata } of events) {
     const account = accounts.get(aggregateId);
     if (eventType === 'AccountOpened') accounts.set(aggregateId, { id: aggregateId, status: 'active', ...data });
     else if (!account && /^Account(Code|Ren|Fro|Unf|Clo)/.test(eventType)) continue;
@@ -324,12 +344,18 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
     else if (eventType === 'AccountClosed') account.status = 'closed';
     else if (eventType === 'JournalEntryPosted')
       for (const line of data.lines)
-        lines.push({ ...data, ...line, entryText: data.description, entryId: aggregateId, position, recordedAt });
+        lines.push({
+          ...{ ...data, ...line, entryText: data.description, lineText: line.description, entryReference: data.reference },
+          ...{ entryId: aggregateId, position, recordedAt, userId, onBehalfOf: metadata.onBehalfOf, reversedBy: reversed.get(aggregateId) },
+        });
   }
   const all = [...accounts.values()].sort((a, b) => (a.code < b.code ? -1 : 1));
   const currencies = [...new Set(lines.map((line) => line.currency as string))].sort();
   const isResult = (account: Event) => account.type === 'income' || account.type === 'expense';
   const net = (list: Event[]) => list.reduce((sum: bigint, { side, amount }) => sum + (side === 'debit' ? 1n : -1n) * minorOf(amount), 0n);
+  const tracked = events[0].data.fx === 'tracked';
+  const base = (list: Event[]) =>
+    tracked ? textOf(net(list.map((line) => ({ ...line, amount: line.baseAmount ?? '0.00' }))), events[0].data.baseCurrency) : '';
   const ofSide = (list: Event[], side: string) =>
     list.filter((line) => line.side === side).reduce((sum: bigint, { amount }) => sum + minorOf(amount), 0n);
   const inRange = (line: Event) => line.effectiveDate >= from && line.effectiveDate <= to;
@@ -390,7 +416,8 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
     const mine = lines.filter((line) => line.accountId === id && line.effectiveDate <= to);
     const used = currencies.filter((currency) => mine.some((line) => line.currency === currency));
     const start = [code, name, type];
-    const running = new Map(used.map((currency) => [currency, net(mine.filter((line) => line.currency === currency && isBefore(line)))]));
+    /** Lines that a balance is made of, by currency. */
+    const running = new Map(used.map((currency) => [currency, mine.filter((line) => line.currency === currency && isBefore(line))]));
     const state = (row: string) => {
       for (const currency of used)
         ledger.push([
@@ -407,7 +434,8 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
           currency,
           '',
           '',
-          textOf(running.get(currency) ?? 0n, currency),
+          textOf(net(running.get(currency) ?? []), currency),
+          ...['', '', base(running.get(currency) ?? [])],
           ...stamp,
         ]);
     };
@@ -418,8 +446,22 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
         a.effectiveDate < b.effectiveDate ? -1 : a.effectiveDate > b.effectiveDate ? 1 : a.position - b.position || a.line - b.line,
       );
     for (const line of sorted) {
-      const { effectiveDate, journalCode, fiscalYear, number, entryId, position, entryType, description, side, amount, currency } = line;
-      running.set(currency, (running.get(currency) ?? 0n) + net([line]));
+      const {
+        effectiveDate,
+        journalCode,
+        fiscalYear,
+        number,
+        entryId,
+        position,
+        entryType,
+        description,
+        reference = '',
+        side,
+        amount,
+        baseAmount = '',
+        currency,
+      } = line;
+      running.set(currency, [...(running.get(currency) ?? []), line]);
       ledger.push([
         'line',
         ...start,
@@ -430,11 +472,13 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
         position,
         entryType,
         description,
-        '',
+        reference,
         currency,
         side === 'debit' ? amount : '',
         side === 'credit' ? amount : '',
-        textOf(running.get(currency) ?? 0n, currency),
+        textOf(net(running.get(currency) ?? []), currency),
+        ...(tracked ? [side === 'debit' ? baseAmount : '', side === 'credit' ? baseAmount : ''] : ['', '']),
+        base(running.get(currency) ?? []),
         ...stamp,
       ]);
     }
@@ -444,7 +488,11 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
     const leftOut = net(lines.filter((line) => line.currency === currency && isLeftOut(line)));
     if (leftOut === 0n) continue;
     const cells = ['retainedEarnings', '', 'Earnings of earlier years', '', '', '', '', '', '', '', '', '', currency, '', ''];
-    ledger.push([...cells, textOf(leftOut, currency), ...stamp]);
+    ledger.push([
+      ...[...cells, textOf(leftOut, currency), '', ''],
+      base(lines.filter((line) => line.currency === currency && isLeftOut(line))),
+      ...stamp,
+    ]);
   }
 
   const order = (a: Event, b: Event) =>
@@ -467,26 +515,29 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
       line.position,
       line.entryType,
       line.entryText,
+      ...[line.entryReference, line.document?.type, line.document?.number, line.document?.date].map((each) => each ?? ''),
+      ...[line.userId, line.onBehalfOf, line.reversedBy].map((each) => each ?? ''),
       line.line,
       accounts.get(line.accountId).code,
       line.side === 'debit' ? line.amount : '',
       line.side === 'credit' ? line.amount : '',
       line.currency,
+      ...[line.baseAmount, line.lineText].map((each) => each ?? ''),
       ...stamp,
     ]);
   const locks = events
     .filter(({ eventType }) => /^Period(Closed|Reopen)/.test(eventType))
-    .map(({ position, recordedAt, eventType, userId = '', data }) => [
+    .map(({ position, recordedAt, eventType, userId = '', data, metadata }) => [
       position,
       recordedAt,
       eventType,
       data.fiscalYear,
       data.period,
       data.level,
-      '',
+      data.position ?? '',
       userId,
-      '',
-      data.reason ?? '',
+      metadata.onBehalfOf ?? '',
+      metadata.reason ?? '',
     ]);
   const head = (names: string, ...more: string[]) => [...names.split(','), ...more];
   const stamped = ['position', 'reportVersion'];
@@ -500,7 +551,7 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
       'reports/general-ledger.csv',
       csv([
         head(
-          'row,account,name,type,date,number,entryId,line,entryPosition,entryType,description,reference,currency,debit,credit,balance',
+          'row,account,name,type,date,number,entryId,line,entryPosition,entryType,description,reference,currency,debit,credit,balance,baseDebit,baseCredit,baseBalance',
           ...stamped,
         ),
         ...ledger,
@@ -510,7 +561,7 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
       'reports/journal.csv',
       csv([
         head(
-          'row,journalCode,fiscalYear,number,date,recordedAt,entryId,entryPosition,entryType,description,line,account,debit,credit,currency',
+          'row,journalCode,fiscalYear,number,date,recordedAt,entryId,entryPosition,entryType,description,reference,documentType,documentNumber,documentDate,userId,onBehalfOf,reversedBy,line,account,debit,credit,currency,baseAmount,lineDescription',
           ...stamped,
         ),
         ...journal,
@@ -671,6 +722,15 @@ export interface ZipOptions {
   /** Changes the bytes of headers before they are written. */
   local?: (header: Buffer, name: string) => void;
   central?: (header: Buffer, name: string) => void;
+  /** What stands behind the name in headers, besides ZIP64 numbers; the lengths in the header are set to it. */
+  localExtra?: (name: string) => Buffer;
+  centralExtra?: (name: string) => Buffer;
+  entryComment?: (name: string, at: number) => Buffer;
+  /** Changes the bytes of the end. */
+  end?: (record: Buffer) => void;
+  zip64End?: (record: Buffer, locator: Buffer) => void;
+  /** What stands between the directory and its end. */
+  behindDirectory?: Buffer;
 }
 
 /** A ZIP archive with any list of names, also one that no program should write. */
@@ -701,7 +761,8 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
       for (const [index, value] of values.entries()) extra.writeBigUInt64LE(BigInt(value), 4 + 8 * index);
       return extra;
     };
-    const localExtra = zip64 && !late ? large([bytes.length, data.length]) : Buffer.alloc(0);
+    const none = () => Buffer.alloc(0);
+    const localExtra = Buffer.concat([zip64 && !late ? large([bytes.length, data.length]) : none(), (options.localExtra ?? none)(name)]);
     const local = Buffer.alloc(30);
     local.writeUInt32LE(0x04034b50, 0);
     local.writeUInt16LE(45, 4);
@@ -726,7 +787,8 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
       }
       parts.push(...(descriptor === 'signed' ? [Buffer.from('PK\x07\x08', 'latin1')] : []), behind);
     }
-    const extra = zip64 ? large([bytes.length, data.length, offset]) : Buffer.alloc(0);
+    const extra = Buffer.concat([zip64 ? large([bytes.length, data.length, offset]) : none(), (options.centralExtra ?? none)(name)]);
+    const remark = (options.entryComment ?? none)(name, at());
     const central = Buffer.alloc(46);
     central.writeUInt32LE(0x02014b50, 0);
     central.writeUInt16LE(45, 6);
@@ -737,14 +799,15 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
     central.writeUInt32LE(zip64 ? 0xffffffff : bytes.length, 24);
     central.writeUInt16LE(nameBytes.length, 28);
     central.writeUInt16LE(extra.length, 30);
+    central.writeUInt16LE(remark.length, 32);
     central.writeUInt32LE(zip64 ? 0xffffffff : offset, 42);
     options.central?.(central, name);
-    directory.push(Buffer.concat([central, nameBytes, extra]));
+    directory.push(Buffer.concat([central, nameBytes, extra, remark]));
     parts.push(between);
   }
   const offset = at();
   const whole = Buffer.concat(directory);
-  parts.push(whole);
+  parts.push(whole, options.behindDirectory ?? Buffer.alloc(0));
   if (zip64) {
     const record = Buffer.alloc(56);
     record.writeUInt32LE(0x06064b50, 0);
@@ -757,6 +820,7 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
     locator.writeUInt32LE(0x07064b50, 0);
     locator.writeBigUInt64LE(BigInt(offset + whole.length), 8);
     locator.writeUInt32LE(1, 16);
+    options.zip64End?.(record, locator);
     parts.push(record, locator);
   }
   const end = Buffer.alloc(22);
@@ -766,6 +830,7 @@ export function zip(files: Iterable<[string, Buffer]>, options: ZipOptions = {})
   end.writeUInt32LE(zip64 ? 0xffffffff : whole.length, 12);
   end.writeUInt32LE(zip64 ? 0xffffffff : offset, 16);
   end.writeUInt16LE(Buffer.byteLength(comment), 20);
+  options.end?.(end);
   parts.push(end, Buffer.from(comment), suffix);
   return Buffer.concat(parts);
 }

@@ -53,7 +53,8 @@ const forged = (change: (list: Event[]) => Event[] | undefined) => {
 describe('a sound pack', () => {
   it('holds, and says what was checked', async () => {
     const result = await verify(usual, { keys: [first.text, witness.text] });
-    expect(result).toMatchObject({ ok: true, findings: [], count: 0, warnings: [] });
+    expect(result).toMatchObject({ ok: true, findings: [], count: 0 });
+    expect(result.warnings).toEqual([`The last checkpoint is not signed by the witness ${witness.text}, whose key was given.`]);
     expect(Object.fromEntries(result.checks.map(({ name, said }) => [name, said]))).toEqual({
       files: expect.stringMatching(/^15 files with \d\d \d{3} bytes: each is there once/),
       events: '56 events: their form, positions, versions and times',
@@ -173,7 +174,10 @@ type Row = [string, () => Files, Violation];
 async function expectFirst(pack: () => Files, violation: Violation) {
   const result = await verify(pack());
   expect(result.ok).toBe(false);
-  expect(result.first).toMatchObject(Object.fromEntries(Object.entries(violation).map(([name, value]) => [name, matching(value)])));
+  // A manifest that nobody who is trusted has signed is told before all that it leads to.
+  const told = result.findings.filter(({ file }) => violation.check === 'files' || file !== 'manifest.note');
+  expect(result.first?.check).toBe(told.length < result.findings.length ? 'files' : violation.check);
+  expect(told[0]).toMatchObject(Object.fromEntries(Object.entries(violation).map(([name, value]) => [name, matching(value)])));
   expect(wrongChecks(result)).toContain(violation.check);
   return result;
 }
@@ -183,6 +187,11 @@ const inEvents = { check: 'events', file: EVENTS } as const;
 const inBooks = { check: 'books', file: EVENTS } as const;
 
 describe('files', () => {
+  const withFile = (name: string, content: string) => {
+    const files = [...usual];
+    files.splice(-2, 0, [name, Buffer.from(content)]);
+    return seal(new Map(files));
+  };
   const without = (name: string) => new Map([...usual].filter(([each]) => each !== name));
   const check = 'files';
   it.each<Row>([
@@ -199,7 +208,7 @@ describe('files', () => {
     [
       'a file that is missing',
       () => without('exports/datev/names.csv'),
-      { check, file: 'manifest.json', what: 'the archive has other files, or in another order' },
+      { check, file: 'exports/datev/names.csv', what: 'there is no file exports/datev/names.csv' },
     ],
     [
       'a file too many',
@@ -209,7 +218,7 @@ describe('files', () => {
     [
       'files in another order',
       () => new Map([...usual].toReversed()),
-      { check, file: 'manifest.json', what: 'the archive has other files, or in another order' },
+      { check, file: 'manifest.json', what: 'the archive has its files in another order', expected: 'README.txt', found: 'manifest.note' },
     ],
     [
       'a file of the format that is missing in the manifest too',
@@ -225,6 +234,71 @@ describe('files', () => {
       'a file that is listed twice',
       () => manifested((manifest) => manifest.files.push(manifest.files[0])),
       { check, file: 'manifest.json', what: 'it lists a file twice' },
+    ],
+    [
+      'a file that the format does not know',
+      () => withFile('reports/balance-sheet.csv', 'forged'),
+      { check, file: 'reports/balance-sheet.csv', what: 'the format knows no such file' },
+    ],
+    [
+      'a file that some computers take for another',
+      () => withFile('exports/datev/Names.csv. ', 'forged'),
+      { check, file: 'exports/datev/Names.csv. ', what: 'some computers take it for the same file as exports/datev/names.csv' },
+    ],
+    [
+      'a list in another order than the format',
+      () => seal(new Map([...usual].toSorted(([a], [b]) => (a < b ? -1 : 1)))),
+      { check, file: 'manifest.json', what: 'it lists the files in another order than the format', expected: 'log/keys.json' },
+    ],
+    [
+      'changes since a pack that is later',
+      () =>
+        manifested((manifest) => {
+          manifest.since = 57;
+        }),
+      { check, file: 'manifest.json', what: 'the earlier pack that changes are told since is later than this one' },
+    ],
+    [
+      'a fiscal year that begins after the range',
+      () =>
+        manifested((manifest) => {
+          manifest.yearFrom = '2026-05-01';
+        }),
+      { check, file: 'manifest.json', what: 'the fiscal year of the range begins after it', found: '2026-05-01' },
+    ],
+    [
+      'a fiscal year that begins two years before the range',
+      () =>
+        manifested((manifest) => {
+          manifest.yearFrom = '2024-02-01';
+        }),
+      { check, file: 'manifest.json', what: 'the fiscal year of the range begins two years before it or more', found: '2024-02-01' },
+    ],
+    [
+      'a day that no calendar has',
+      () =>
+        manifested((manifest) => {
+          manifest.to = '2026-02-29';
+        }),
+      { check, file: 'manifest.json', what: 'member "to" is not as the format says', expected: 'date YYYY-MM-DD', found: '2026-02-29' },
+    ],
+    [
+      'a book without a name',
+      () =>
+        manifested((manifest) => {
+          manifest.book.name = { toString: 1 };
+        }),
+      { check, file: 'manifest.json', what: 'member "name" is not as the format says' },
+    ],
+    [
+      'a manifest that nests too deep',
+      () => new Map(usual).set('manifest.json', Buffer.from(`{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`)),
+      { check, file: 'manifest.json', what: 'it nests deeper than 100 levels' },
+    ],
+    [
+      'a manifest of nothing but escapes',
+      () => new Map(usual).set('manifest.json', Buffer.from(`{"a":"${'\\n'.repeat(8_000_000)}"}`)),
+      { check, file: 'manifest.json', what: 'member "format" is not as the format says' },
     ],
     [
       'a manifest that is missing',
@@ -270,11 +344,7 @@ describe('files', () => {
         }),
       { check, file: 'manifest.json', what: 'the range ends before it begins' },
     ],
-    [
-      'a note that is missing',
-      () => without('manifest.note'),
-      { check, file: 'manifest.json', what: 'the archive has other files, or in another order' },
-    ],
+    ['a note that is missing', () => without('manifest.note'), { check, file: 'manifest.note', what: 'there is no file manifest.note' }],
     [
       'a note of a key that is not trusted',
       () => seal(usual, stranger),
@@ -297,6 +367,25 @@ describe('files', () => {
     ],
   ])('tells %s', async (_, pack, violation) => {
     await expectFirst(pack, violation);
+  });
+
+  it('that are not those of the manifest are told before what was computed from them, and that it stems from there', async () => {
+    // Events were forged on the way; manifest and reports are as they were signed, and would look wrong beside the forgery.
+    const forgery = new Map(usual).set(EVENTS, Buffer.from(text(usual, EVENTS).replaceAll('450.00', '950.00')));
+    const result = await verify(forgery);
+    expect(result.first).toMatchObject({ check, file: EVENTS, what: 'its SHA-256 is not that of the manifest' });
+    expect(result.findings.some((finding) => finding.check === 'reports' && finding.expected === '950.00')).toBe(true);
+  });
+
+  it('are told first too where the manifest was made to fit them, which nobody has signed', async () => {
+    const note = usual.get('manifest.note') ?? Buffer.alloc(0);
+    const result = await verify(changed(EVENTS, (before) => before.replaceAll('450.00', '950.00')).set('manifest.note', note));
+    expect(result.first).toMatchObject({ check, file: 'manifest.note', what: expect.stringMatching(/by the manifest it should say/) });
+  });
+
+  it('that are missing are named, and not among those that were hashed', async () => {
+    const result = await verify(without('exports/datev/names.csv'));
+    expect(result.byHashOnly).toEqual(['README.txt', 'exports/datev/EXTF_Buchungsstapel.csv']);
   });
 
   it('are told one by one where several are missing', async () => {
@@ -376,6 +465,19 @@ describe('events', () => {
       { ...inEvents, position: 5, what: 'member "recordedAt" is not as the format says', expected: 'time in UTC with six decimals' },
     ],
     [
+      'a time that no clock shows',
+      () =>
+        edited(5, (event) => {
+          event.recordedAt = '9999-99-99T99:99:99.000000Z';
+        }),
+      { ...inEvents, position: 5, what: 'member "recordedAt" is not as the format says', expected: 'time in UTC with six decimals' },
+    ],
+    [
+      'a line that nests too deep',
+      () => changed(EVENTS, (before) => before.replace('"metadata":{', `"metadata":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)},`)),
+      { ...inEvents, position: 1, what: 'the line is no JSON: it nests deeper than 100 levels' },
+    ],
+    [
       'an event with a further member',
       () =>
         edited(5, (event) => {
@@ -437,6 +539,11 @@ describe('events', () => {
     ],
   ])('tells %s', async (_, pack, violation) => {
     await expectFirst(pack, violation);
+  });
+
+  it('tells a line that is too long to be held, at the file of events and nowhere else', async () => {
+    const result = await verify(changed(EVENTS, (before) => `{"a":"${'x'.repeat(68_000_000)}"}\n${before}`));
+    expect(result.findings).toMatchObject([{ check: 'events', file: EVENTS, what: 'it has a line of more than 67108864 bytes' }]);
   });
 
   it('tells how many are missing', async () => {
@@ -532,6 +639,46 @@ describe('the tree', () => {
           manifest.origin = `${ORIGIN}~2`;
         }),
       { check, file: 'manifest.json', what: 'origin is not that of the last checkpoint' },
+    ],
+    [
+      'two signed heads of one size, which are a fork',
+      () =>
+        samplePack({
+          checkpoints: (all, origin) => [
+            signNote(checkpointText(origin, all.slice(0, 60)), first),
+            signNote(checkpointText(origin, [...all.slice(0, 59), all[0] ?? Buffer.alloc(0)]), first),
+            signNote(checkpointText(origin, all), first),
+          ],
+        }),
+      {
+        check: 'signatures',
+        file: 'log/checkpoints.jsonl',
+        line: 2,
+        position: 60,
+        what: 'two checkpoints of 60 events have different roots: the log was forked',
+      },
+    ],
+    [
+      'two last heads of one size',
+      () =>
+        samplePack({
+          checkpoints: (all, origin) => [
+            signNote(checkpointText(origin, all.toReversed()), first),
+            signNote(checkpointText(origin, all), first),
+          ],
+        }),
+      {
+        check: 'signatures',
+        file: 'log/checkpoints.jsonl',
+        line: 2,
+        position: 62,
+        what: 'two checkpoints of 62 events have different roots: the log was forked',
+      },
+    ],
+    [
+      'a proof with something that is no text',
+      () => replaced(proof, /"hashes":\[/, '"hashes":[{"toString":1,"valueOf":1},'),
+      { check, file: proof, what: 'hash 1 is no text' },
     ],
     [
       'a proof with another hash',
@@ -693,6 +840,15 @@ describe('signatures', () => {
     ]);
   });
 
+  it('says where a witness whose key was given has not signed the last checkpoint', async () => {
+    const given = { keys: [first.text, witness.text] };
+    const signed = samplePack({ checkpoints: (all, origin) => [signNote(checkpointText(origin, all), first, witness)] });
+    expect(await verify(signed, given)).toMatchObject({ ok: true, warnings: [] });
+    const unsigned = samplePack({ checkpoints: (all, origin) => [signNote(checkpointText(origin, all), first)] });
+    const warnings = [`The last checkpoint is not signed by the witness ${witness.text}, whose key was given.`];
+    expect(await verify(unsigned, given)).toMatchObject({ ok: true, warnings });
+  });
+
   it('tells a witness whose signature is wrong', async () => {
     const notes = (all: Buffer[], origin: string) => [
       signNote(checkpointText(origin, all), first, { ...witness, private: stranger.private }),
@@ -762,6 +918,16 @@ describe('a log with a second name', () => {
       /^number 2: it is no signed note$/,
     ],
     [
+      'something given up that a stranger has signed',
+      () => pack(laterName(2, later, ORIGIN, 30, signNote(checkpointText(ORIGIN, leaves.slice(0, 40)), stranger), second)),
+      /^number 2: what was given up is not signed by a key that you trust$/,
+    ],
+    [
+      'something given up of another log',
+      () => pack(laterName(2, later, ORIGIN, 30, signNote(checkpointText(`${ORIGIN}-2`, leaves.slice(0, 40)), first), second)),
+      /^number 2: what was given up belongs to another log, books.example\/acme-2$/,
+    ],
+    [
       'a name without its number',
       () => pack(laterName(2, `${ORIGIN}~3`, ORIGIN, 30, lost, second)),
       /^number 2: a name is NAME OF THE KEY/,
@@ -801,9 +967,36 @@ describe('checkpoints that somebody kept', () => {
     expect(result.checks.find(({ name }) => name === check)?.said).toBe('0 of 1 could be compared');
   });
 
+  /** A pack with a checkpoint of its own, of 60 events, behind its 56 events and before the last. */
+  const between = () => samplePack({ checkpoints: (all, origin) => [60, 62].map((size) => signNote(checkpointText(origin, all.slice(0, size)), first)) });
+  const of60 = (root: Buffer) => ({ file: 'kept', text: signNote(`${ORIGIN}\n60\n${root.toString('base64')}\n`, first) });
+
+  it('are compared with those of the pack that cannot be computed again', async () => {
+    const own = JSON.parse(text(between(), 'log/checkpoints.jsonl').split('\n')[0] ?? '').note as string;
+    const holding = await verify(between(), { checkpoints: [{ file: 'kept', text: own }] });
+    expect(holding).toMatchObject({ ok: true, warnings: ['1 checkpoints of the pack, of 60 to 60 events, could not be computed again: the pack has not all of their events.'] });
+    expect(holding.checks.find(({ name }) => name === check)?.said).toBe('1 of 1 could be compared');
+    expect(await verify(between(), { checkpoints: [of60(leaves[0] ?? Buffer.alloc(0))] })).toMatchObject({
+      ok: false,
+      first: { check, file: 'kept', position: 60, what: 'the checkpoint of the pack of 60 events has another root' },
+    });
+  });
+
+  it('are told where they contradict each other', async () => {
+    const both = [leaves[0], leaves[1]].map((root) => of60(root ?? Buffer.alloc(0)));
+    expect(await verify(usual, { checkpoints: both })).toMatchObject({
+      ok: false,
+      first: { check, file: 'kept', position: 60, what: 'two kept checkpoints of 60 events have different roots: the log was forked' },
+    });
+  });
+
+  it('are read behind a byte order mark', async () => {
+    expect(await kept(`\ufeff${of(20)}`)).toMatchObject({ ok: true });
+  });
+
   it.each<[string, string, object]>([
     ['contradict', of(20, first, ORIGIN, leaves.toReversed()), { position: 20, line: 1, what: 'the first 20 events have another root than was signed; the first 12 are right, so look behind them' }],
-    ['contradict the last checkpoint', signNote(whole.split('\n').slice(0, 2).concat(leaves[0]?.toString('base64') ?? '', '').join('\n'), first), { position: 62, what: 'the last checkpoint of the pack has another root' }],
+    ['contradict the last checkpoint', signNote(whole.split('\n').slice(0, 2).concat(leaves[0]?.toString('base64') ?? '', '').join('\n'), first), { position: 62, what: 'the last checkpoint of the pack of 62 events has another root' }],
     ['are larger than the pack knows of', signNote(`${ORIGIN}\n99\n${leaves[0]?.toString('base64')}\n`, first), { position: 99, what: /^the log had more events when this was signed/, expected: 'a last checkpoint of 99 events or more', found: 'one of 62' }],
     ['are of another log', of(20, first, 'books.example/other'), { what: 'the checkpoint belongs to another log' }],
     ['are of a stranger', of(20, stranger), { what: 'the checkpoint is not signed by a key that you trust' }],
@@ -938,6 +1131,42 @@ describe('books', () => {
           event.data.effectiveDate = '2026-13-01';
         }),
       { ...inBooks, position: entry(4), what: 'JournalEntryPosted: member "effectiveDate" is not as the format says' },
+    ],
+    [
+      'an entry of a day that no calendar has',
+      () =>
+        edited(entry(4), (event) => {
+          event.data.effectiveDate = '2026-02-31';
+        }),
+      { ...inBooks, position: entry(4), what: 'JournalEntryPosted: member "effectiveDate" is not as the format says', found: '2026-02-31' },
+    ],
+    [
+      'an entry in another fiscal year than its day',
+      () => {
+        const book = sampleBook();
+        book.book('FiscalYearDefined', { label: '2025/26', from: '2025-07-01', to: '2026-06-30', periods: [] });
+        book.post('GJ', '2026-03-31', [
+          { account: '5000', debit: '1.00' },
+          { account: '1100', credit: '1.00' },
+        ]);
+        return packOf(book.events, { range: { from: '2026-02-01', to: '2026-06-30', yearFrom: '2025-07-01' } });
+      },
+      {
+        ...inBooks,
+        position: 58,
+        what: 'entry GJ/2026/7 is dated in another fiscal year than it states: 2026-03-31',
+        expected: '2025/26',
+        found: '2026',
+      },
+    ],
+    [
+      'an entry without lines',
+      () => {
+        const book = sampleBook();
+        book.post('GJ', '2026-03-31', []);
+        return packOf(book.events);
+      },
+      { ...inBooks, position: 57, what: 'entry GJ/2026/7 has no lines' },
     ],
     [
       'an entry that is posted twice',
@@ -1078,6 +1307,22 @@ describe('books', () => {
           manifest.book.baseCurrency = 'USD';
         }),
       { check: 'books', file: 'manifest.json', what: 'book.baseCurrency is not what BookOpened says', expected: 'EUR', found: 'USD' },
+    ],
+    [
+      'a legal entity that is left out',
+      () =>
+        manifested((manifest) => {
+          delete manifest.book.entity;
+        }),
+      { check: 'books', file: 'manifest.json', what: 'book.entity is not what BookOpened says', found: 'nothing' },
+    ],
+    [
+      'a level that is no text',
+      () =>
+        edited(at('PeriodReopened'), (event) => {
+          event.data.level = 7;
+        }),
+      { ...inBooks, position: at('PeriodReopened'), what: 'PeriodReopened: member "level" is not as the format says' },
     ],
     [
       'another name in the manifest',
@@ -1237,7 +1482,7 @@ describe('reports', () => {
     [
       'earnings brought forward in the ledger',
       () => replaced(ledger, /(retainedEarnings,.*)70.05/, '$170.06'),
-      { check, file: ledger, what: 'balance is wrong', expected: '70.05', found: '70.06' },
+      { check, file: ledger, what: 'retainedEarnings: balance is wrong', expected: '70.05', found: '70.06' },
     ],
     [
       'earnings brought forward that are missing in the ledger',
@@ -1251,7 +1496,7 @@ describe('reports', () => {
     ],
     [
       'an amount in the ledger',
-      () => replaced(ledger, /(line,3000,.*)42.38/, '$142.39'),
+      () => replaced(ledger, /(line,3000,.*,EUR,)42.38/, '$142.39'),
       { check, file: ledger, account: '3000', position: entry(7), what: 'debit is wrong', expected: '42.38', found: '42.39' },
     ],
     [
@@ -1447,6 +1692,22 @@ describe('reports', () => {
       { check, file: 'manifest.json', what: 'totals.currencies is not what the events say' },
     ],
     [
+      'a control total that the format does not know',
+      () =>
+        manifested((manifest) => {
+          manifest.totals.grandTotal = '1.00';
+        }),
+      { check, file: 'manifest.json', what: 'totals has members that the format does not know', found: 'grandTotal' },
+    ],
+    [
+      'a fiscal year that is no text',
+      () =>
+        manifested((manifest) => {
+          manifest.totals.numbers[0].fiscalYear = { toString: 1, valueOf: 1 };
+        }),
+      { check, file: 'manifest.json', what: 'totals.numbers is not what the events say' },
+    ],
+    [
       'a number of entries',
       () =>
         manifested((manifest) => {
@@ -1502,6 +1763,111 @@ describe('reports', () => {
     expect(result.findings).toContainEqual(expect.objectContaining(wanted));
   });
 
+  // Where openings begin is not for the manifest to say, but for the events.
+  const opening = { baseCurrency: 'EUR', fx: 'none', timeZone: 'UTC', name: 'Years' };
+  const years = (start: string | undefined, defined: object[]) => {
+    const book = new BookWriter('acme', { ...opening, ...(start && { fiscalYearStart: start }) });
+    for (const year of defined) book.book('FiscalYearDefined', { periods: [], ...year });
+    book.account('1100', 'asset');
+    book.account('4000', 'income');
+    for (const date of ['2025-05-05', '2026-02-02'])
+      book.post('GJ', date, [
+        { account: '1100', debit: '5.00' },
+        { account: '4000', credit: '5.00' },
+      ]);
+    return book.events;
+  };
+  const [of2025, of2026] = [2025, 2026].map((year) => ({ label: `${year}`, from: `${year}-01-01`, to: `${year}-12-31` }));
+  const long = { label: '2026', from: '2025-01-01', to: '2026-06-30', given: true, replaces: ['2025', '2026'] };
+  const range = { from: '2026-02-01', to: '2026-06-30' };
+  it.each<[string, string | undefined, (object | undefined)[], string | undefined]>([
+    ['the year that was defined', '07-01', [of2025, of2026], '2026-01-01'],
+    ['the year that took the place of others', '01-01', [of2025, of2026, long], '2025-01-01'],
+    ['twelve months, where none was defined for the day', '07-01', [], '2025-07-01'],
+    ['twelve months that begin in the same year', '01-31', [], '2026-01-31'],
+    ['nothing, where years are given by hand and none covers the day', '01-01', [{ ...of2025, given: true }], undefined],
+  ])('hold only with openings since the beginning of %s', async (_, start, defined, yearFrom) => {
+    const list = years(start, defined as object[]).map((event) => (event.data.fiscalYear && defined.includes(long) ? { ...event, data: { ...event.data, fiscalYear: '2026', number: event.data.effectiveDate < '2026' ? 1 : 2 } } : event));
+    expect(await verify(packOf(list, { range: { ...range, ...(yearFrom && { yearFrom }) } }))).toMatchObject({ ok: true });
+    const other = await verify(packOf(list, { range: { ...range, yearFrom: '2025-06-01' } }));
+    expect(other).toMatchObject({ ok: false, first: { check, file: 'manifest.json', what: 'yearFrom is not the first day of the fiscal year of 2026-02-01', expected: yearFrom ?? 'nothing: no fiscal year covers it', found: '2025-06-01' } });
+    if (yearFrom) expect(await verify(packOf(list, { range }))).toMatchObject({ ok: false, first: { expected: yearFrom, found: 'nothing' } });
+  }); // biome-ignore format: short
+
+  // Cells that no figure is computed from, which a reader takes for one all the same.
+  const of = (line: string) => new RegExp(`^${line}`, 's');
+  /** Rows of cells as they stand, quotes and all. */
+  const cellsOf = (csv: string) => {
+    const rows: string[][] = [[]];
+    for (const [, cell = '', end] of csv.matchAll(/("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n)/g)) {
+      rows.at(-1)?.push(cell);
+      if (end !== ',') rows.push([]);
+    }
+    return rows.slice(0, -1);
+  };
+  const csvOf = (rows: string[][]) => rows.map((row) => `${row.join(',')}\r\n`).join('');
+  const cell = (name: string, row: RegExp, column: string, value: string) => () =>
+    changed(name, (before) => {
+      const rows = cellsOf(before);
+      const at = rows[0]?.indexOf(column) ?? -1;
+      return csvOf(rows.map((each) => (row.test(each.join(',')) ? each.with(at, value) : each)));
+    });
+  it.each<[string, () => Files, string, string | undefined, string | undefined]>([
+    ['a debit of earnings brought forward', cell(balance, of('retainedEarnings,.*EUR'), 'debit', '9.00'), 'row retainedEarnings EUR: debit is wrong', '0.00', '9.00'],
+    ['a credit of earnings brought forward', cell(balance, of('retainedEarnings,.*EUR'), 'credit', '9.00'), 'row retainedEarnings EUR: credit is wrong', '0.00', '9.00'],
+    ['a movement of earnings brought forward', cell(balance, of('retainedEarnings,.*EUR'), 'net', '9.00'), 'row retainedEarnings EUR: net is wrong', '0.00', '9.00'],
+    ['a type of a total', cell(balance, of('total,.*EUR'), 'type', 'asset'), 'row total EUR: type is wrong', '', 'asset'],
+    ['a day of an opening', cell(ledger, of('opening,1100'), 'date', '2026-02-01'), 'opening: date is wrong', '', '2026-02-01'],
+    ['a number of an opening', cell(ledger, of('opening,1100'), 'number', 'GJ/2026/99'), 'opening: number is wrong', '', 'GJ/2026/99'],
+    ['a debit of an opening', cell(ledger, of('opening,1100'), 'debit', '9.00'), 'opening: debit is wrong', '', '9.00'],
+    ['a credit of a closing', cell(ledger, of('closing,1100'), 'credit', '9.00'), 'closing: credit is wrong', '', '9.00'],
+    ['a debit of earnings brought forward in the ledger', cell(ledger, of('retainedEarnings'), 'debit', '9.00'), 'retainedEarnings: debit is wrong', '', '9.00'],
+    ['a base balance of an opening', cell(ledger, of('opening,1100'), 'baseBalance', '9.00'), 'opening: baseBalance is wrong', '0.00', '9.00'],
+    ['a base balance of a closing', cell(ledger, of('closing,4000.*USD'), 'baseBalance', '9.00'), 'closing: baseBalance is wrong', '-92.38', '9.00'],
+    ['a base balance of earnings brought forward', cell(ledger, of('retainedEarnings'), 'baseBalance', '9.00'), 'retainedEarnings: baseBalance is wrong', '0.00', '9.00'],
+    ['a running base balance', cell(ledger, of('line,4000.*USD'), 'baseBalance', '9.00'), 'baseBalance is wrong', '-92.38', '9.00'],
+    ['a base debit', cell(ledger, of('line,3000'), 'baseDebit', '9.00'), 'baseDebit is wrong', '42.38', '9.00'],
+    ['a base credit', cell(ledger, of('line,3000'), 'baseCredit', '9.00'), 'baseCredit is wrong', '', '9.00'],
+    ['a reference in the ledger', cell(ledger, of('line,5000,.*,R-1/1,'), 'reference', 'R-2'), 'reference is wrong', 'R-1/1', 'R-2'],
+    ['a reference in the journal', cell(journal, of('line,.*,R-1,'), 'reference', 'R-2'), 'reference is wrong', 'R-1', 'R-2'],
+    ['a type of a document', cell(journal, of('line,.*,R-1,'), 'documentType', 'bill'), 'documentType is wrong', 'invoice', 'bill'],
+    ['a number of a document', cell(journal, of('line,.*,R-1,'), 'documentNumber', 'I-8'), 'documentNumber is wrong', 'I-7', 'I-8'],
+    ['a day of a document', cell(journal, of('line,.*,R-1,'), 'documentDate', '1999-01-01'), 'documentDate is wrong', '2026-02-02', '1999-01-01'],
+    ['who posted', cell(journal, of('line,.*,ann,'), 'userId', 'bob'), 'userId is wrong', 'ann', 'bob'],
+    ['on whose behalf', cell(journal, of('line,.*,R-1,'), 'onBehalfOf', 'bob'), 'onBehalfOf is wrong', 'bea', 'bob'],
+    ['a reversal', cell(journal, of('line,SA'), 'reversedBy', 'entry-9'), 'reversedBy is wrong', '', 'entry-9'],
+    ['a reversal that is left out', cell(journal, of('line,GJ,2026,1,'), 'reversedBy', ''), 'reversedBy is wrong', `entry-${entry(5)}`, ''],
+    ['a base amount in the journal', cell(journal, of('line,SA,.*,92.38,EUR'), 'baseAmount', '9.00'), 'baseAmount is wrong', '92.38', '9.00'],
+    ['a text of a line', cell(journal, of('line,SA,.*,42.38,,EUR'), 'lineDescription', 'Another'), 'lineDescription is wrong', 'A line with a text of its own', 'Another'],
+    ['a subtype', cell(chart, of('1100'), 'subtype', 'bank'), 'subtype is wrong', 'cash', 'bank'],
+    ['a reason of a reopening', cell(locks, of('.*a late invoice'), 'reason', 'forged'), 'reason is wrong', 'a late invoice', 'forged'],
+    ['on whose behalf was closed', cell(locks, of('.*PeriodClosed,2025'), 'onBehalfOf', 'bob'), 'onBehalfOf is wrong', 'bea', 'bob'],
+    ['what was closed at', cell(locks, of('.*PeriodClosed,2025'), 'closedAtPosition', '999'), 'closedAtPosition is wrong', `${at('PeriodClosed') - 1}`, '999'],
+    ['a level where the event has none', cell(locks, of('.*PeriodClosed,2026'), 'closedAtPosition', '999'), 'closedAtPosition is wrong', '', '999'],
+    ['a column twice', () => replaced(balance, ',closing,position', ',closing,closing,position'), 'the header has closing twice', undefined, undefined],
+  ])('tell %s', async (_, pack, what, expected, found) => {
+    const result = await verify(pack());
+    expect(result).toMatchObject({ ok: false, first: { check, what, ...(expected !== undefined && { expected, found }) } });
+  }); // biome-ignore format: a table
+
+  it('hold where they have fewer columns of those that are compared only where they are there', async () => {
+    const without = (name: string, names: string[]) => (files: Files) => {
+      const rows = cellsOf(text(files, name));
+      const dropped = names.map((column) => rows[0]?.indexOf(column));
+      return new Map(files).set(name, Buffer.from(csvOf(rows.map((row) => row.filter((_, at) => !dropped.includes(at))))));
+    };
+    const fewer = without(journal, ['userId', 'reversedBy', 'baseAmount'])(without(ledger, ['baseDebit', 'baseCredit', 'baseBalance'])(usual));
+    expect(await verify(seal(fewer))).toMatchObject({ ok: true });
+  }); // biome-ignore format: short
+
+  it('hold where a close is of the first version of its event, which had no level', async () => {
+    const book = sampleBook();
+    book.book('PeriodClosed', { fiscalYear: '2026', period: 2 });
+    const files = packOf(book.events);
+    const said = text(files, locks).replace('PeriodClosed,2026,2,undefined,,', 'PeriodClosed,2026,2,hard,0,');
+    expect(await verify(seal(new Map(files).set(locks, Buffer.from(said))))).toMatchObject({ ok: true });
+  }); // biome-ignore format: short
+
   it('are told by the note where the manifest was made to fit them, and by its key where the note was too', async () => {
     const files = changed(balance, (before) => before.replace('1342.38', '1342.39'));
     const unsigned = new Map(files).set('manifest.note', usual.get('manifest.note') ?? Buffer.alloc(0));
@@ -1514,6 +1880,13 @@ describe('reports', () => {
       first: { check: 'files', file: 'manifest.note', what: expect.stringMatching(/not signed by a key that you trust/) },
     });
     expect(result.findings[1]).toMatchObject({ check, file: balance, what: 'row total EUR: debit is wrong' });
+  });
+
+  it('are told without a position where a row states one that is no number', async () => {
+    const result = await verify(replaced(ledger, new RegExp(`(line,3000,.*),${entry(7)},standard`), '$1,here,standard'));
+    const finding = result.findings.find(({ what }) => what === 'no line of the events is like this row');
+    expect(finding).toMatchObject({ file: ledger, account: '3000' });
+    expect(finding).not.toHaveProperty('position');
   });
 
   it('are told in the order of positions, the lowest first, and only some of many', async () => {
@@ -1582,7 +1955,7 @@ describe('the command', () => {
     expect(stdout.replace(/^Audit pack .* of the book/, 'Audit pack … of the book')).toMatchInlineSnapshot(`
 "Audit pack … of the book acme (Acme & Söhne): events 1 to 56, recorded until 2026-07-01T10:00:05.000056Z; range 2026-02-01 to 2026-06-30.
 
-holds     files             15 files with 37 568 bytes: each is there once, with the SHA-256 of the signed manifest
+holds     files             15 files with 38 394 bytes: each is there once, with the SHA-256 of the signed manifest
 holds     events            56 events: their form, positions, versions and times
 holds     tree              3 of 4 checkpoints have the root of the events before them; the last one, of 62 events, contains this pack's
 holds     signatures        4 checkpoints; keys given: 1, trusted by their statements: 1
@@ -1598,13 +1971,13 @@ Everything holds.
   });
 
   it('says what is wrong, where, and what was expected, and ends with 1', async () => {
-    const pack = onDisk(zip(replaced('reports/general-ledger.csv', /(line,3000,.*)42.38/, '$1\x1b[2J\x9b\u202e42.39')));
+    const pack = onDisk(zip(replaced('reports/general-ledger.csv', /(line,3000,.*,EUR,)42.38/, '$1\x1b[2J\x9b\u202e42.39')));
     const { stdout, status } = await run(pack, '--key', first.text, '--quiet');
     expect(status).toBe(1);
     expect(stdout.replaceAll(pack, 'PACK')).toMatchInlineSnapshot(`
 "Audit pack PACK of the book acme (Acme & Söhne): events 1 to 56, recorded until 2026-07-01T10:00:05.000056Z; range 2026-02-01 to 2026-06-30.
 
-holds     files             15 files with 37 577 bytes: each is there once, with the SHA-256 of the signed manifest
+holds     files             15 files with 38 403 bytes: each is there once, with the SHA-256 of the signed manifest
 holds     events            56 events: their form, positions, versions and times
 holds     tree              3 of 4 checkpoints have the root of the events before them; the last one, of 62 events, contains this pack's
 holds     signatures        4 checkpoints; keys given: 1, trusted by their statements: 1
@@ -1623,7 +1996,7 @@ Something is wrong with this pack.
   });
 
   it('reads keys from a file, and is quiet where it is told to be', async () => {
-    const keys = written('keys', `# books.example\n${first.text}\n\n${witness.text}\n`);
+    const keys = written('keys', `# books.example\n${first.text}\n\n${second.text}\n`);
     expect(await run(onDisk(usual), '--key', keys, '--quiet')).toEqual({ stdout: '', stderr: '', status: 0 });
   });
 

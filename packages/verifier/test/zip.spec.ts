@@ -28,14 +28,20 @@ describe('an archive that is allowed', () => {
     ['with descriptors without their signature', () => zip(files, { descriptor: 'bare' })],
     ['with ZIP64 numbers', () => zip(files, { zip64: true })],
     ['with ZIP64 numbers and descriptors', () => zip(files, { zip64: true, descriptor: 'signed' })],
-    ['of yazl, from buffers', () => written((file, name, bytes) => file.addBuffer(bytes, name))],
+    ['of yazl, from buffers', () => written((file, name, bytes) => file.addBuffer(bytes, name, { forceDosTimestamp: true }))],
     [
       'of yazl, with ZIP64',
-      () => written((file, name, bytes) => file.addBuffer(bytes, name, { forceZip64Format: true }), { forceZip64Format: true }),
+      () =>
+        written((file, name, bytes) => file.addBuffer(bytes, name, { forceZip64Format: true, forceDosTimestamp: true }), {
+          forceZip64Format: true,
+        }),
     ],
     [
       'of yazl, from streams',
-      () => written((file, name, bytes) => file.addReadStreamLazy(name, (then) => then(null, Readable.from([bytes])))),
+      () =>
+        written((file, name, bytes) =>
+          file.addReadStreamLazy(name, { forceDosTimestamp: true }, (then) => then(null, Readable.from([bytes]))),
+        ),
     ],
   ])('holds: %s', async (_, make) => {
     expect(await verify(await make())).toMatchObject({ ok: true });
@@ -51,6 +57,21 @@ describe('an archive that is allowed', () => {
 });
 
 describe('an archive that is not', () => {
+  const field = (id: number, text: string) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt16LE(id, 0);
+    head.writeUInt16LE(Buffer.byteLength(text), 2);
+    return Buffer.concat([head, Buffer.from(text)]);
+  };
+  const several = 'the end of the archive speaks of several disks';
+  const attributed = (at: number, value: number) => ({
+    central: (header: Buffer, name: string) => void (name === 'README.txt' && header.writeUInt16LE(value, at)),
+  });
+  /** The last file has a comment that is an archive of its own, with a ZIP64 end that stands right before the end of the first. */
+  const twoDirectories = () => {
+    const other = zip([['reports/trial-balance.csv', Buffer.from('forged')]], { zip64: true }).subarray(0, -22);
+    return zip(files, { entryComment: (name) => (name === 'manifest.note' ? other : Buffer.alloc(0)) });
+  };
   const renamed = (from: string, to: string): Files => new Map([...files].map(([name, bytes]) => [name === from ? to : name, bytes]));
   it.each<[string, () => Buffer, string | RegExp]>([
     ['cut off at its end', () => archive.subarray(0, -30), /cut off/],
@@ -91,6 +112,55 @@ describe('an archive that is not', () => {
       () => zip(files, { descriptor: 'signed', central: (header) => header.writeUInt32LE(7, 16) }),
       /the descriptor behind its data/,
     ],
+    // What one program passes over and another reads.
+    [
+      'with a comment on a file',
+      () => zip(files, { entryComment: (name) => Buffer.from(name === 'README.txt' ? 'hidden' : '') }),
+      'README.txt: the directory has a comment of 6 bytes on it',
+    ],
+    [
+      'with an extra field in the directory',
+      () => zip(files, { centralExtra: (name) => (name === 'README.txt' ? field(0x7075, 'reports/x.csv') : Buffer.alloc(0)) }),
+      'README.txt: a header has an extra field other than the numbers of ZIP64 that it needs',
+    ],
+    [
+      'with an extra field before the data',
+      () => zip(files, { localExtra: (name) => (name === 'README.txt' ? field(0x4b42, 'hidden') : Buffer.alloc(0)) }),
+      'README.txt: a header has an extra field other than the numbers of ZIP64 that it needs',
+    ],
+    [
+      'with an extra field behind ZIP64 numbers',
+      () => zip(files, { zip64: true, centralExtra: (name) => (name === 'README.txt' ? field(1, '12345678') : Buffer.alloc(0)) }),
+      'README.txt: a header has an extra field other than the numbers of ZIP64 that it needs',
+    ],
+    [
+      'with a ZIP64 end that no number asks for',
+      () => zip(files, { behindDirectory: Buffer.concat([Buffer.from('PK\x06\x07', 'latin1'), Buffer.alloc(16)]) }),
+      'a ZIP64 end stands there although no number asks for it',
+    ],
+    ['with a second directory, behind the first', () => twoDirectories(), 'a ZIP64 end stands there although no number asks for it'],
+    [
+      'with a longer ZIP64 end',
+      () => zip(files, { zip64: true, zip64End: (record) => record.writeBigUInt64LE(45n, 4) }),
+      'the ZIP64 end has more than its numbers',
+    ],
+    ['on a further disk', () => zip(files, { end: (end) => end.writeUInt16LE(1, 4) }), several],
+    ['with a directory on a further disk', () => zip(files, { end: (end) => end.writeUInt16LE(1, 6) }), several],
+    ['with files on a further disk', () => zip(files, { end: (end) => end.writeUInt16LE(1, 8) }), several],
+    ['with ZIP64 numbers of a further disk', () => zip(files, { zip64: true, zip64End: (record) => record.writeUInt32LE(1, 16) }), several],
+    [
+      'with a ZIP64 end on a further disk',
+      () => zip(files, { zip64: true, zip64End: (_, locator) => locator.writeUInt32LE(2, 16) }),
+      several,
+    ],
+    ['with a file on a further disk', () => zip(files, attributed(34, 1)), 'README.txt: the directory says that it lies on another disk'],
+    [
+      'with a link',
+      () => zip(files, attributed(40, 0o120777)),
+      'README.txt: by its attributes it is no plain file but a link, a folder or a device',
+    ],
+    ['with what DOS takes for a folder', () => zip(files, attributed(38, 0x10)), /^README.txt: by its attributes it is no plain file/],
+    ['with a flag that no pack needs', () => zip(files, { flags: 0x20 }), 'README.txt: its header has flags that no pack needs (20)'],
     ['with a header somewhere else', () => zip(files, { central: (header) => header.writeUInt32LE(1, 42) }), /there is none/],
   ])('is told: %s', async (_, make, what) => {
     const result = await verify(make());
@@ -148,15 +218,13 @@ describe('whatever happens to the bytes of an archive', () => {
   it('is found when a byte of a file changes, or one of a header that says what and where the files are', async () => {
     // Stored: a deflated file has bits behind its end that mean nothing, and more than one form.
     const archive = zip(files, { stored: true });
-    // What a header says besides: by which program, when, with which rights, on which disk. It is no part of the files.
+    // What a header says besides: by which program, when, with which rights. It is no part of the files.
     const besides = zip(files, {
       stored: true,
       local: (header) => header.fill(0xee, 4, 6).fill(0xee, 10, 14),
-      central: (header) => header.fill(0xee, 4, 8).fill(0xee, 12, 16).fill(0xee, 34, 42),
+      central: (header) => header.fill(0xee, 4, 8).fill(0xee, 12, 16).fill(0xee, 36, 42),
     });
     const ignored = new Set([...besides.keys()].filter((at) => besides[at] !== archive[at] && besides[at] === 0xee));
-    const end = archive.length - 22;
-    for (const at of [4, 5, 6, 7, 8, 9]) ignored.add(end + at);
     const places = [...archive.keys()].filter((at) => !ignored.has(at));
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...places), fc.integer({ min: 1, max: 255 }), async (at, change) => {

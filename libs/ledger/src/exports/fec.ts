@@ -8,10 +8,11 @@
  * Of exactly one fiscal year. The first entry is made here: what the accounts of the balance sheet open with, in a journal of its
  * own. Entries that close the accounts of income and expense are left out, as the article says ("hors écritures de solde des comptes
  * de charges et de produits"), and so are their reversals in the same year; elsewhere numbers are those of the book, 1 to n in each
- * day book. An account has the number that it is mapped to in the scheme `pcg`, else its code.
+ * day book. An account has the number that it is mapped to in the scheme `pcg`, else its code. The article knows no mark for escapes:
+ * the map of names tells what they stand for.
  */
 import { fromMinor } from '#domain';
-import type { ExportFormat } from '../exports';
+import type { ExportFormat, Renamed } from '../exports';
 import type { AccountAnswer, EntryAnswer } from '../queries';
 import { entryNumber } from '../reports/figures';
 import { escaped, hazards } from './escapes';
@@ -28,18 +29,19 @@ export const fec: ExportFormat = {
   fileName: ({ state, range }) => `${sirenOf(state?.entity?.registrationNumber)}FEC${day(range?.to ?? '')}.txt`,
   problems: async (book) => (await survey(book)).problems,
   write: writeFec,
+  names: { others: renamed },
 };
 
 interface Survey {
   readonly problems: readonly string[];
   readonly balances: BaseBalances;
   /** By account id. */
-  readonly accounts: ReadonlyMap<string, { readonly number: string; readonly name: string }>;
+  readonly accounts: ReadonlyMap<string, { readonly code: string; readonly number: string; readonly name: string }>;
 }
 
 const survey = oncePerBook(async (book: ExportedBook): Promise<Survey> => {
   const problems = new Problems();
-  const accounts = new Map<string, { number: string; name: string }>();
+  const accounts = new Map<string, { code: string; number: string; name: string }>();
   const { state, range } = book;
   const year = yearOfRange(book);
   if (typeof year === 'string' || state === undefined || range === undefined) {
@@ -68,7 +70,7 @@ const survey = oncePerBook(async (book: ExportedBook): Promise<Survey> => {
       if (other !== undefined) problems.note(`accounts ${other} and ${account.code} both have the number ${number}: give each its own`);
       codes.set(number, account.code);
     }
-    accounts.set(account.id, { number, name: account.name });
+    accounts.set(account.id, { code: account.code, number, name: account.name });
   }
   return { problems: problems.texts, balances, accounts };
 });
@@ -90,16 +92,44 @@ async function* writeFec(book: ExportedBook): AsyncGenerator<string> {
   const found = await survey(book);
   yield `${fecColumns.join('\t')}\r\n${openingRows(book, found, range.from)}`;
   const names = new Map(state.journals.map(({ journalCode, name }) => [journalCode, name]));
+  for await (const entries of writtenEntries(book))
+    yield entries
+      .flatMap((entry) => entryRows(entry, names.get(entry.journalCode) ?? entry.journalCode, state.baseCurrency, found))
+      .map(rowText)
+      .join('');
+}
+
+/** The entries of the book that stand in the file. */
+async function* writtenEntries(book: ExportedBook): AsyncGenerator<EntryAnswer[]> {
   const closings = new Set<string>();
   const leftOut = ({ id, entryType, links = [] }: EntryAnswer): boolean => {
     if (entryType === 'closing') closings.add(id);
     return entryType === 'closing' || links.some(({ rel, entryId }) => rel === 'reverses' && closings.has(entryId));
   };
-  for await (const entries of book.entries())
-    yield entries
-      .filter((entry) => !leftOut(entry))
-      .map((entry) => entryRows(entry, names.get(entry.journalCode) ?? entry.journalCode, state.baseCurrency, found))
-      .join('');
+  for await (const entries of book.entries()) yield entries.filter((entry) => !leftOut(entry));
+}
+
+/** What texts stand in which column as; numbers and days are never escaped. */
+const kinds: readonly (readonly [FecColumn, string])[] = [
+  ['PieceRef', 'reference'],
+  ['CompAuxNum', 'party'],
+  ['EcritureLib', 'description'],
+];
+
+/** Whatever stands otherwise in the file than in the book: numbers of accounts by their mapping, and what was escaped. */
+async function* renamed(book: ExportedBook): AsyncGenerator<Renamed[]> {
+  const found = await survey(book);
+  const as = (kind: string, exported: string, original = exported): Renamed => ({
+    kind,
+    exported: escaped(exported, unwritable),
+    original,
+  });
+  const journals = book.state?.journals ?? [];
+  yield journals.flatMap(({ journalCode, name }) => [as('journal', journalCode), as('journal name', name)]);
+  yield [...found.accounts.values()].flatMap(({ code, number, name }) => [as('account', number, code), as('account name', name)]);
+  const rows = (entry: EntryAnswer): Row[] => entryRows(entry, '', book.state?.baseCurrency ?? '', found);
+  for await (const entries of writtenEntries(book))
+    yield entries.flatMap((entry) => rows(entry).flatMap((row) => kinds.map(([column, kind]) => as(kind, row[column] ?? ''))));
 }
 
 function entryRows(
@@ -107,7 +137,7 @@ function entryRows(
   journal: string,
   baseCurrency: string,
   { accounts, balances: { scale } }: Pick<Survey, 'accounts' | 'balances'>,
-): string {
+): Row[] {
   const { journalCode, number, effectiveDate, document, reference, recordedAt } = entry;
   const same = {
     JournalCode: journalCode,
@@ -119,26 +149,24 @@ function entryRows(
     ValidDate: day(recordedAt),
   };
   const zero = decimal(fromMinor(0n, scale));
-  return entry.lines
-    .map((line) => {
-      const account = accounts.get(line.accountId);
-      const amount = decimal(baseAmountOf(line, baseCurrency) ?? '');
-      const foreign = line.currency === baseCurrency ? {} : { Montantdevise: decimal(line.amount), Idevise: line.currency };
-      const [debit, credit] = line.side === 'debit' ? [amount, zero] : [zero, amount];
-      return rowText({
-        ...same,
-        CompteNum: account?.number ?? line.account,
-        CompteLib: account?.name ?? line.account,
-        CompAuxNum: line.party?.id,
-        CompAuxLib: line.party?.id,
-        // Whoever reads the file expects a text.
-        EcritureLib: line.description ?? (entry.description === '' ? entryNumber(entry) : entry.description),
-        Debit: debit,
-        Credit: credit,
-        ...foreign,
-      });
-    })
-    .join('');
+  return entry.lines.map((line) => {
+    const account = accounts.get(line.accountId);
+    const amount = decimal(baseAmountOf(line, baseCurrency) ?? '');
+    const foreign = line.currency === baseCurrency ? {} : { Montantdevise: decimal(line.amount), Idevise: line.currency };
+    const [debit, credit] = line.side === 'debit' ? [amount, zero] : [zero, amount];
+    return {
+      ...same,
+      CompteNum: account?.number ?? line.account,
+      CompteLib: account?.name ?? line.account,
+      CompAuxNum: line.party?.id,
+      CompAuxLib: line.party?.id,
+      // Whoever reads the file expects a text.
+      EcritureLib: line.description ?? (entry.description === '' ? entryNumber(entry) : entry.description),
+      Debit: debit,
+      Credit: credit,
+      ...foreign,
+    };
+  });
 }
 
 /** What accounts open with, as one entry; nothing where all are at zero, as in the first year. */

@@ -7,10 +7,11 @@
  * Of one fiscal year or a part of it. TransactionDate is the effective date; GLPostingDate, SystemEntryDate (UTC) and
  * SystemEntryTime are when the entry was recorded. Names of people are in no book, so customers and suppliers are named by
  * their ids, and the contact of the company is the company. What is written is read twice: first for what stands before the entries.
+ * XML has no mark for escapes and the schema cuts names: the map of names tells what they stand for.
  */
 import { createHash } from 'node:crypto';
 import { type BookState, canonicalDecimal, convert, decimalsOf, fromMinor, type JournalType, scaleOf, toMinor } from '#domain';
-import type { ExportFormat } from '../exports';
+import type { ExportFormat, Renamed } from '../exports';
 import type { EntryAnswer } from '../queries';
 import { entryNumber, sortedByKey } from '../reports/figures';
 import { escaped, hazards } from './escapes';
@@ -54,6 +55,7 @@ export const saftNo: ExportFormat = {
   mediaType: 'application/xml; charset=utf-8',
   problems: async (book) => (await survey(book)).problems,
   write: writeSaftNo,
+  names: { others: renamed },
 };
 
 /** What stands before the entries, and what speaks against writing them. */
@@ -297,6 +299,34 @@ const writable = (value: string): string => escaped(value, unwritable);
 const markup: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '\r': '&#13;' };
 
 const xml = (value: string): string => writable(value).replace(/[&<>\r]/g, (character) => markup[character] ?? '');
+
+/** Whatever stands otherwise in the file than in the book: what was cut, and what was escaped. */
+async function* renamed(book: ExportedBook): AsyncGenerator<Renamed[]> {
+  const { balances, customers, suppliers, taxCodes, analyses } = await survey(book);
+  const as = (kind: string, original = '', exported = original): Renamed => ({ kind, exported: writable(exported), original });
+  yield (book.state?.journals ?? []).flatMap(({ journalCode, name }) => [as('journal', journalCode), as('journal name', name)]);
+  yield byAccount(balances.rows).flatMap(({ account: { code, name } }) => [as('account', code), as('account name', name)]);
+  yield [...customers, ...suppliers].sort().map((id) => as('party', id));
+  yield [...taxCodes].sort().map((code) => as('tax code', code));
+  yield sortedByKey(analyses).flatMap(([key, values]) => [
+    as('analysis type', key, cut(key, sizes.code)),
+    ...[...values].sort().map((value) => as('analysis', value, cut(value, sizes.middle1))),
+  ]);
+  const users = new Set<string>();
+  for await (const { entries } of book.entriesByJournal()) {
+    yield entries.flatMap((entry) => {
+      const { userId, lines, description } = entry;
+      const isNew = userId !== undefined && !users.has(userId);
+      if (isNew) users.add(userId);
+      return [
+        ...(isNew ? [as('user', userId, userOf(userId))] : []),
+        as('reference', documentOf(entry)),
+        as('description', description),
+        ...lines.flatMap((line) => [as('description', line.description), as('reference', line.reference)]),
+      ];
+    });
+  }
+}
 
 /** An element with a text; nothing where there is none. */
 const el = (name: string, value: string | number | undefined): string =>
