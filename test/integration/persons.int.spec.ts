@@ -85,6 +85,41 @@ describe('entries that name a person while the person is erased', () => {
     expect([kept > 0, destroyed > 0]).toEqual([true, true]);
   });
 
+  it('keep texts that speak of the person and name nobody, too: in an entry, a posted draft, a reversal', async () => {
+    const [kept, other] = [await opened(), await opened('Somebody Else')];
+    const marked = { subject: kept, value: 'for Jane' };
+    const plan = async () => {
+      const { position } = await service.store.head(bookId);
+      const keys = (await service.subjectKeys.list(bookId, kept)).map(({ scope, fingerprint }) => ({ fingerprint, scope }));
+      return { keys, retained: [], position };
+    };
+    const { type: _type, ...content } = sale(other, marked);
+    const draft = await done({ ...content, type: 'CreateDraft' });
+    const entry = await done(sale(other, marked));
+    const [first, ...lines] = sale(other).lines;
+    const posts: readonly (() => Promise<unknown>)[] = [
+      () => done(sale(other, marked)),
+      () => done({ ...sale(other), lines: [first as (typeof lines)[number], { ...lines[0], description: marked } as never] }),
+      () => done({ ...sale(other), metadata: { contact: [{ name: marked }] } }),
+      () => done({ type: 'ReverseEntry', entryId: entry.id, reason: 'wrong' }),
+      async () => {
+        await done({ type: 'SubmitDraft', entryId: draft.id });
+        const { status } = await service.execute(bookId, { type: 'ApproveDraft', entryId: draft.id }, { ...context(), userId: 'chief' });
+        expect(status).toBeLessThan(300);
+      },
+    ];
+    for (const [index, post] of posts.entries()) {
+      const computed = await plan();
+      await post();
+      for (const command of [erase(kept), { type: 'EndRetention', party: kept, reason: 'over' } as const])
+        expect([
+          index,
+          command.type,
+          await service.ledger.execute(bookId, { ...command, computed }, context()).catch(({ code }: { code: string }) => code),
+        ]).toEqual([index, command.type, 'books_moving']);
+    }
+  });
+
   it('get no text about somebody who was erased a moment ago, in a batch of others neither', async () => {
     const [gone, there] = [await opened(), await opened()];
     await done(erase(gone));

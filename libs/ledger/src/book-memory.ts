@@ -32,6 +32,7 @@ import {
   ratesReducer,
 } from '#domain';
 import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
+import { eachSubject } from '#privacy';
 import { BriefMap } from './brief-map';
 import { accountCodes, bookStreamId, draftsStreamId, numbersStreamId, ratesStreamId } from './catalogue';
 import {
@@ -215,7 +216,7 @@ export class BookMemory implements BookView {
   /** By stream; kept as long as the book, since pairs are few. */
   private readonly ratesByStream = new Map<string, CachedRates>();
   private readonly parties = new Map<string, CachedParty>();
-  /** Parties that entries behind `referredFrom` have named, with the last position or a later one; what was taken back stays in it. */
+  /** Parties that entries behind `referredFrom` have named or spoken of, with the last position or a later one; what was taken back stays in it. */
   private readonly referred = new Map<string, number>();
   private referredFrom = Number.MAX_SAFE_INTEGER;
 
@@ -285,8 +286,18 @@ export class BookMemory implements BookView {
     return position < this.referredFrom || (this.referred.get(partyId) ?? 0) > position;
   }
 
-  private refer(lines: readonly JournalEntryPosted['lines'][number][], position: number): void {
-    for (const { party } of lines) if (party !== undefined) this.referred.set(party.id, position);
+  /** Whoever a line names, and whoever a sealed text is about in whatever member: a duty covers both. */
+  private refer({ lines, description, reference, metadata }: JournalEntryPosted, position: number): void {
+    const note = (partyId: string): void => {
+      this.referred.set(partyId, position);
+    };
+    eachSubject(description, note);
+    eachSubject(reference, note);
+    if (metadata !== undefined) eachSubject(metadata, note);
+    for (const { party, description: text } of lines) {
+      if (party !== undefined) note(party.id);
+      if (text !== undefined) eachSubject(text, note);
+    }
     if (this.referred.size <= referredMax) return;
     this.referred.clear();
     this.referredFrom = position;
@@ -567,7 +578,7 @@ export class BookMemory implements BookView {
     }
     if (decision.numbers.length > 0)
       for (const { type, data } of decision.uncommitted)
-        if (type === 'JournalEntryPosted') this.refer((data as JournalEntryPosted).lines, decision.position);
+        if (type === 'JournalEntryPosted') this.refer(data as JournalEntryPosted, decision.position);
     for (const state of decision.changedRates) {
       const id = this.ratesStreamId(state);
       const known = this.ratesByStream.get(id);
@@ -768,7 +779,7 @@ export class BookMemory implements BookView {
     }
     if (eventType === 'JournalEntryPosted') {
       const posted = current as unknown as JournalEntryPosted;
-      this.refer(posted.lines, event.position);
+      this.refer(posted, event.position);
       const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
       const known = counters.last.get(posted.journalCode) ?? 0;
       if (posted.number === known + 1) {
