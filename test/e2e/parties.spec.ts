@@ -182,6 +182,45 @@ describe('texts about a person', () => {
     expect((await api.get(`${book}/exports/hledger`, open(clerk))).status).toBe(403);
   });
 
+  it('are found in long answers whatever quotes and line ends stand around them, and nobody waits for that', async () => {
+    const path = await openBook(api, 'quotes');
+    const party = (await created(api.post(`${path}/parties`, jane))).body.id as string;
+    const entry = (description: unknown) => ({
+      effectiveDate: '2026-03-01',
+      description,
+      lines: ['debit', 'credit'].map((side) => ({
+        account: side === 'debit' ? 'Assets:Cash' : 'Income:Sales',
+        side,
+        amount: '1.00',
+        currency: 'EUR',
+        description: 'one line,\nand "another',
+      })),
+    });
+    await created(api.post(`${path}/journal-entries`, entry('pipe of 5" width')));
+    for (let batch = 0; batch < 3; batch++) {
+      const entries = Array.from({ length: 400 }, (_, index) =>
+        entry(index % 10 === 0 ? { subject: party, value: 'for "Jane",\n5" wide' } : `ordinary ${index}`),
+      );
+      expect((await api.post(`${path}/journal-entries/batch`, { atomic: true, entries })).status).toBeLessThan(300);
+    }
+    const started = performance.now();
+    const journal = 'reports/journal?from=2026-01-01&to=2026-12-31';
+    const inJson = '"for \\"Jane\\",\\n5\\" wide"';
+    for (const [question, accept, said, expected] of [
+      ['exports/jsonl', 'application/jsonl', inJson, 120],
+      // A page of a hundred entries; CSV has all of them, with a row for each line.
+      [journal, 'application/json', inJson, 10],
+      [journal, 'text/csv', '"for ""Jane"",\n5"" wide"', 240],
+    ] as const) {
+      const { status, text } = await api.get(`${path}/${question}`, { secret: officer, headers: { accept, 'personal-data': 'open' } });
+      const times = text.split(said).length - 1;
+      expect([question, accept, status, text.includes('sealed:v1')]).toEqual([question, accept, 200, false]);
+      expect([question, accept, times]).toEqual([question, accept, expected]);
+    }
+    // Half a second; it was half a minute where each quote had all that went before it counted again.
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+
   it('are refused about nobody, in the form of what is sealed, and with more than subject and value', async () => {
     const nobody = '0198c0de-0000-7000-8000-000000000003';
     expect(await api.post(`${book}/journal-entries`, sale(nobody))).toMatchObject({ status: 422, body: { code: 'party_unknown' } });
