@@ -238,6 +238,52 @@ describe('texts about a person', () => {
     });
   });
 
+  it('are refused where they are nearly such a text, or stand where nothing is sealed, since they would stay as they are', async () => {
+    const subject = await opened();
+    const nearly = [
+      [{ subject: 'C-1042', value: 'Jane' }, 'subject'],
+      [{ subject, value: 'Jane', lang: 'de' }, 'lang'],
+      [{ subject, value: 17 }, 'value'],
+      [{ subject, value: { name: 'Jane' } }, 'value'],
+    ] as const;
+    for (const [mark, member] of nearly)
+      for (const [path, body] of [
+        ['journal-entries', sale(subject, { metadata: { people: [mark] } })],
+        ['journal-drafts', sale(subject, { metadata: { people: [mark] } })],
+        ['journal-entries/batch', { atomic: true, entries: [sale(subject), sale(subject, { metadata: { people: [mark] } })] }],
+      ] as const)
+        expect([member, path, await api.post(`${book}/${path}`, body)]).toMatchObject([
+          member,
+          path,
+          { status: 400, body: { code: 'malformed', member: expect.stringMatching(`metadata.people.0.${member}$`) } },
+        ]);
+    const account = { code: 'Jane', name: 'x', type: 'asset', metadata: { contact: { subject, value: 'Jane' } } };
+    const books = {
+      id: 'jane',
+      name: 'x',
+      baseCurrency: 'EUR',
+      fiscalYearStart: '01-01',
+      metadata: { contact: { subject, value: 'Jane' } },
+    };
+    for (const [path, body] of [
+      [`${book}/accounts`, account],
+      ['/v1/books', books],
+    ] as const)
+      expect(await api.post(path, body)).toMatchObject({ status: 400, body: { code: 'malformed', member: 'metadata.contact' } });
+    await created(api.post(`${book}/journal-entries`, sale(subject, { metadata: { subject: 'Invoice 42', prices: { value: 17 } } })));
+  });
+
+  it('under long names are refused, or found like others: the parties of the book go on', async () => {
+    const subject = await opened();
+    const named = (length: number) => sale(subject, { metadata: { [`${'Ä'.repeat(length)}`]: { subject, value: 'Jane Roe' } } });
+    expect(await api.post(`${book}/journal-entries`, named(3_900))).toMatchObject({
+      status: 400,
+      body: { code: 'too_large', limit: 500 },
+    });
+    await created(api.post(`${book}/journal-entries`, named(490)));
+    expect((await api.get(`${book}/parties/${subject}/report`, { secret: officer })).text).toContain('Jane Roe');
+  });
+
   it('count for what a key stands for, though none of them is kept', async () => {
     const party = await opened();
     const first = await created(api.post(`${book}/journal-entries`, sale(party), { key: 'once' }));

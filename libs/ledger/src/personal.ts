@@ -35,6 +35,9 @@ export interface Mark {
   readonly value: string;
 }
 
+/** Characters of the path of a text about a person: it stands in the sealed text and in what finds it again. */
+const pathMax = 500;
+
 /** A command that may be decided: nothing in it can be read without keys. */
 export interface Protected {
   readonly command: Command;
@@ -143,7 +146,7 @@ export class Personal {
    * Seals what a command says of persons.
    * @param key of the command: a party that it opens has its id from it
    * @returns undefined when it says nothing of anybody
-   * @throws LedgerError party_unknown | person_erased | keys_unavailable
+   * @throws LedgerError party_unknown | person_erased | too_large | keys_unavailable
    */
   protect(bookId: string, command: Command, key: string): Promise<Protected> | undefined {
     switch (command.type) {
@@ -176,7 +179,13 @@ export class Personal {
   ): Promise<Protected> {
     const wanted = new Map<string, { subjectId: string; scope: string }>();
     for (const entry of entries)
-      replaceMarks(entry, ({ subject }) => {
+      replaceMarks(entry, ({ subject }, path) => {
+        if (path.length > pathMax)
+          throw new LedgerError(
+            'too_large',
+            `the text about a person at ${path.slice(0, 60)}… lies under names of ${path.length} characters together; ${pathMax} are allowed`,
+            { member: path.slice(0, 200), limit: pathMax },
+          );
         const place = { subjectId: subject.toLowerCase(), scope: scopeOfEntry(entry) };
         wanted.set(keyName(place.subjectId, place.scope), place);
       });

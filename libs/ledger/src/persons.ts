@@ -227,7 +227,7 @@ export class Persons {
     until: ReadonlyMap<string, RetainedScope>,
   ): AsyncGenerator<PersonalPlace[]> {
     const { queries, store } = this.options;
-    for (let after: readonly [number, string] = [0, '']; ; ) {
+    for (let after: readonly [number, number] = [0, -1]; ; ) {
       const mentions = await queries.folded(bookId, position, [parties], (database) =>
         mentionsOf(database, bookId, id, { after, position, limit: placesPerRead }),
       );
@@ -240,7 +240,7 @@ export class Persons {
       });
       const last = mentions.at(-1);
       if (last === undefined || mentions.length < placesPerRead) return;
-      after = [last.position, last.path];
+      after = [last.position, last.ordinal];
     }
   }
 
