@@ -366,7 +366,9 @@ export function designateAccount(decision: Decision, { role, account: code }: De
       ? 'is a header account and takes no lines'
       : account.status === 'closed'
         ? 'is closed'
-        : undefined;
+        : account.control !== undefined
+          ? 'is a control account, whose lines each name a party; what the service adds by itself names none, so designate another one'
+          : undefined;
   if (problem !== undefined) throw new LedgerError('role_invalid', `${code} ${problem}`, { account: code, role });
   decision.recordBook({ type: 'AccountDesignated', data: { accountId: id, role } });
   return account;

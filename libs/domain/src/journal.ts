@@ -321,6 +321,11 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   return postUnless(new Refusals(), decision, command, id);
 }
 
+/** Posts what the service has computed of accounts as a whole: its lines name no party, on control accounts neither. @throws LedgerError as postEntry */
+export function postComputed(decision: Decision, command: EntryContent, id: string): PostedEntry {
+  return postUnless(new Refusals(), decision, { ...command, entryMethod: 'system' }, id, decision.actor, 'service');
+}
+
 /**
  * Posts an entry unless something speaks against it, which may be noted already.
  * @param movesFor who must be able to post on a day for it to be none that the entry moves from
@@ -332,11 +337,12 @@ export function postUnless(
   command: EntryContent,
   id: string,
   movesFor: Actor = decision.actor,
+  madeBy: 'caller' | 'service' = 'caller',
 ): PostedEntry {
   const book = decision.book();
   const journalCode = command.journalCode ?? defaultJournalCode;
   checkClaims(command, refusals);
-  const lines = resolveLines(decision, book, command, command.effectiveDate, refusals);
+  const lines = resolveLines(decision, book, command, command.effectiveDate, refusals, madeBy);
   const day = postingDay(decision, command, command.effectiveDate, movesFor);
   const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines(lines, refusals);

@@ -194,6 +194,12 @@ describe('a control account', () => {
       .thenRefused('party_kind', { account: 'Receivable', line: 1, party: id });
   });
 
+  it('takes nothing that the service adds by itself, which names nobody', () => {
+    given(book, { ...account('c', 'Conversion', 'any'), data: { ...account('c', 'Conversion', 'any').data, type: 'equity' } })
+      .when({ type: 'DesignateAccount', role: 'currency_conversion', account: 'Conversion' })
+      .thenRefused('role_invalid', { account: 'Conversion', role: 'currency_conversion' });
+  });
+
   it('lets an entry be reversed after its party was closed or erased', () => {
     const { when } = given(there, opened);
     const events = when(post({ id, kind: 'customer' }), { id: 'entry' }).thenAccepted();
