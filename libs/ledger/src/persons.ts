@@ -315,7 +315,7 @@ export class Persons {
     }
   }
 
-  private async destroy(bookId: string, party: string, { body }: Answer): Promise<void> {
+  private async destroy(bookId: string, party: string, { body }: Answer, finishes = true): Promise<void> {
     const { erased } = JSON.parse(body) as { readonly erased: readonly { readonly scope: string }[] };
     if (erased.length === 0) return;
     await reach(() =>
@@ -323,6 +323,7 @@ export class Persons {
         bookId,
         party,
         erased.map(({ scope }) => scope),
+        finishes,
       ),
     );
   }
@@ -431,7 +432,8 @@ export class Persons {
     only?: (scope: string) => boolean,
   ): Promise<void> {
     const answer = await this.decide(bookId, command, context, only);
-    if (answer.status < 400) await this.destroy(bookId, command.party, answer);
+    // Whoever looks at all books writes the table of keys anew once, when all of them are destroyed.
+    if (answer.status < 400) await this.destroy(bookId, command.party, answer, false);
   }
 }
 
