@@ -177,6 +177,83 @@ it('without the master key nothing is sealed or read, plain entries go on, and w
   }
 });
 
+describe('keys that are lost, which nobody has destroyed', () => {
+  it('are told from erased ones, named, and nothing is made in their place; a backup brings all back', async () => {
+    const opening = context();
+    const open = { type: 'OpenParty', kind: 'customer', name: 'Lost Key', email: 'l@example.org' } as const;
+    const answer = await service.execute(bookId, open, opening);
+    const { id: party } = JSON.parse(answer.body) as { id: string };
+    const entry = await done(sale(party, { subject: party, value: 'for Lost Key' }));
+    const shown = async (as: 'open' | 'masked') => {
+      const { name, email } = await service.personal.reveal(bookId, await service.persons.party(bookId, party), as);
+      const { description } = await service.personal.reveal(bookId, await service.queries.entry(bookId, entry.id), as);
+      return [name, email, description];
+    };
+    const before = [await shown('open'), await shown('masked')];
+    await on.admin.query('CREATE TABLE public.backup AS SELECT * FROM privacy.subject_keys WHERE subject_id = $1', [party]);
+    await on.admin.query('DELETE FROM privacy.subject_keys WHERE subject_id = $1', [party]);
+
+    for (const as of ['open', 'masked'] as const) expect(await shown(as)).toEqual(Array(3).fill('[key missing]'));
+    const unavailable = { code: 'keys_unavailable', message: expect.stringContaining('restore the backup of the keys') };
+    await expect(service.execute(bookId, open, opening)).rejects.toMatchObject(unavailable);
+    await expect(execute({ type: 'ChangeParty', party, name: 'Another' })).rejects.toMatchObject(unavailable);
+    await expect(execute(sale(party, { subject: party, value: 'again' }))).rejects.toMatchObject(unavailable);
+    expect(await service.subjectKeys.list(bookId, party)).toEqual([]);
+    const problems: string[] = [];
+    await service.persons.look(({ error }) => problems.push((error as Error).message));
+    expect(problems).toEqual([expect.stringMatching(/^3 keys of persons are missing, and nobody has destroyed them/)]);
+    for (const scope of ['contact', 'entries-2026', 'identity']) expect(problems[0]).toContain(`${scope} of ${party}`);
+
+    await on.admin.query('INSERT INTO privacy.subject_keys SELECT * FROM public.backup');
+    expect([await shown('open'), await shown('masked')]).toEqual(before);
+    expect(await service.execute(bookId, open, opening)).toEqual({ ...answer, replayed: true });
+  });
+
+  it('of one who was erased are none that are lost', async () => {
+    const party = await opened();
+    await done(erase(party));
+    const { name } = await service.personal.reveal(bookId, await service.persons.party(bookId, party), 'open');
+    expect(name).toBe('[erased]');
+    await expect(execute(sale(party, { subject: party, value: 'x' }))).rejects.toMatchObject({ code: 'person_erased' });
+  });
+});
+
+describe('texts of a year without a duty', () => {
+  it('stay while late entries of that year may come; afterwards it is said that the year is over, not that the person is erased', async () => {
+    const own = 'late-texts';
+    const sent = async (command: Command) => {
+      const { status, body } = await service.execute(own, command, context());
+      if (status >= 400) throw new Error(body);
+      return JSON.parse(body) as { readonly id: string };
+    };
+    await sent({ type: 'OpenBook', id: own, name: own, baseCurrency: 'EUR', fiscalYearStart: '01-01', startsOn: '2025-01-01' } as Command);
+    for (const code of ['Cash', 'Sales']) await sent({ type: 'OpenAccount', code, name: code, accountType: 'asset' });
+    await sent({ type: 'DefineRetention', country: '*', documentType: 'books', years: 0, source: 'ours', reason: 'none' });
+    const { id: party } = await sent({ type: 'OpenParty', kind: 'customer', name: 'Jane Roe' });
+    const late = (value: string): Command => {
+      const { lines, ...entry } = sale(party, { subject: party, value }, '2025-12-30');
+      return { ...entry, lines: lines.map(({ party: _party, ...line }, index) => ({ ...line, account: index === 0 ? 'Cash' : 'Sales' })) };
+    };
+    await sent(late('in time'));
+    const { options } = service.persons as unknown as { options: { clock?: () => number } };
+    const lookOn = async (day: string): Promise<void> => {
+      options.clock = () => Date.parse(`${day}T12:00:00Z`);
+      await service.persons.look((problem) => {
+        if (problem.bookId === own) throw problem.error;
+      });
+      delete options.clock;
+    };
+    await lookOn('2026-01-15');
+    await sent(late('in January'));
+    await lookOn('2027-01-01');
+    await expect(sent(late('too late'))).rejects.toMatchObject({
+      code: 'person_erased',
+      message: expect.stringMatching(/^texts about party .* in entries of 2025 were erased, .* say it without a text about the person/),
+    });
+    expect((await service.personal.reveal(own, await service.persons.party(own, party), 'open')).name).toBe('Jane Roe');
+  });
+});
+
 describe('book-keeper privacy', () => {
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await startCommand(['privacy', ...args], on.opened.environment).ended;

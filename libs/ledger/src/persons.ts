@@ -22,6 +22,7 @@ import {
   retainedUntil,
   ruleFor,
   ruleText,
+  statusOfPeriod,
   todayIn,
 } from '#domain';
 import type { EventStore, RecordedEvent } from '#event-store';
@@ -33,7 +34,17 @@ import type { CommandContext } from './commands';
 import type { Ledger } from './ledger';
 import type { Opened, Personal, Presentation } from './personal';
 import { foldedUpTo } from './projection';
-import { type Duty, destroyedKeys, dutiesOf, listParties, type Mention, mentionsOf, parties, partiesDue } from './projections/parties';
+import {
+  type Duty,
+  destroyedKeys,
+  dutiesOf,
+  listParties,
+  type Mention,
+  mentionsOf,
+  parties,
+  partiesDue,
+  sealedScopes,
+} from './projections/parties';
 import type { Queries } from './queries';
 import { csvRow } from './reports/csv';
 
@@ -371,7 +382,8 @@ export class Persons {
         for (const bookId of books) {
           if (this.stopped) return false;
           try {
-            if (!(await this.lookAt(bookId, waits))) whole = false;
+            if (await this.lookAt(bookId, waits)) await this.tellMissing(bookId, report);
+            else whole = false;
           } catch (error) {
             whole = false;
             report({ bookId, error });
@@ -385,6 +397,22 @@ export class Persons {
       report({ error });
       return false;
     }
+  }
+
+  /** Names keys that are lost: whatever they seal can be read by nobody, and no erasure says so. */
+  private async tellMissing(bookId: string, report: PersonsOptions['report']): Promise<void> {
+    const { queries, keys } = this.options;
+    const { position } = await this.options.store.head(bookId);
+    if (position === 0) return;
+    const missing = await keys.missing(
+      bookId,
+      await queries.folded(bookId, position, [parties], (database) => sealedScopes(database, bookId)),
+    );
+    if (missing.length === 0) return;
+    const some = missing.slice(0, 10).map(({ subjectId, scope }) => `${scope} of ${subjectId}`);
+    const more = missing.length > some.length ? ` and ${missing.length - some.length} more` : '';
+    const message = `${missing.length} keys of persons are missing, and nobody has destroyed them (${some.join(', ')}${more}): restore the backup of the keys (schema privacy)`;
+    report({ bookId, error: new Error(message) });
   }
 
   /** @returns false where projections are behind, and nobody waits for them */
@@ -413,11 +441,12 @@ export class Persons {
       const { until } = endOf(book, duty);
       if ((kept.get(name) ?? '') < until) kept.set(name, until);
     }
-    const ended = new Set([...kept].filter(([, until]) => until < today).map(([name]) => name.split(' ')[0] as string));
-    for (const party of ended) {
-      const scopes = new Set(
-        [...kept].filter(([name, until]) => name.startsWith(party) && until < today).map(([name]) => name.split(' ')[1]),
-      );
+    const ended = new Map<string, Set<string>>();
+    for (const [name, until] of kept) {
+      const [party = '', scope = ''] = name.split(' ');
+      if (until < today && !mayBeSpokenOf(book, scope, today)) ended.set(party, (ended.get(party) ?? new Set()).add(scope));
+    }
+    for (const [party, scopes] of ended) {
       const there = (await keys.list(bookId, party)).some(({ scope }) => scopes.has(scope));
       if (there)
         await this.scheduled(bookId, { type: 'EndRetention', party, reason }, context(`${party} texts`), (scope) => scopes.has(scope));
@@ -441,6 +470,18 @@ const isPartyEvent = (type: string): boolean =>
   ['PartyOpened', 'PartyChanged', 'PartyClosed', 'LegalHoldPlaced', 'LegalHoldReleased', 'PersonErased', 'RetentionEnded'].includes(type);
 
 const unknownParty = (id: string): LedgerError => new LedgerError('party_unknown', `there is no party ${id}`, { party: id }, 'not_found');
+
+/**
+ * Whether entries of the year of a scope may still come as they do: a period of it is open, and the next year is not over. Their texts would
+ * have no key any more. Where nobody closes periods nothing is kept longer than that.
+ */
+function mayBeSpokenOf(book: BookState, scope: string, today: CalendarDate): boolean {
+  const year = scope.slice('entries-'.length);
+  const isOpen = book.fiscalYears.some(({ label, periods }) =>
+    periods.some(({ no, from, to }) => from.slice(0, 4) <= year && year <= to.slice(0, 4) && statusOfPeriod(book, label, no) === 'open'),
+  );
+  return isOpen && Number(today.slice(0, 4)) <= Number(year) + 1;
+}
 
 /** When a duty over a posted place ends, and which it is. */
 function endOf(book: BookState, { fiscalYear, documentType }: Duty): { readonly until: CalendarDate; readonly rule: string } {

@@ -182,6 +182,19 @@ export class SubjectKeys {
     return rows.map(({ scope }) => scope);
   }
 
+  /** Of those keys the ones that are neither here nor destroyed: if they ever were, they are lost. */
+  async missing(bookId: string, wanted: readonly KeyName[]): Promise<KeyName[]> {
+    if (wanted.length === 0) return [];
+    const { rows } = await this.pool.query<{ subject_id: string; scope: string }>({
+      name: 'missing-subject-keys',
+      text: `SELECT DISTINCT w.subject_id, w.scope FROM unnest($2::uuid[], $3::text[]) AS w (subject_id, scope)
+              WHERE NOT EXISTS (SELECT FROM privacy.subject_keys s WHERE s.book_id = $1 AND s.subject_id = w.subject_id AND s.scope = w.scope)
+                AND NOT EXISTS (SELECT FROM privacy.destroyed_keys d WHERE d.book_id = $1 AND d.subject_id = w.subject_id AND d.scope = w.scope)`,
+      values: [bookId, uuidArray(wanted.map(({ subjectId }) => subjectId)), textArray(wanted.map(({ scope }) => scope))],
+    });
+    return rows.map(({ subject_id, scope }) => ({ subjectId: subject_id, scope }));
+  }
+
   /**
    * Destroys keys for ever; what is destroyed already stays so.
    * @param finishes whether the table's pages are written anew at once: whoever destroys keys of many persons calls finish in the end

@@ -293,6 +293,16 @@ export async function dutiesOf(
   }));
 }
 
+/** Every person and scope that something in the log is sealed for. */
+export async function sealedScopes(database: Database, bookId: string): Promise<{ readonly subjectId: string; readonly scope: string }[]> {
+  const { rows } = await database.query<{ party_id: string; scope: string }>({
+    name: 'sealed-scopes',
+    text: "SELECT DISTINCT party_id, scope FROM projections.party_mentions WHERE book_id = $1 AND scope <> ''",
+    values: [bookId],
+  });
+  return rows.map(({ party_id, scope }) => ({ subjectId: party_id, scope }));
+}
+
 /** Keys that events say are destroyed, up to what is folded. */
 export async function destroyedKeys(
   database: Database,
