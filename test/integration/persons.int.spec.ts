@@ -222,7 +222,7 @@ describe('texts of a year without a duty', () => {
   it('stay while late entries of that year may come; afterwards it is said that the year is over, not that the person is erased', async () => {
     const own = 'late-texts';
     const sent = async (command: Command) => {
-      const { status, body } = await service.execute(own, command, context());
+      const { status, body } = await service.execute(own, command, { ...context(), isController: true });
       if (status >= 400) throw new Error(body);
       return JSON.parse(body) as { readonly id: string };
     };
@@ -251,6 +251,74 @@ describe('texts of a year without a duty', () => {
       message: expect.stringMatching(/^texts about party .* in entries of 2025 were erased, .* say it without a text about the person/),
     });
     expect((await service.personal.reveal(own, await service.persons.party(own, party), 'open')).name).toBe('Jane Roe');
+  });
+});
+
+describe('what a duty covered when a person asked to be forgotten', () => {
+  it('is erased when the rules of the day no longer cover it, and nothing is asked for while they do, or while it is held', async () => {
+    const own = 'rules-change';
+    const sent = async (command: Command) => {
+      const { status, body } = await service.execute(own, command, { ...context(), isController: true });
+      if (status >= 400) throw new Error(body);
+      return JSON.parse(body) as { readonly id: string };
+    };
+    await sent({ type: 'OpenBook', id: own, name: own, baseCurrency: 'EUR', fiscalYearStart: '01-01' } as Command);
+    await sent({ type: 'OpenAccount', code: 'Receivable', name: 'x', accountType: 'asset', control: 'customer' });
+    await sent({ type: 'OpenAccount', code: 'Sales', name: 'x', accountType: 'income' });
+    const rule = (years: number): Command => ({
+      type: 'DefineRetention',
+      country: '*',
+      documentType: 'books',
+      years,
+      source: 'ours',
+      reason: 'x',
+    });
+    await sent(rule(5));
+    const { id: party } = await sent({ type: 'OpenParty', kind: 'customer', name: 'Jane Roe' });
+    await sent(sale(party, { subject: party, value: 'for Jane' }));
+    await sent(erase(party));
+    const { options } = service.persons as unknown as { options: { clock?: () => number } };
+    const lookOn = async (day: string): Promise<string> => {
+      options.clock = () => Date.parse(`${day}T12:00:00Z`);
+      await service.persons.look((problem) => {
+        if (problem.bookId === own) throw problem.error;
+      });
+      delete options.clock;
+      return (await service.personal.reveal(own, await service.persons.party(own, party), 'open')).name as string;
+    };
+    // A longer rule: five years are over, and nobody asks in vain.
+    await sent(rule(8));
+    expect(await lookOn('2032-01-01')).toBe('Jane Roe');
+    // A shorter one, but a court wants everything kept.
+    await sent(rule(2));
+    await sent({ type: 'PlaceHold', party, hold: 'case', reason: 'law suit' });
+    expect(await lookOn('2029-01-01')).toBe('Jane Roe');
+    const { rows } = await on.admin.query("SELECT FROM log.receipts WHERE book_id = $1 AND key LIKE 'retention %'", [own]);
+    expect(rows).toHaveLength(0);
+    await sent({ type: 'ReleaseHold', party, hold: 'case', reason: 'won' });
+    expect(await lookOn('2028-12-31')).toBe('Jane Roe');
+    expect(await lookOn('2029-01-01')).toBe('[erased]');
+  });
+});
+
+describe('ids of parties', () => {
+  it('are one in capitals and in small letters: a line in capitals is under its duty and in the report', async () => {
+    const party = await opened();
+    const { lines, ...entry } = sale(party);
+    const free = lines.map((line) => ({ ...line, account: 'Sales' }));
+    await done({
+      ...entry,
+      lines: free.map((line) => (line.party ? { ...line, party: { ...line.party, id: party.toUpperCase() } } : line)),
+    });
+    expect((await service.persons.preview(bookId, party)).retained.map(({ scope }) => scope)).toEqual(['identity']);
+    const { body } = await service.persons.accessReport(bookId, party, 'csv');
+    let text = '';
+    for await (const piece of body) text += piece;
+    expect(text).toContain('lines.0.party');
+    // Ids of other systems stay as they are.
+    const other = free.map((line) => (line.party ? { ...line, party: { id: 'CLI-00A', kind: 'customer' } } : line));
+    const { id } = await done({ ...entry, lines: other });
+    expect((await service.queries.entry(bookId, id)).lines[0]?.party?.id).toBe('CLI-00A');
   });
 });
 

@@ -282,13 +282,21 @@ export interface CorrectEntry extends Omit<EntryContent, 'effectiveDate' | 'desc
 
 export const defaultJournalCode = 'GENERAL';
 
-/** The same command with every amount in its shortest form, so that `1.0` and `1.00` have one fingerprint (I6). */
+/**
+ * The same command with every amount in its shortest form, so that `1.0` and `1.00` have one fingerprint (I6), and ids of parties in lower
+ * case, by which alone a party is found: by duties over what it says, and by a person who asks.
+ */
 export function normaliseLines<T extends { readonly lines: readonly EntryLine[] }>(command: T): T {
   return { ...command, lines: command.lines.map(normaliseLine) };
 }
 
+/** A UUID with a capital in it; ids of other systems stay what they are. */
+const upperUuid = /^(?=.*[A-F])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
+
 function normaliseLine(line: EntryLine): EntryLine {
   const amount = canonicalDecimal(line.amount);
+  if (line.party !== undefined && upperUuid.test(line.party.id))
+    return normaliseLine({ ...line, party: { ...line.party, id: line.party.id.toLowerCase() } });
   if (line.baseAmount === undefined && line.quantity === undefined && line.tax === undefined && line.rate === undefined) {
     return amount === line.amount ? line : { ...line, amount };
   }

@@ -211,10 +211,23 @@ describe('a control account', () => {
 });
 
 describe('a retention rule', () => {
+  const rule = (years: number) => ({ country: 'DE', documentType: 'books', years, source: 'ours' });
+
   it('is a fact of the book', () => {
-    const rule = { country: 'DE', documentType: 'books', years: 12, source: 'ours' };
     given(book)
-      .when({ type: 'DefineRetention', ...rule, reason })
-      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule });
+      .when({ type: 'DefineRetention', ...rule(12), reason })
+      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule(12) });
+  });
+
+  it('that is shorter than the built-in one is stated by a controller: what it no longer covers is erased', () => {
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(0), reason })
+      .thenRefused('forbidden');
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(9), documentType: 'quote', reason })
+      .thenRefused('forbidden');
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(0), reason }, { actor: controller('c') })
+      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule(0) });
   });
 });

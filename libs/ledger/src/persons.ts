@@ -16,6 +16,7 @@ import {
   type PartyEvent,
   type PartyOpened,
   type PartyState,
+  type PersonErased,
   partyReducer,
   type RetainedScope,
   type RetentionRule,
@@ -38,11 +39,11 @@ import {
   type Duty,
   destroyedKeys,
   dutiesOf,
+  keptScopes,
   listParties,
   type Mention,
   mentionsOf,
   parties,
-  partiesDue,
   sealedScopes,
 } from './projections/parties';
 import type { Queries } from './queries';
@@ -215,7 +216,7 @@ export class Persons {
     const duties = await this.duties(bookId, id, position);
     const opened: Opened = { texts: 0, subjects: new Set() };
     const reveal = <T>(value: T): Promise<T> => this.options.personal.reveal(bookId, value, 'open', opened);
-    const places = this.places(bookId, id, position, duties.until);
+    const places = this.places(bookId, id, position, duties.until, party.pseudonym);
     const body = format === 'json' ? jsonReport(await reveal(party), position, places, reveal) : csvReport(places, reveal);
     return {
       contentType: format === 'json' ? 'application/json' : 'text/csv; charset=utf-8',
@@ -236,8 +237,13 @@ export class Persons {
     id: string,
     position: number,
     until: ReadonlyMap<string, RetainedScope>,
+    pseudonym: string | undefined,
   ): AsyncGenerator<PersonalPlace[]> {
     const { queries, store } = this.options;
+    yield ownPlaces(
+      (await store.readStreams(bookId, [id])).filter((event) => event.position <= position),
+      pseudonym,
+    );
     for (let after: readonly [number, number] = [0, -1]; ; ) {
       const mentions = await queries.folded(bookId, position, [parties], (database) =>
         mentionsOf(database, bookId, id, { after, position, limit: placesPerRead }),
@@ -278,17 +284,16 @@ export class Persons {
     bookId: string,
     id: string,
     position: number,
-  ): Promise<{ readonly until: Map<string, RetainedScope>; readonly today: CalendarDate }> {
+  ): Promise<{ readonly until: ReadonlyMap<string, RetainedScope>; readonly today: CalendarDate }> {
     const book = await this.book(bookId);
-    const found = await this.options.queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { partyId: id }));
-    const until = new Map<string, RetainedScope>();
-    for (const duty of found) {
-      const ends = endOf(book, duty);
-      // What identifies a person is kept as long as anything that names or speaks of them.
-      for (const scope of duty.scope === '' ? ['identity'] : [duty.scope, 'identity'])
-        if ((until.get(scope)?.until ?? '') < ends.until) until.set(scope, { rule: ends.rule, scope, until: ends.until });
-    }
-    return { until, today: todayIn(book, (this.options.clock ?? Date.now)() * 1_000) };
+    const found = await this.options.queries.folded(bookId, position, [parties], (database) =>
+      dutiesOf(database, bookId, { partyIds: [id] }),
+    );
+    return { until: untilByScope(book, found), today: this.todayIn(book) };
+  }
+
+  private todayIn(book: BookState): CalendarDate {
+    return todayIn(book, (this.options.clock ?? Date.now)() * 1_000);
   }
 
   private async book(bookId: string): Promise<BookState> {
@@ -425,45 +430,82 @@ export class Persons {
     await keys.reconcile(bookId, await queries.folded(bookId, position, [parties], (database) => destroyedKeys(database, bookId)));
     if (!this.options.endsRetention) return true;
     const book = await this.book(bookId);
-    const today = todayIn(book, (this.options.clock ?? Date.now)() * 1_000);
+    const today = this.todayIn(book);
     const context = (party: string): CommandContext => ({ key: `retention ${party} ${today}`, userId: 'retention', source: 'job' });
     const reason = 'the duty to keep it has ended';
-    for (const party of await queries.folded(bookId, position, [parties], (database) => partiesDue(database, bookId, today)))
+    for (const party of await this.forgottenDue(bookId, book, position, today))
       await this.scheduled(
         bookId,
         { type: 'ErasePerson', party, legalBasis: 'GDPR Art. 5(1)(e)', reason, scheduled: true },
         context(party),
       );
     const duties = await queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { scopes: 'entries-' }));
-    const kept = new Map<string, string>();
-    for (const duty of duties) {
-      const name = `${duty.partyId} ${duty.scope}`;
-      const { until } = endOf(book, duty);
-      if ((kept.get(name) ?? '') < until) kept.set(name, until);
-    }
-    const ended = new Map<string, Set<string>>();
-    for (const [name, until] of kept) {
-      const [party = '', scope = ''] = name.split(' ');
-      if (until < today && !mayBeSpokenOf(book, scope, today)) ended.set(party, (ended.get(party) ?? new Set()).add(scope));
-    }
-    for (const [party, scopes] of ended) {
-      const there = (await keys.list(bookId, party)).some(({ scope }) => scopes.has(scope));
-      if (there)
+    for (const [party, found] of byParty(duties)) {
+      const ended = [...untilByScope(book, found)].filter(
+        ([scope, { until }]) => scope !== 'identity' && until < today && !mayBeSpokenOf(book, scope, today),
+      );
+      const scopes = new Set(ended.map(([scope]) => scope));
+      // Of most the texts of old years are gone, and their keys alone tell.
+      if (scopes.size > 0 && (await keys.list(bookId, party)).some(({ scope }) => scopes.has(scope)))
         await this.scheduled(bookId, { type: 'EndRetention', party, reason }, context(`${party} texts`), (scope) => scopes.has(scope));
     }
     return true;
   }
 
+  /**
+   * Persons who asked to be forgotten, and of whom something stayed that no duty covers by the rules of today: those may be other ones than
+   * on the day on which they asked.
+   */
+  private async forgottenDue(bookId: string, book: BookState, position: number, today: CalendarDate): Promise<string[]> {
+    const { queries } = this.options;
+    const kept = byParty(await queries.folded(bookId, position, [parties], (database) => keptScopes(database, bookId)));
+    if (kept.size === 0) return [];
+    const duties = byParty(
+      await queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { partyIds: [...kept.keys()] })),
+    );
+    return [...kept].flatMap(([party, scopes]) => {
+      const until = untilByScope(book, duties.get(party) ?? []);
+      return scopes.some(({ scope }) => (until.get(scope)?.until ?? '') < today) ? [party] : [];
+    });
+  }
+
+  /** Asks for nothing that would be refused: each refusal would be remembered, and it would be one a day. */
   private async scheduled(
     bookId: string,
     command: ErasePerson | EndRetention,
     context: CommandContext,
     only?: (scope: string) => boolean,
   ): Promise<void> {
+    const { keys, retained } = await this.plan(bookId, command.party, only);
+    if (keys.length === retained.length) return;
+    const party = (await this.options.store.load(bookId, command.party, partyReducer as never))?.state as PartyState | undefined;
+    if (party === undefined || party.holds.length > 0) return;
     const answer = await this.decide(bookId, command, context, only);
     // Whoever looks at all books writes the table of keys anew once, when all of them are destroyed.
     if (answer.status < 400) await this.destroy(bookId, command.party, answer, false);
   }
+}
+
+function byParty<T extends { readonly partyId: string }>(rows: readonly T[]): Map<string, T[]> {
+  const parties = new Map<string, T[]>();
+  for (const row of rows) {
+    const known = parties.get(row.partyId);
+    if (known === undefined) parties.set(row.partyId, [row]);
+    else known.push(row);
+  }
+  return parties;
+}
+
+/** Of the duties over one party, by scope the one that ends last. */
+function untilByScope(book: BookState, duties: readonly Duty[]): Map<string, RetainedScope> {
+  const until = new Map<string, RetainedScope>();
+  for (const duty of duties) {
+    const ends = endOf(book, duty);
+    // What identifies a person is kept as long as anything that names or speaks of them.
+    for (const scope of duty.scope === '' ? ['identity'] : [duty.scope, 'identity'])
+      if ((until.get(scope)?.until ?? '') < ends.until) until.set(scope, { rule: ends.rule, scope, until: ends.until });
+  }
+  return until;
 }
 
 const isPartyEvent = (type: string): boolean =>
@@ -500,6 +542,51 @@ async function reach<T>(ask: () => Promise<T>): Promise<T> {
       cause: error,
     });
   }
+}
+
+/** What the party's own events say of it beside its sealed members, which are places like others: what it was, and what became of it. */
+function ownPlaces(events: readonly RecordedEvent[], pseudonym: string | undefined): PersonalPlace[] {
+  return events.flatMap(({ position, recordedAt, eventType, streamId, current }) => {
+    const place = (path: string, text: string | undefined): PersonalPlace[] =>
+      text === undefined ? [] : [{ position, recordedAt, eventType, aggregateId: streamId, path, text }];
+    const {
+      kind,
+      country,
+      reference,
+      hold,
+      legalBasis,
+      keys = [],
+      retained = [],
+    } = current as Partial<PartyOpened & PersonErased> & {
+      readonly hold?: string;
+    };
+    const stays = retained.map(({ scope, until, rule }) => `${scope} until ${until} (${rule})`);
+    const gone = keys.map(({ scope }) => scope);
+    switch (eventType) {
+      case 'PartyOpened':
+        return [
+          ...place('kind', kind),
+          ...place('country', country),
+          ...place('reference', reference),
+          ...place('status', 'open'),
+          ...place('pseudonym', pseudonym),
+        ];
+      case 'PartyChanged':
+        return [...place('country', country), ...place('reference', reference)];
+      case 'PartyClosed':
+        return place('status', 'closed');
+      case 'LegalHoldPlaced':
+      case 'LegalHoldReleased':
+        return place('hold', hold);
+      case 'PersonErased':
+      case 'RetentionEnded':
+        return [...place('legalBasis', legalBasis), ...place('erased', gone.join(', ')), ...place('retained', stays.join('; '))].filter(
+          ({ text }) => text !== '',
+        );
+      default:
+        return [];
+    }
+  });
 }
 
 function placeOf(mention: Mention, event: RecordedEvent, until: ReadonlyMap<string, RetainedScope>): PersonalPlace {

@@ -272,18 +272,18 @@ export interface Duty {
   readonly documentType?: string;
 }
 
-/** @param of one party, or the scopes of all parties that begin with a text */
+/** @param of some parties, or the scopes of all parties that begin with a text */
 export async function dutiesOf(
   database: Database,
   bookId: string,
-  of: { readonly partyId: string } | { readonly scopes: string },
+  of: { readonly partyIds: readonly string[] } | { readonly scopes: string },
 ): Promise<Duty[]> {
-  const one = 'partyId' in of;
+  const some = 'partyIds' in of;
   const { rows } = await database.query<{ party_id: string; scope: string; fiscal_year: string; document_type: string | null }>({
-    name: one ? 'duties-of-party' : 'duties-by-scope',
+    name: some ? 'duties-of-parties' : 'duties-by-scope',
     text: `SELECT DISTINCT party_id, scope, fiscal_year, document_type FROM projections.party_mentions
-            WHERE book_id = $1 AND ${one ? 'party_id = $2' : "scope LIKE $2 || '%'"} AND fiscal_year IS NOT NULL`,
-    values: [bookId, one ? of.partyId : of.scopes],
+            WHERE book_id = $1 AND ${some ? 'party_id = ANY ($2::uuid[])' : "scope LIKE $2 || '%'"} AND fiscal_year IS NOT NULL`,
+    values: [bookId, some ? uuidArray(of.partyIds) : of.scopes],
   });
   return rows.map(({ party_id, scope, fiscal_year, document_type }) => ({
     partyId: party_id,
@@ -316,17 +316,17 @@ export async function destroyedKeys(
   return rows.map(({ party_id, scope, fingerprint }) => ({ subjectId: party_id, scope, fingerprint }));
 }
 
-/** Parties of which something stayed that a duty covered until before a day. */
-export async function partiesDue(database: Database, bookId: string, before: CalendarDate): Promise<string[]> {
-  const { rows } = await database.query<{ party_id: string }>({
-    name: 'parties-due',
-    text: `SELECT DISTINCT k.party_id FROM projections.party_keys k
-            WHERE k.book_id = $1 AND k.until < $2
-              AND NOT EXISTS (SELECT FROM projections.party_keys later
-                               WHERE later.book_id = $1 AND later.party_id = k.party_id AND later.scope = k.scope AND later.position > k.position)`,
-    values: [bookId, before],
+/** What stayed of persons who asked to be forgotten, because a duty covered it then. */
+export async function keptScopes(database: Database, bookId: string): Promise<{ readonly partyId: string; readonly scope: string }[]> {
+  const { rows } = await database.query<{ party_id: string; scope: string }>({
+    name: 'kept-scopes',
+    text: `SELECT DISTINCT k.party_id, k.scope FROM projections.party_keys k
+            WHERE k.book_id = $1 AND k.until IS NOT NULL
+              AND NOT EXISTS (SELECT FROM projections.party_keys gone
+                               WHERE gone.book_id = $1 AND gone.party_id = k.party_id AND gone.scope = k.scope AND gone.until IS NULL)`,
+    values: [bookId],
   });
-  return rows.map(({ party_id }) => party_id);
+  return rows.map(({ party_id, scope }) => ({ partyId: party_id, scope }));
 }
 
 export interface ListedParty {
