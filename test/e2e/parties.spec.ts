@@ -83,6 +83,33 @@ describe('a party', () => {
     expect(await api.get(`${book}/parties/${id}/report`, { secret: clerk })).toMatchObject({ status: 403 });
   });
 
+  it('is shown open by no service that records nobody who looks', async () => {
+    const silent = await startApi({ ACTIONS: 'off' });
+    try {
+      const path = await openBook(silent, 'silent');
+      const { secret } = await silent.keys.create('officer', ['personal']);
+      const { id } = (await created(silent.post(`${path}/parties`, jane))).body;
+      const refused = { status: 403, body: { code: 'forbidden', detail: expect.stringContaining('ACTIONS=off') } };
+      expect(await silent.get(`${path}/parties/${id}`, open(secret))).toMatchObject(refused);
+      expect(await silent.get(`${path}/parties/${id}/report`, { secret })).toMatchObject(refused);
+      expect((await silent.get(`${path}/parties/${id}`, { secret })).status).toBe(200);
+    } finally {
+      await silent.close();
+    }
+  });
+
+  it('whose keys are out of reach is told without saying where they are kept', async () => {
+    const away = await startApi({ MASTER_KEY_COMMAND: '/secret/place/of/keys' });
+    try {
+      const path = await openBook(away, 'away');
+      const refused = await away.post(`${path}/parties`, jane);
+      expect(refused).toMatchObject({ status: 503, body: { code: 'keys_unavailable' } });
+      expect(refused.text).not.toContain('/secret');
+    } finally {
+      await away.close();
+    }
+  });
+
   it('is opened once however often it is sent, and a key that meant another person is refused by what differs', async () => {
     const first = await created(api.post(`${book}/parties`, jane, { key: 'open-once' }));
     const again = await api.post(`${book}/parties`, jane, { key: 'open-once' });

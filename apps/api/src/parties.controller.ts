@@ -33,7 +33,7 @@ import {
   RetentionRulesShown,
   releaseHold,
 } from './parties.dto';
-import { checkScope } from './personal';
+import { checkOpening } from './personal';
 import { whole } from './queries.dto';
 
 const location: CommandRoute<object>['location'] = ({ book, id }) => `/v1/books/${book}/parties/${id}`;
@@ -190,7 +190,7 @@ export class PartiesController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    checkScope(request, scope, 'read personal data');
+    checkOpening(request, this.service);
     const report = await this.service.persons.accessReport(book, idOf(party), format === 'csv' ? 'csv' : 'json');
     // It opens texts by itself, whatever the header says.
     request.presentation = 'open';

@@ -34,7 +34,10 @@ export function presentPersonal(fastify: FastifyInstance, service: Service): voi
         const message = `the header Personal-Data is ${String(header).slice(0, 40)}, not one of ${presentations.join(', ')}`;
         return done(new LedgerError('malformed', message, { member: 'Personal-Data' }));
       }
-      if (asked === 'open' && !mayOpen(request)) return done(lacks(request, 'personal', 'read personal data'));
+      if (asked === 'open') {
+        const refusal = refusesOpening(request, service);
+        if (refusal !== undefined) return done(refusal);
+      }
       request.presentation = header === undefined && asStored.test(route) ? 'sealed' : asked;
       request.opened = { texts: 0, subjects: new Set() };
     }
@@ -128,7 +131,21 @@ export const personalOf = ({ presentation, opened }: FastifyRequest): { readonly
   ...(opened === null ? {} : { opened }),
 });
 
-const mayOpen = (request: FastifyRequest): boolean => request.caller.scopes.includes('personal');
+/** Why texts are not opened for this caller: who reads them has the scope, and it is recorded who did. */
+function refusesOpening(request: FastifyRequest, { config }: Service): LedgerError | undefined {
+  if (!request.caller.scopes.includes('personal')) return lacks(request, 'personal', 'read personal data');
+  if (config.ACTIONS !== 'off') return undefined;
+  return new LedgerError(
+    'forbidden',
+    'texts about persons are opened only where it is recorded who read them, and this service records no actions (ACTIONS=off): ask one that does',
+  );
+}
+
+/** @throws LedgerError forbidden */
+export function checkOpening(request: FastifyRequest, service: Service): void {
+  const refusal = refusesOpening(request, service);
+  if (refusal !== undefined) throw refusal;
+}
 
 const lacks = (request: FastifyRequest, scope: Scope, what: string): LedgerError =>
   new LedgerError('forbidden', `the API key ${request.caller.name} may not ${what}: it lacks the scope ${scope}`);
