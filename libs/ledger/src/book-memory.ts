@@ -138,6 +138,13 @@ const partiesMax = 10_000;
 /** Parties that entries since a position have named, at most; then that position moves. */
 const referredMax = 50_000;
 
+/** Events that name persons or speak of them, beside their own. */
+const speaking: ReadonlySet<string> = new Set(['JournalEntryPosted', 'JournalCreated', 'JournalRevised']);
+
+interface Spoken extends Pick<PostEntry, 'description' | 'reference' | 'metadata'> {
+  readonly lines: readonly Pick<PostEntry['lines'][number], 'party' | 'description'>[];
+}
+
 interface AccountHead {
   readonly version: number;
   readonly state: unknown;
@@ -286,8 +293,11 @@ export class BookMemory implements BookView {
     return position < this.referredFrom || (this.referred.get(partyId) ?? 0) > position;
   }
 
-  /** Whoever a line names, and whoever a sealed text is about in whatever member: a duty covers both. */
-  private refer({ lines, description, reference, metadata }: JournalEntryPosted, position: number): void {
+  /**
+   * Whoever a line names, and whoever a sealed text is about in whatever member: of what is posted a duty covers both, and the key of what
+   * a draft says may be newer than an erasure knows.
+   */
+  private refer({ lines, description, reference, metadata }: Spoken, position: number): void {
     const note = (partyId: string): void => {
       this.referred.set(partyId, position);
     };
@@ -576,9 +586,8 @@ export class BookMemory implements BookView {
       if (known === undefined) this.parties.set(id, { state, pins: 1 });
       else known.state = state;
     }
-    if (decision.numbers.length > 0)
-      for (const { type, data } of decision.uncommitted)
-        if (type === 'JournalEntryPosted') this.refer(data as JournalEntryPosted, decision.position);
+    if (decision.numbers.length > 0 || decision.drafted !== undefined)
+      for (const { type, data } of decision.uncommitted) if (speaking.has(type)) this.refer(data as Spoken, decision.position);
     for (const state of decision.changedRates) {
       const id = this.ratesStreamId(state);
       const known = this.ratesByStream.get(id);
@@ -777,9 +786,9 @@ export class BookMemory implements BookView {
       }
       return version <= known + 1;
     }
+    if (speaking.has(eventType)) this.refer(current as unknown as Spoken, event.position);
     if (eventType === 'JournalEntryPosted') {
       const posted = current as unknown as JournalEntryPosted;
-      this.refer(posted, event.position);
       const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
       const known = counters.last.get(posted.journalCode) ?? 0;
       if (posted.number === known + 1) {
