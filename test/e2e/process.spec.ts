@@ -206,12 +206,13 @@ describe('on a given database', () => {
     });
   });
 
-  it('logs a line per request that holds neither keys nor bodies', async () => {
+  it('logs a line per request that holds neither keys nor bodies nor what was looked for', async () => {
     const running = await serve({ ...settings(), LOG_LEVEL: 'trace' });
     await openBook(running.url, 'logged');
     await post(running.url, '/v1/books/logged/journal-entries', 'secret-text', entry('1', { description: 'a confidential text' }));
     await post(running.url, '/v1/books/logged/journal-entries', 'secret-text-2', { description: 'a confidential text' });
     await running.get('/v1/books', 'bk_a-wrong-key');
+    await running.get('/v1/books/logged/parties?reference=confidential-name', secret);
     await end(running);
     const logged = running.logged();
     const lines = logged

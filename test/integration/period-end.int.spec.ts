@@ -3,7 +3,7 @@
  * settlements, and the closing entry of a year. Held against an example computed by hand, and against plain sums over random books.
  */
 import type { Client } from 'pg';
-import type { CalendarDate, CloseFiscalYear, EntryLine, JournalEntryPosted, Revalue } from '#domain';
+import type { CalendarDate, CloseFiscalYear, EntryLine, JournalEntryPosted, PostEntry, Revalue } from '#domain';
 import { addDays } from '#domain';
 import { type Answer, type BalanceSheet, PeriodEnd, type Queries, type ReportName, type Service, type TrialBalance } from '#ledger';
 import { type Random, random } from '../support/histories';
@@ -83,6 +83,42 @@ describe('a revaluation of named accounts', () => {
       await expect(carryOut(service, own, revalueAt('2026-06-30', { accounts }))).rejects.toMatchObject({ code: 'malformed' });
     const [{ id } = { id: '' }] = await posted(own, revalueAt('2026-06-30', { accounts: ['Bank', 'Giro', 'Giro'] }));
     expect(shownLines(await service.queries.entry(own, id))).toEqual(['Giro debit 0.00 USD 40.00', 'Gain credit 0.00 EUR 40.00']);
+  });
+});
+
+describe('control accounts', () => {
+  const own = 'control-accounts';
+
+  beforeAll(async () => {
+    await openTrackedBook(service, own);
+    await recordRate(service, own, ['USD', '2026-06-01', '0.90']);
+    await recordRate(service, own, ['USD', '2026-06-30', '0.95', 'closing']);
+    const control = async (code: string, kind: 'customer' | 'employee', accountType: 'asset' | 'expense', against: string) => {
+      await carryOut(service, own, { type: 'OpenAccount', code, name: code, accountType, control: kind });
+      const { id } = JSON.parse((await carryOut(service, own, { type: 'OpenParty', kind, name: 'Jane Roe' })).body) as { id: string };
+      const { lines, ...entry } = entryOf('2026-06-01', [code, against], '100', 'USD') as PostEntry;
+      const named = lines.map((line) => (line.account === code ? { ...line, party: { id, kind } } : line));
+      await carryOut(service, own, { ...entry, lines: named });
+    };
+    await control('Recv', 'customer', 'asset', 'Sales');
+    await control('Wages', 'employee', 'expense', 'Bank');
+  });
+
+  it('are revalued as a whole, and back: what rates moved is about no party', async () => {
+    const entries = await posted(own, revalueAt('2026-06-30', { accounts: ['Recv'] }));
+    const [revaluation, reversal] = await entriesOf(own, entries);
+    expect(shownLines(revaluation as JournalEntryPosted)).toEqual(['Recv debit 0.00 USD 5.00', 'Gain credit 0.00 EUR 5.00']);
+    expect(reversal?.lines.map(({ party }) => party)).toEqual([undefined, undefined]);
+  });
+
+  it('among income and expense are closed with their year', async () => {
+    const [closing] = await entriesOf(own, await posted(own, closeYear('2026')));
+    expect(shownLines(closing as JournalEntryPosted)).toContain('Wages credit 100.00 USD 90.00');
+  });
+
+  it('take a line without a party from nobody else, whatever the entry says of itself', async () => {
+    const claims = { ...(entryOf('2026-06-02', ['Wages', 'Bank'], '1', 'EUR') as PostEntry), entryMethod: 'system', entryType: 'closing' };
+    await expect(carryOut(service, own, claims as PostEntry)).rejects.toThrow('party_required');
   });
 });
 

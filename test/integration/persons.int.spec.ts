@@ -85,6 +85,44 @@ describe('entries that name a person while the person is erased', () => {
     expect([kept > 0, destroyed > 0]).toEqual([true, true]);
   });
 
+  it('keep texts that speak of the person and name nobody, too: in an entry, a posted draft, a reversal; drafts leave none behind', async () => {
+    const [kept, other] = [await opened(), await opened('Somebody Else')];
+    const marked = { subject: kept, value: 'for Jane' };
+    const plan = async () => {
+      const { position } = await service.store.head(bookId);
+      const keys = (await service.subjectKeys.list(bookId, kept)).map(({ scope, fingerprint }) => ({ fingerprint, scope }));
+      return { keys, retained: [], position };
+    };
+    const { type: _type, ...content } = sale(other, marked);
+    const draft = await done({ ...content, type: 'CreateDraft' });
+    const entry = await done(sale(other, marked));
+    const [first, ...lines] = sale(other).lines;
+    const posts: readonly (() => Promise<unknown>)[] = [
+      // The key of another year may be newer than what was found out.
+      () => done({ ...content, type: 'CreateDraft', effectiveDate: '2027-01-01' }),
+      () => done({ ...content, type: 'ReviseDraft', entryId: draft.id }),
+      () => done(sale(other, marked)),
+      () => done({ ...sale(other), lines: [first as (typeof lines)[number], { ...lines[0], description: marked } as never] }),
+      () => done({ ...sale(other), metadata: { contact: [{ name: marked }] } }),
+      () => done({ type: 'ReverseEntry', entryId: entry.id, reason: 'wrong' }),
+      async () => {
+        await done({ type: 'SubmitDraft', entryId: draft.id });
+        const { status } = await service.execute(bookId, { type: 'ApproveDraft', entryId: draft.id }, { ...context(), userId: 'chief' });
+        expect(status).toBeLessThan(300);
+      },
+    ];
+    for (const [index, post] of posts.entries()) {
+      const computed = await plan();
+      await post();
+      for (const command of [erase(kept), { type: 'EndRetention', party: kept, reason: 'over' } as const])
+        expect([
+          index,
+          command.type,
+          await service.ledger.execute(bookId, { ...command, computed }, context()).catch(({ code }: { code: string }) => code),
+        ]).toEqual([index, command.type, 'books_moving']);
+    }
+  });
+
   it('get no text about somebody who was erased a moment ago, in a batch of others neither', async () => {
     const [gone, there] = [await opened(), await opened()];
     await done(erase(gone));
@@ -140,6 +178,160 @@ it('without the master key nothing is sealed or read, plain entries go on, and w
   } finally {
     await other.close();
   }
+});
+
+describe('keys that are lost, which nobody has destroyed', () => {
+  it('are told from erased ones, named, and nothing is made in their place; a backup brings all back', async () => {
+    const opening = context();
+    const open = { type: 'OpenParty', kind: 'customer', name: 'Lost Key', email: 'l@example.org' } as const;
+    const answer = await service.execute(bookId, open, opening);
+    const { id: party } = JSON.parse(answer.body) as { id: string };
+    const entry = await done(sale(party, { subject: party, value: 'for Lost Key' }));
+    const shown = async (as: 'open' | 'masked') => {
+      const { name, email } = await service.personal.reveal(bookId, await service.persons.party(bookId, party), as);
+      const { description } = await service.personal.reveal(bookId, await service.queries.entry(bookId, entry.id), as);
+      return [name, email, description];
+    };
+    const before = [await shown('open'), await shown('masked')];
+    await on.admin.query('CREATE TABLE public.backup AS SELECT * FROM privacy.subject_keys WHERE subject_id = $1', [party]);
+    await on.admin.query('DELETE FROM privacy.subject_keys WHERE subject_id = $1', [party]);
+
+    for (const as of ['open', 'masked'] as const) expect(await shown(as)).toEqual(Array(3).fill('[key missing]'));
+    const unavailable = { code: 'keys_unavailable', message: expect.stringContaining('restore the backup of the keys') };
+    await expect(service.execute(bookId, open, opening)).rejects.toMatchObject(unavailable);
+    await expect(execute({ type: 'ChangeParty', party, name: 'Another' })).rejects.toMatchObject(unavailable);
+    await expect(execute(sale(party, { subject: party, value: 'again' }))).rejects.toMatchObject(unavailable);
+    expect(await service.subjectKeys.list(bookId, party)).toEqual([]);
+    const problems: string[] = [];
+    await service.persons.look(({ error }) => problems.push((error as Error).message));
+    expect(problems).toEqual([expect.stringMatching(/^3 keys of persons are missing, and nobody has destroyed them/)]);
+    for (const scope of ['contact', 'entries-2026', 'identity']) expect(problems[0]).toContain(`${scope} of ${party}`);
+
+    await on.admin.query('INSERT INTO privacy.subject_keys SELECT * FROM public.backup');
+    expect([await shown('open'), await shown('masked')]).toEqual(before);
+    expect(await service.execute(bookId, open, opening)).toEqual({ ...answer, replayed: true });
+  });
+
+  it('of one who was erased are none that are lost', async () => {
+    const party = await opened();
+    await done(erase(party));
+    const { name } = await service.personal.reveal(bookId, await service.persons.party(bookId, party), 'open');
+    expect(name).toBe('[erased]');
+    await expect(execute(sale(party, { subject: party, value: 'x' }))).rejects.toMatchObject({ code: 'person_erased' });
+  });
+});
+
+describe('texts of a year without a duty', () => {
+  it('stay while late entries of that year may come; afterwards it is said that the year is over, not that the person is erased', async () => {
+    const own = 'late-texts';
+    const sent = async (command: Command) => {
+      const { status, body } = await service.execute(own, command, { ...context(), isController: true });
+      if (status >= 400) throw new Error(body);
+      return JSON.parse(body) as { readonly id: string };
+    };
+    await sent({ type: 'OpenBook', id: own, name: own, baseCurrency: 'EUR', fiscalYearStart: '01-01', startsOn: '2025-01-01' } as Command);
+    for (const code of ['Cash', 'Sales']) await sent({ type: 'OpenAccount', code, name: code, accountType: 'asset' });
+    await sent({ type: 'DefineRetention', country: '*', documentType: 'books', years: 0, source: 'ours', reason: 'none' });
+    const { id: party } = await sent({ type: 'OpenParty', kind: 'customer', name: 'Jane Roe' });
+    const late = (value: string): Command => {
+      const { lines, ...entry } = sale(party, { subject: party, value }, '2025-12-30');
+      return { ...entry, lines: lines.map(({ party: _party, ...line }, index) => ({ ...line, account: index === 0 ? 'Cash' : 'Sales' })) };
+    };
+    await sent(late('in time'));
+    const { options } = service.persons as unknown as { options: { clock?: () => number } };
+    const lookOn = async (day: string): Promise<void> => {
+      options.clock = () => Date.parse(`${day}T12:00:00Z`);
+      await service.persons.look((problem) => {
+        if (problem.bookId === own) throw problem.error;
+      });
+      delete options.clock;
+    };
+    await lookOn('2026-01-15');
+    await sent(late('in January'));
+    await lookOn('2027-01-01');
+    await expect(sent(late('too late'))).rejects.toMatchObject({
+      code: 'person_erased',
+      message: expect.stringMatching(/^texts about party .* in entries of 2025 were erased, .* say it without a text about the person/),
+    });
+    expect((await service.personal.reveal(own, await service.persons.party(own, party), 'open')).name).toBe('Jane Roe');
+  });
+});
+
+describe('what a duty covered when a person asked to be forgotten', () => {
+  it('is erased when the rules of the day no longer cover it, and nothing is asked for while they do, or while it is held', async () => {
+    const own = 'rules-change';
+    const sent = async (command: Command) => {
+      const { status, body } = await service.execute(own, command, { ...context(), isController: true });
+      if (status >= 400) throw new Error(body);
+      return JSON.parse(body) as { readonly id: string };
+    };
+    await sent({ type: 'OpenBook', id: own, name: own, baseCurrency: 'EUR', fiscalYearStart: '01-01' } as Command);
+    await sent({ type: 'OpenAccount', code: 'Receivable', name: 'x', accountType: 'asset', control: 'customer' });
+    await sent({ type: 'OpenAccount', code: 'Sales', name: 'x', accountType: 'income' });
+    const rule = (years: number): Command => ({
+      type: 'DefineRetention',
+      country: '*',
+      documentType: 'books',
+      years,
+      source: 'ours',
+      reason: 'x',
+    });
+    await sent(rule(5));
+    const { id: party } = await sent({ type: 'OpenParty', kind: 'customer', name: 'Jane Roe' });
+    const { id: other } = await sent({ type: 'OpenParty', kind: 'customer', name: 'John Roe' });
+    for (const one of [party, other]) {
+      await sent(sale(one, { subject: one, value: 'for Jane' }));
+      await sent(erase(one));
+    }
+    const { options } = service.persons as unknown as { options: { clock?: () => number } };
+    const lookOn = async (day: string): Promise<string> => {
+      options.clock = () => Date.parse(`${day}T12:00:00Z`);
+      await service.persons.look((problem) => {
+        if (problem.bookId === own) throw problem.error;
+      });
+      delete options.clock;
+      return (await service.personal.reveal(own, await service.persons.party(own, party), 'open')).name as string;
+    };
+    // A longer rule: five years are over, and nobody asks in vain.
+    await sent(rule(8));
+    expect(await lookOn('2032-01-01')).toBe('Jane Roe');
+    // A shorter one, but a court wants everything kept.
+    await sent(rule(2));
+    for (const one of [party, other]) await sent({ type: 'PlaceHold', party: one, hold: 'case', reason: 'law suit' });
+    expect(await lookOn('2029-01-01')).toBe('Jane Roe');
+    const { rows } = await on.admin.query("SELECT FROM log.receipts WHERE book_id = $1 AND key LIKE 'retention %'", [own]);
+    expect(rows).toHaveLength(0);
+    for (const one of [party, other]) await sent({ type: 'ReleaseHold', party: one, hold: 'case', reason: 'won' });
+    expect(await lookOn('2028-12-31')).toBe('Jane Roe');
+    expect(await lookOn('2029-01-01')).toBe('[erased]');
+    // Of all persons of one look the table of keys is written anew together.
+    const { rows: rewrites } = await on.admin.query(
+      `SELECT rewritten_at, count(*)::int AS keys FROM privacy.destroyed_keys WHERE book_id = $1 AND scope <> 'contact' GROUP BY 1`,
+      [own],
+    );
+    expect(rewrites).toEqual([{ rewritten_at: expect.anything(), keys: 4 }]);
+  });
+});
+
+describe('ids of parties', () => {
+  it('are one in capitals and in small letters: a line in capitals is under its duty and in the report', async () => {
+    const party = await opened();
+    const { lines, ...entry } = sale(party);
+    const free = lines.map((line) => ({ ...line, account: 'Sales' }));
+    await done({
+      ...entry,
+      lines: free.map((line) => (line.party ? { ...line, party: { ...line.party, id: party.toUpperCase() } } : line)),
+    });
+    expect((await service.persons.preview(bookId, party)).retained.map(({ scope }) => scope)).toEqual(['identity']);
+    const { body } = await service.persons.accessReport(bookId, party, 'csv');
+    let text = '';
+    for await (const piece of body) text += piece;
+    expect(text).toContain('lines.0.party');
+    // Ids of other systems stay as they are.
+    const other = free.map((line) => (line.party ? { ...line, party: { id: 'CLI-00A', kind: 'customer' } } : line));
+    const { id } = await done({ ...entry, lines: other });
+    expect((await service.queries.entry(bookId, id)).lines[0]?.party?.id).toBe('CLI-00A');
+  });
 });
 
 describe('book-keeper privacy', () => {

@@ -212,6 +212,80 @@ describe('the master key', () => {
   });
 });
 
+describe('wrapping keys anew', () => {
+  /** A program for a KMS whose `unwrap` does to its answer what is asked of it; 700 wraps, then 701. */
+  const program = (name: string, unwraps: string): Partial<MasterKeySettings> => {
+    const file = join(directory, `${name}.mjs`);
+    writeFileSync(
+      file,
+      `import { existsSync, readFileSync } from 'node:fs';
+       const { keys, context, number } = JSON.parse(readFileSync(0, 'utf8'));
+       const mask = (text, of) => Buffer.from(Buffer.from(text, 'base64').map((byte, index) => byte ^ (of.charCodeAt(index % of.length) & 255))).toString('base64');
+       const newest = existsSync('${file}.next') ? 701 : 700;
+       const answer = keys.map((key, index) => mask(key, context[index]));
+       const change = (answer) => ${unwraps};
+       console.log(JSON.stringify({ number: number ?? newest, keys: process.argv[2] === 'unwrap' && existsSync('${file}.wrong') ? change(answer) : answer }));`,
+    );
+    return { MASTER_KEY_COMMAND: `${process.execPath} ${file}` };
+  };
+  const only = async (): Promise<void> => {
+    await admin.query('DELETE FROM privacy.subject_keys');
+  };
+  const wrongNow = (name: string): void => writeFileSync(join(directory, `${name}.mjs.wrong`), '');
+  const nextNow = (name: string): void => writeFileSync(join(directory, `${name}.mjs.next`), '');
+
+  it('stops before it changes anything where what it is told is not the key that was wrapped, and names it', async () => {
+    for (const [name, unwraps] of [
+      ['turned', '[...answer].reverse()'],
+      ['shortened', 'answer.map((key) => Buffer.from(key, "base64").subarray(1).toString("base64"))'],
+    ] as const) {
+      await only();
+      const by = program(name, unwraps);
+      const ids = [subject(), subject()];
+      for (const id of ids) await keysWith(by).obtain('wrapped', one(id));
+      nextNow(name);
+      wrongNow(name);
+      await expect(keysWith(by).rewrap()).rejects.toThrow(/the key identity of [0-9a-f-]{36} in book wrapped was unwrapped to another one/);
+      expect((await keysWith().usage()).masters).toEqual([{ number: 700, keys: 2 }]);
+    }
+    await only();
+  });
+
+  it('ends where a newer master key appears meanwhile, and leaves nothing under an older one', async () => {
+    await only();
+    const masters = new MasterKeys(pool, settings());
+    const keys = new SubjectKeys(pool, masters);
+    await keys.obtain('wrapped', one(subject()));
+    await masters.newest();
+    // Another process makes one, and wraps a key with it, while this one still knows the former as the newest.
+    const number = await new MasterKeys(pool, settings()).addKey();
+    await keysWith().obtain('wrapped', one(subject()));
+    expect(await keys.rewrap()).toBe(1);
+    expect((await keys.usage()).masters).toEqual([{ number, keys: 2 }]);
+  });
+
+  it('and destroying keys of many persons writes the table anew once', async () => {
+    const said: string[] = [];
+    const counted = {
+      query: (...asked: Parameters<Pool['query']>) => {
+        said.push(JSON.stringify(asked[0]));
+        return pool.query(...asked);
+      },
+    } as unknown as Pool;
+    const keys = new SubjectKeys(counted, new MasterKeys(pool, settings()));
+    const ids = [subject(), subject(), subject()];
+    for (const id of ids) await keys.obtain('many', one(id));
+    expect(
+      await keys.reconcile(
+        'many',
+        ids.map((subjectId) => ({ subjectId, scope: 'identity' })),
+      ),
+    ).toBe(3);
+    expect(said.filter((statement) => statement.includes('rewrite_keys'))).toHaveLength(1);
+    expect((await keys.usage()).unfinished).toBe(0);
+  });
+});
+
 it('the service may make and read keys, and take none away but through the door', async () => {
   for (const statement of [
     'DELETE FROM privacy.subject_keys',

@@ -499,7 +499,7 @@ function nameOf(table: string, row: Readonly<Record<string, unknown>>): string {
     case 'projections.parties':
       return `projections.parties ${String(row.position)}/${String(row.party_id)}`;
     case 'projections.party_mentions':
-      return `projections.party_mentions ${String(row.position)}/${String(row.party_id)}/${String(row.path)}`;
+      return `projections.party_mentions ${String(row.position)}/${String(row.party_id)}/${String(row.ordinal)}`;
     case 'projections.party_keys':
       return `projections.party_keys ${String(row.position)}/${String(row.party_id)}/${String(row.scope)}`;
     case 'projections.dimension_lines':
@@ -682,7 +682,7 @@ describe(`as superuser (SEED=${seed})`, () => {
       'projections.account_versions': { position: 'position + 100000' },
       'projections.dimension_lines': { value: "value || ' too'" },
       'projections.parties': { position: 'position + 100000', party_id: 'gen_random_uuid()' },
-      'projections.party_mentions': { path: "path || '.more'" },
+      'projections.party_mentions': { ordinal: 'ordinal + 1000' },
       'projections.party_keys': { scope: "scope || 'x'" },
     };
     for (const [table, changes] of Object.entries(added)) {

@@ -10,7 +10,7 @@
 import { Injectable } from '@nestjs/common';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { Ajv, type ValidateFunction } from 'ajv';
-import { formats, metadata } from './members';
+import { formats, metadata, personalMetadata } from './members';
 
 @Injectable()
 export class CompiledBodies {
@@ -27,7 +27,8 @@ export class CompiledBodies {
     this.ajv.addKeyword({
       keyword: 'x-limits',
       type: 'object',
-      validate: (_limits: unknown, value: unknown) => metadata.check(value) === undefined,
+      validate: ({ persons }: { readonly persons?: true }, value: unknown) =>
+        (persons ? personalMetadata : metadata).check(value) === undefined,
     });
   }
 

@@ -150,7 +150,8 @@ export function guardEdge(adapter: FastifyAdapter, service: Service, log: Log): 
       {
         reqId: request.id,
         method: request.method,
-        url: request.url,
+        // Without its query: what was looked for may be somebody's name. The log of user actions has it, hashed where it may be one.
+        url: request.url.split('?', 1)[0],
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime * 10) / 10,
         userId: request.caller?.id,

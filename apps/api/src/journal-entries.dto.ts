@@ -33,9 +33,9 @@ import {
   Instant,
   JournalCode,
   Listed,
-  Metadata,
   Nested,
   OneOf,
+  PersonalMetadata,
   PersonalProse,
   Prose,
   Sha256,
@@ -256,10 +256,10 @@ export class EntryMembers {
   @Listed(() => LineBody, 0, { description: 'Two or more; debits and credits are equal per currency (I1).' })
   lines!: readonly LineBody[];
 
-  @Metadata({
+  @PersonalMetadata({
     optional,
     description:
-      "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB. An object of nothing but `subject` (id of a party) and `value` is a text about that person, and kept encrypted.",
+      "The caller's own data: strings, booleans, arrays, objects and safe integers, at most 8 levels and 8 KiB. An object of nothing but `subject` (id of a party) and `value` is a text about that person, and kept encrypted; one that has both and is no such text is refused.",
   })
   metadata?: Record<string, unknown>;
 }

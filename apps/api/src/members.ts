@@ -286,22 +286,34 @@ const formatNames: Kind = (() => {
 /** Bounds of a caller's own data (DESIGN section 4). */
 const metadataLimits = { depth: 8, bytes: 8192 };
 
-/** Strings, booleans, arrays, objects, safe integers: what every JSON reader reads alike. */
-export const metadata: Kind = {
-  name: 'metadata',
-  schema: { type: 'object', additionalProperties: true, 'x-limits': metadataLimits },
-  check(value) {
-    if (!isObject(value)) return wrong(`must be an object, not ${shownValue(value)}`);
-    const found = checkMetadata(value, '', 1);
-    if (found?.code === 'malformed') return found;
-    const bytes = Buffer.byteLength(JSON.stringify(value));
-    if (bytes > metadataLimits.bytes)
-      return { code: 'too_large', text: `has ${bytes} bytes; ${metadataLimits.bytes} are allowed`, limit: metadataLimits.bytes };
-    return found;
-  },
-};
+type Speaks = 'of nobody' | 'of persons';
 
-function checkMetadata(value: unknown, at: string, depth: number): Finding | undefined {
+/** Strings, booleans, arrays, objects, safe integers: what every JSON reader reads alike. */
+function metadataThat(speaks: Speaks): Kind {
+  return {
+    name: `metadata ${speaks}`,
+    schema: {
+      type: 'object',
+      additionalProperties: true,
+      'x-limits': speaks === 'of persons' ? { ...metadataLimits, persons: true } : metadataLimits,
+    },
+    check(value) {
+      if (!isObject(value)) return wrong(`must be an object, not ${shownValue(value)}`);
+      const found = checkMetadata(value, '', 1, speaks);
+      if (found?.code === 'malformed') return found;
+      const bytes = Buffer.byteLength(JSON.stringify(value));
+      if (bytes > metadataLimits.bytes)
+        return { code: 'too_large', text: `has ${bytes} bytes; ${metadataLimits.bytes} are allowed`, limit: metadataLimits.bytes };
+      return found;
+    },
+  };
+}
+
+export const metadata = metadataThat('of nobody');
+/** Of entries: a text about a person may stand in it in place of a text, and is kept sealed. */
+export const personalMetadata = metadataThat('of persons');
+
+function checkMetadata(value: unknown, at: string, depth: number, speaks: Speaks): Finding | undefined {
   if (typeof value === 'boolean') return undefined;
   if (typeof value === 'string')
     return value.includes(sealedPrefix) ? { code: 'text_invalid', text: `holds ${sealedPrefix}, which marks sealed texts`, at } : undefined;
@@ -310,16 +322,32 @@ function checkMetadata(value: unknown, at: string, depth: number): Finding | und
       ? undefined
       : { ...wrong(`must not be ${value}: numbers are whole and below 2^53, others are given as texts`), at };
   if (value === null) return { ...wrong('must not be null: leave it out'), at };
+  if (isObject(value) && value.subject !== undefined && value.value !== undefined) {
+    const found = checkMark(value, speaks, at);
+    if (found !== undefined) return found;
+  }
   let first: Finding | undefined =
     depth > metadataLimits.depth
       ? { code: 'too_large', text: `nests more than ${metadataLimits.depth} levels deep`, at, limit: metadataLimits.depth }
       : undefined;
   for (const [key, member] of Object.entries(value as object)) {
-    const found = checkMetadata(member, join(at, key), depth + 1);
+    const found = checkMetadata(member, join(at, key), depth + 1, speaks);
     if (found?.code === 'malformed') return found;
     first ??= found;
   }
   return first;
+}
+
+/** What is nearly a text about a person is refused: taken for something else it would be kept as it stands, for ever. */
+function checkMark({ subject, value, ...more }: Record<string, unknown>, speaks: Speaks, at: string): Finding | undefined {
+  const says = 'an object with subject and value is a text about a person';
+  if (speaks === 'of nobody')
+    return { ...wrong(`must not speak of persons (${says}): only the metadata of entries is sealed; open a party for it`), at };
+  const [unknown] = Object.keys(more);
+  if (unknown !== undefined) return { ...wrong(`must not stand here: ${says}, and has no other members`), at: join(at, unknown) };
+  const found = uuid.check(subject);
+  if (found !== undefined) return { ...wrong(`${found.text}: ${says}, and subject is the id of a party`), at: join(at, 'subject') };
+  return typeof value === 'string' ? undefined : { ...wrong(`must be a text, not ${shownValue(value)}: ${says}`), at: join(at, 'value') };
 }
 
 /** Kinds that the compiled schema of the batch path knows by name. */
@@ -413,6 +441,7 @@ export const Uuid = of(uuid);
 export const Flag = of(flag);
 export const FlagText = of(flagText);
 export const Metadata = of(metadata);
+export const PersonalMetadata = of(personalMetadata);
 export const OneOf: MemberDecorator<[values: readonly string[]]> = (values, options) => member(oneOf(values), options);
 export const Whole: MemberDecorator<[min: number, max: number]> = (min, max, options) => member(integer(min, max), options);
 export const WholeText: MemberDecorator<[min: number, max: number]> = (min, max, options) => member(integerText(min, max), options);

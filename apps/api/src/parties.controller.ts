@@ -33,7 +33,7 @@ import {
   RetentionRulesShown,
   releaseHold,
 } from './parties.dto';
-import { checkScope } from './personal';
+import { checkOpening } from './personal';
 import { whole } from './queries.dto';
 
 const location: CommandRoute<object>['location'] = ({ book, id }) => `/v1/books/${book}/parties/${id}`;
@@ -177,7 +177,7 @@ export class PartiesController {
   @QueryOperation({
     summary: 'Everything about a person',
     description:
-      'Every place at which the books speak of the person, texts opened: what Art. 15 GDPR gives a right to. For keys with the scope `personal`, and recorded as a user action.',
+      'Every place at which the books speak of the person, texts opened, and what became of the party itself: what Art. 15 GDPR gives a right to. For keys with the scope `personal`, and recorded as a user action.',
     answer: AccessReportShown,
     csv: true,
     refusals: ['forbidden', 'book_unknown', 'projection_behind', 'keys_unavailable'],
@@ -190,7 +190,7 @@ export class PartiesController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    checkScope(request, scope, 'read personal data');
+    checkOpening(request, this.service);
     const report = await this.service.persons.accessReport(book, idOf(party), format === 'csv' ? 'csv' : 'json');
     // It opens texts by itself, whatever the header says.
     request.presentation = 'open';
@@ -207,7 +207,7 @@ export class PartiesController {
   @CommandOperation({
     summary: 'State how long something must be kept',
     description:
-      'Where the period of a country or kind of document is another one than the built-in one; counts for what is recorded already too. For keys with the scope `personal`.',
+      'Where the period of a country or kind of document is another one than the built-in one; counts for what is recorded already too. For keys with the scope `personal`, and also `controller` where it is shorter than the built-in one: what it no longer covers is erased.',
     body: RetentionBody,
     answer: RetentionRecorded,
     creates: true,

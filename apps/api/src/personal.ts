@@ -4,6 +4,7 @@
  * scope `personal`, and that what was opened is told to the log of user actions.
  */
 import { Readable, Transform } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LedgerError } from '#domain';
 import { type Opened, type Presentation, presentationOf, presentations, type Scope, type Service } from '#ledger';
@@ -18,6 +19,9 @@ declare module 'fastify' {
 /** Routes that show events as they are stored and hashed: there sealed texts stay what they are unless something else is asked for. */
 const asStored = /\/(?:events|streams\/:aggregateType\/:aggregateId|audit-pack)$/;
 
+/** Routes whose answers are shown so by what makes them, text by text, and need no second look. */
+const shownAlready = /\/(?:exports\/:format|parties\/:party\/report)$/;
+
 export function presentPersonal(fastify: FastifyInstance, service: Service): void {
   fastify.decorateRequest('presentation', null);
   fastify.decorateRequest('opened', null);
@@ -30,7 +34,10 @@ export function presentPersonal(fastify: FastifyInstance, service: Service): voi
         const message = `the header Personal-Data is ${String(header).slice(0, 40)}, not one of ${presentations.join(', ')}`;
         return done(new LedgerError('malformed', message, { member: 'Personal-Data' }));
       }
-      if (asked === 'open' && !mayOpen(request)) return done(lacks(request, 'personal', 'read personal data'));
+      if (asked === 'open') {
+        const refusal = refusesOpening(request, service);
+        if (refusal !== undefined) return done(refusal);
+      }
       request.presentation = header === undefined && asStored.test(route) ? 'sealed' : asked;
       request.opened = { texts: 0, subjects: new Set() };
     }
@@ -48,9 +55,10 @@ export function presentPersonal(fastify: FastifyInstance, service: Service): voi
     const { presentation } = request;
     const format = presentation === null || reply.statusCode >= 400 ? undefined : formatOf(reply);
     if (format === undefined || presentation === null || request.method === 'POST') return done(null, payload);
+    if (shownAlready.test(request.routeOptions.url ?? '')) return done(null, payload);
     const reveal = (text: string): Promise<string> =>
       service.personal.revealText(bookOf(request), text, format, presentation, request.opened as Opened);
-    if (payload instanceof Readable) return done(null, presentation === 'sealed' ? payload : revealed(payload, reveal));
+    if (payload instanceof Readable) return done(null, presentation === 'sealed' ? payload : revealed(payload, format, reveal));
     if (typeof payload !== 'string') return done(null, payload);
     reveal(payload).then(
       (shown) => {
@@ -70,30 +78,52 @@ function formatOf(reply: FastifyReply): 'json' | 'csv' | undefined {
   return type.startsWith('text/csv') ? 'csv' : undefined;
 }
 
-/** A text that comes in pieces, by whole lines: no sealed text and no cell without quotes goes beyond one. */
-function revealed(stream: Readable, reveal: (text: string) => Promise<string>): Readable {
+/**
+ * A text that comes in pieces: each is shown up to where no sealed text and no cell can go on, so that little is held back. Every character
+ * is looked at once.
+ */
+function revealed(stream: Readable, format: 'json' | 'csv', reveal: (text: string) => Promise<string>): Readable {
+  const decoder = new StringDecoder('utf8');
+  const endOf = format === 'json' ? endInJson : endInCsv();
   let rest = '';
-  const lines = new Transform({
-    transform(chunk: Buffer | string, _encoding, done) {
-      const text = rest + chunk.toString();
-      // The quoted cell of a CSV row may hold line ends: a piece ends where quotes are even.
-      let end = text.lastIndexOf('\n') + 1;
-      while (end > 0 && oddQuotes(text.slice(0, end))) end = text.lastIndexOf('\n', end - 2) + 1;
-      rest = text.slice(end);
+  const pieces = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const text = decoder.write(chunk);
+      const end = endOf(text);
+      const piece = rest + text.slice(0, end);
+      rest = end === 0 ? piece : text.slice(end);
       if (end === 0) return done();
-      reveal(text.slice(0, end)).then((shown) => done(null, shown), done);
+      reveal(piece).then((shown) => done(null, shown), done);
     },
     flush(done) {
+      rest += decoder.end();
       if (rest === '') return done();
       reveal(rest).then((shown) => done(null, shown), done);
     },
   });
-  stream.on('error', (error) => lines.destroy(error));
-  lines.on('close', () => stream.destroy());
-  return stream.pipe(lines);
+  stream.on('error', (error) => pieces.destroy(error));
+  pieces.on('close', () => stream.destroy());
+  return stream.pipe(pieces);
 }
 
-const oddQuotes = (text: string): boolean => (text.match(/"/g)?.length ?? 0) % 2 === 1;
+/** Behind the last quote or line end: there is neither in a sealed text, and whether a text is open or escaped does not matter. */
+const endInJson = (text: string): number => Math.max(text.lastIndexOf('"'), text.lastIndexOf('\n')) + 1;
+
+/** Behind the last line end that ends a row: a quoted cell may hold some of its own, so whether one is open is carried from piece to piece. */
+function endInCsv(): (text: string) => number {
+  let isOpen = false;
+  return (text) => {
+    let end = 0;
+    for (let index = 0; index < text.length; index++) {
+      const code = text.charCodeAt(index);
+      if (code === quote) isOpen = !isOpen;
+      else if (code === lineEnd && !isOpen) end = index + 1;
+    }
+    return end;
+  };
+}
+
+const [quote, lineEnd] = [0x22, 0x0a];
 
 /** What exports are asked with. */
 export const personalOf = ({ presentation, opened }: FastifyRequest): { readonly personal: Presentation; readonly opened?: Opened } => ({
@@ -101,7 +131,21 @@ export const personalOf = ({ presentation, opened }: FastifyRequest): { readonly
   ...(opened === null ? {} : { opened }),
 });
 
-const mayOpen = (request: FastifyRequest): boolean => request.caller.scopes.includes('personal');
+/** Why texts are not opened for this caller: who reads them has the scope, and it is recorded who did. */
+function refusesOpening(request: FastifyRequest, { config }: Service): LedgerError | undefined {
+  if (!request.caller.scopes.includes('personal')) return lacks(request, 'personal', 'read personal data');
+  if (config.ACTIONS !== 'off') return undefined;
+  return new LedgerError(
+    'forbidden',
+    'texts about persons are opened only where it is recorded who read them, and this service records no actions (ACTIONS=off): ask one that does',
+  );
+}
+
+/** @throws LedgerError forbidden */
+export function checkOpening(request: FastifyRequest, service: Service): void {
+  const refusal = refusesOpening(request, service);
+  if (refusal !== undefined) throw refusal;
+}
 
 const lacks = (request: FastifyRequest, scope: Scope, what: string): LedgerError =>
   new LedgerError('forbidden', `the API key ${request.caller.name} may not ${what}: it lacks the scope ${scope}`);

@@ -21,9 +21,15 @@ export class ProblemFilter implements ExceptionFilter {
     if (error.kind === 'internal' || error.kind === 'unavailable') {
       this.log.error({ err: error.cause ?? thrown, code: error.code, reqId: request.id }, error.message);
     }
-    if (!reply.sent) sendProblem(reply, error);
+    if (!reply.sent) sendProblem(reply, told(error));
   }
 }
+
+/** Where the master key is, and what the program of a KMS has printed, is for whoever runs the service: it stands in the log. */
+const told = (error: LedgerError): LedgerError =>
+  error.code === 'keys_unavailable' && error.cause !== undefined
+    ? new LedgerError(error.code, 'keys of persons cannot be used now; the log of the service says why', error.details)
+    : error;
 
 /** The status of what Nest throws, and of what Fastify's plugins throw past it when a request is to blame. */
 function statusIn(thrown: unknown): number | undefined {

@@ -11,7 +11,7 @@ import { type FiscalYear, type FiscalYearDefined, generatedYearOf, type PeriodSt
 import { isoScale } from './iso-4217';
 import { type Rounding, scaleMax } from './money';
 import type { PeriodClosed } from './period-close';
-import type { RetentionRule } from './retention';
+import { type RetentionRule, shortens } from './retention';
 
 export interface LegalEntity {
   readonly legalName: string;
@@ -334,9 +334,17 @@ export interface DefineRetention extends RetentionRule {
   readonly reason?: string;
 }
 
-/** States a retention period; it goes before those known so far, and counts for what was posted before too. */
+/**
+ * States a retention period; it goes before those known so far, and counts for what was posted before too.
+ * @throws LedgerError forbidden where it is shorter than the law that is known here and a controller does not say so
+ */
 export function defineRetention(decision: Decision, { country, documentType, years, source }: DefineRetention): void {
   decision.book();
+  if (!decision.actor.isController && shortens({ country, documentType, years, source }))
+    throw new LedgerError(
+      'forbidden',
+      `${years} years are less than the built-in period of ${documentType} (GET …/retention-rules), and what it covers would be erased for ever: a shorter one is stated by a key that has the scope controller too`,
+    );
   decision.recordBook({ type: 'RetentionDefined', data: { country, documentType, years, source } });
 }
 
@@ -366,7 +374,9 @@ export function designateAccount(decision: Decision, { role, account: code }: De
       ? 'is a header account and takes no lines'
       : account.status === 'closed'
         ? 'is closed'
-        : undefined;
+        : account.control !== undefined
+          ? 'is a control account, whose lines each name a party; what the service adds by itself names none, so designate another one'
+          : undefined;
   if (problem !== undefined) throw new LedgerError('role_invalid', `${code} ${problem}`, { account: code, role });
   decision.recordBook({ type: 'AccountDesignated', data: { accountId: id, role } });
   return account;

@@ -27,13 +27,17 @@ export interface ResolvedLine {
   readonly stored: PostedLine;
 }
 
-/** @param date the day of the rates at which amounts are converted */
+/**
+ * @param date the day of the rates at which amounts are converted
+ * @param madeBy what the service computes of an account as a whole (a revaluation, a closing entry) is about no party of it
+ */
 export function resolveLines(
   decision: Decision,
   book: BookState,
   { lines, onImbalance }: Pick<EntryContent, 'lines' | 'onImbalance'>,
   date: CalendarDate,
   refusals: Refusals,
+  madeBy: 'caller' | 'service' = 'caller',
 ): ResolvedLine[] {
   const resolved: ResolvedLine[] = [];
   let computed = 0;
@@ -46,7 +50,7 @@ export function resolveLines(
       refusals.note('account_unknown', () => `line ${line}: there is no account ${given.account}`, { account: given.account, line });
     else {
       checkPostable(account, given.currency, line, refusals);
-      checkParty(decision, account, given.party, line, refusals);
+      if (madeBy === 'caller') checkParty(decision, account, given.party, line, refusals);
     }
     const scale = scaleOf(book, given.currency);
     if (scale === undefined)

@@ -167,7 +167,7 @@ export const errorTable = declare({
   person_erased: {
     kind: 'rejected',
     meaning:
-      'The person was erased: nothing personal is kept under this id any more. (Also of a repeated command, when what it said cannot be compared any more.)',
+      'The person was erased, or what the books said of them in the year that the detail names, since the duty to keep it has ended: nothing personal is added to that any more. (Also of a repeated command, when what it said cannot be compared any more.)',
     members: ['party'],
   },
   legal_hold: { kind: 'rejected', meaning: 'A legal hold stands on the party: nothing of it is erased.', members: ['party', 'holds'] },
@@ -290,7 +290,7 @@ export const errorTable = declare({
   keys_unavailable: {
     kind: 'unavailable',
     meaning:
-      'Personal data cannot be sealed or read now: the keys, or the master key that wraps them, are out of reach. Repeat with the same key after Retry-After seconds.',
+      'Personal data cannot be sealed or read now: the keys, or the master key that wraps them, are out of reach or lost. Repeat with the same key after Retry-After seconds.',
     members: ['retryAfter'],
   },
   archive_unreadable: {

@@ -282,13 +282,21 @@ export interface CorrectEntry extends Omit<EntryContent, 'effectiveDate' | 'desc
 
 export const defaultJournalCode = 'GENERAL';
 
-/** The same command with every amount in its shortest form, so that `1.0` and `1.00` have one fingerprint (I6). */
+/**
+ * The same command with every amount in its shortest form, so that `1.0` and `1.00` have one fingerprint (I6), and ids of parties in lower
+ * case, by which alone a party is found: by duties over what it says, and by a person who asks.
+ */
 export function normaliseLines<T extends { readonly lines: readonly EntryLine[] }>(command: T): T {
   return { ...command, lines: command.lines.map(normaliseLine) };
 }
 
+/** A UUID with a capital in it; ids of other systems stay what they are. */
+const upperUuid = /^(?=.*[A-F])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
+
 function normaliseLine(line: EntryLine): EntryLine {
   const amount = canonicalDecimal(line.amount);
+  if (line.party !== undefined && upperUuid.test(line.party.id))
+    return normaliseLine({ ...line, party: { ...line.party, id: line.party.id.toLowerCase() } });
   if (line.baseAmount === undefined && line.quantity === undefined && line.tax === undefined && line.rate === undefined) {
     return amount === line.amount ? line : { ...line, amount };
   }
@@ -321,6 +329,11 @@ export function postEntry(decision: Decision, command: EntryContent, id: string)
   return postUnless(new Refusals(), decision, command, id);
 }
 
+/** Posts what the service has computed of accounts as a whole: its lines name no party, on control accounts neither. @throws LedgerError as postEntry */
+export function postComputed(decision: Decision, command: EntryContent, id: string): PostedEntry {
+  return postUnless(new Refusals(), decision, { ...command, entryMethod: 'system' }, id, decision.actor, 'service');
+}
+
 /**
  * Posts an entry unless something speaks against it, which may be noted already.
  * @param movesFor who must be able to post on a day for it to be none that the entry moves from
@@ -332,11 +345,12 @@ export function postUnless(
   command: EntryContent,
   id: string,
   movesFor: Actor = decision.actor,
+  madeBy: 'caller' | 'service' = 'caller',
 ): PostedEntry {
   const book = decision.book();
   const journalCode = command.journalCode ?? defaultJournalCode;
   checkClaims(command, refusals);
-  const lines = resolveLines(decision, book, command, command.effectiveDate, refusals);
+  const lines = resolveLines(decision, book, command, command.effectiveDate, refusals, madeBy);
   const day = postingDay(decision, command, command.effectiveDate, movesFor);
   const tally = checkEntry(decision, book, day, journalCode, lines, refusals);
   const totals = addLines(lines, refusals);

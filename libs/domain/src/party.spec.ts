@@ -194,6 +194,12 @@ describe('a control account', () => {
       .thenRefused('party_kind', { account: 'Receivable', line: 1, party: id });
   });
 
+  it('takes nothing that the service adds by itself, which names nobody', () => {
+    given(book, { ...account('c', 'Conversion', 'any'), data: { ...account('c', 'Conversion', 'any').data, type: 'equity' } })
+      .when({ type: 'DesignateAccount', role: 'currency_conversion', account: 'Conversion' })
+      .thenRefused('role_invalid', { account: 'Conversion', role: 'currency_conversion' });
+  });
+
   it('lets an entry be reversed after its party was closed or erased', () => {
     const { when } = given(there, opened);
     const events = when(post({ id, kind: 'customer' }), { id: 'entry' }).thenAccepted();
@@ -205,10 +211,23 @@ describe('a control account', () => {
 });
 
 describe('a retention rule', () => {
+  const rule = (years: number) => ({ country: 'DE', documentType: 'books', years, source: 'ours' });
+
   it('is a fact of the book', () => {
-    const rule = { country: 'DE', documentType: 'books', years: 12, source: 'ours' };
     given(book)
-      .when({ type: 'DefineRetention', ...rule, reason })
-      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule });
+      .when({ type: 'DefineRetention', ...rule(12), reason })
+      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule(12) });
+  });
+
+  it('that is shorter than the built-in one is stated by a controller: what it no longer covers is erased', () => {
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(0), reason })
+      .thenRefused('forbidden');
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(9), documentType: 'quote', reason })
+      .thenRefused('forbidden');
+    given(book)
+      .when({ type: 'DefineRetention', ...rule(0), reason }, { actor: controller('c') })
+      .thenEvents({ streamId: 'book', type: 'RetentionDefined', data: rule(0) });
   });
 });

@@ -11,7 +11,7 @@ import type { Decision } from './decision';
 import { LedgerError } from './errors';
 import type { RateType } from './exchange-rates';
 import { periodKey, postingDate } from './fiscal-calendar';
-import { type EntryContent, type EntryLine, type PostedEntry, postEntry, reverseEntry } from './journal';
+import { type EntryContent, type EntryLine, type PostedEntry, postComputed, reverseEntry } from './journal';
 
 /** What was computed for a command, and from what. No part of what the command's key stands for. */
 export interface Computed {
@@ -62,7 +62,7 @@ export function closeFiscalYear(decision: Decision, command: CloseFiscalYear, id
   if (year === undefined || lines.length === 0) return [];
   const { journalCode, adjustmentPeriod, description = `Closing entry of fiscal year ${year.label}` } = command;
   const entry = { effectiveDate: year.to, description, journalCode, adjustmentPeriod, lines };
-  return [postEntry(decision, { ...entry, entryType: 'closing', entryMethod: 'system' }, id)];
+  return [postComputed(decision, { ...entry, entryType: 'closing' }, id)];
 }
 
 /**
@@ -89,7 +89,7 @@ export function revalue(
 /** @throws LedgerError as postEntry; where that is about an account, with how to do without it */
 function postRevaluation(decision: Decision, content: EntryContent, id: string): PostedEntry {
   try {
-    return postEntry(decision, { ...content, entryType: 'revaluation', entryMethod: 'system' }, id);
+    return postComputed(decision, { ...content, entryType: 'revaluation' }, id);
   } catch (error) {
     if (!(error instanceof LedgerError) || (error.code !== 'account_closed' && error.code !== 'account_frozen')) throw error;
     const { code, message, details } = error;

@@ -22,6 +22,10 @@ it('what a book states goes before what is built in; the last one that fits hold
   expect(ruleFor([own('DE', 'books', 12)], 'DE', 'receipt').years).toBe(12);
   expect(ruleFor([own('DE', 'books', 12), own('DE', 'receipt', 3), own('DE', 'books', 11)], 'DE', 'receipt').years).toBe(3);
   expect(ruleFor([own('DE', 'books', 12), own('DE', 'books', 11)], 'DE', 'receipt').years).toBe(11);
+  // Not where the law says more of that kind of document, unless the book speaks of that kind.
+  expect(ruleFor([own('DE', 'books', 6)], 'DE', 'invoice').years).toBe(8);
+  expect(ruleFor([own('DE', 'books', 6), own('DE', 'invoice', 5)], 'DE', 'invoice').years).toBe(5);
+  expect(ruleFor([own('DE', 'books', 6)], 'DE', undefined).years).toBe(6);
   expect(ruleFor([own('*', 'books', 2)], undefined, undefined).years).toBe(2);
   expect(ruleFor([own('AT', 'books', 2)], 'DE', undefined).years).toBe(10);
 });

@@ -49,21 +49,22 @@ export const retentionRules: readonly RetentionRule[] = [
 ];
 
 /**
- * The rule for a kind of document.
- * @param own rules of the book; the last one that fits goes before all built-in ones
+ * The rule for a kind of document. One that the book has stated for books as a whole does not shorten what the law says of a kind.
+ * @param own rules of the book; the last one that fits goes before the built-in one
  */
 export function ruleFor(own: readonly RetentionRule[], country: string | undefined, documentType: string | undefined): RetentionRule {
-  const wanted = [documentType ?? 'books', 'books'];
-  for (const type of wanted) {
-    const stated = own.findLast((rule) => (rule.country === country || rule.country === '*') && rule.documentType === type);
-    if (stated !== undefined) return stated;
-  }
-  for (const type of wanted) {
-    const known = retentionRules.find((rule) => rule.country === country && rule.documentType === type);
-    if (known !== undefined) return known;
-  }
-  return retentionRules.at(-1) as RetentionRule;
+  const stated = (type: string) => own.findLast((rule) => (rule.country === country || rule.country === '*') && rule.documentType === type);
+  const known = (type: string) => retentionRules.find((rule) => rule.country === country && rule.documentType === type);
+  const [ofKind, knownOfKind] = documentType === undefined ? [] : [stated(documentType), known(documentType)];
+  if (ofKind !== undefined) return ofKind;
+  const ofBooks = stated('books');
+  if (ofBooks !== undefined && (knownOfKind === undefined || knownOfKind.years <= ofBooks.years)) return ofBooks;
+  return knownOfKind ?? known('books') ?? (retentionRules.at(-1) as RetentionRule);
 }
+
+/** Whether a rule would end duties before the law that is known here does: with it old texts are destroyed at the next look. */
+export const shortens = ({ country, documentType, years }: RetentionRule): boolean =>
+  years < ruleFor([], country === '*' ? undefined : country, documentType).years;
 
 /** The last day of a duty over what stands in a fiscal year, counted from its end: 10 years after 31 December 2026 is 31 December 2036. */
 export function retainedUntil({ to }: Pick<FiscalYear, 'to'>, { years }: RetentionRule): CalendarDate {

@@ -32,6 +32,7 @@ import {
   ratesReducer,
 } from '#domain';
 import { type EventStore, emptyHead, type Head, type RecordedEvent, type StreamExpectation, snapshotDue } from '#event-store';
+import { eachSubject } from '#privacy';
 import { BriefMap } from './brief-map';
 import { accountCodes, bookStreamId, draftsStreamId, numbersStreamId, ratesStreamId } from './catalogue';
 import {
@@ -137,6 +138,13 @@ const partiesMax = 10_000;
 /** Parties that entries since a position have named, at most; then that position moves. */
 const referredMax = 50_000;
 
+/** Events that name persons or speak of them, beside their own. */
+const speaking: ReadonlySet<string> = new Set(['JournalEntryPosted', 'JournalCreated', 'JournalRevised']);
+
+interface Spoken extends Pick<PostEntry, 'description' | 'reference' | 'metadata'> {
+  readonly lines: readonly Pick<PostEntry['lines'][number], 'party' | 'description'>[];
+}
+
 interface AccountHead {
   readonly version: number;
   readonly state: unknown;
@@ -215,7 +223,7 @@ export class BookMemory implements BookView {
   /** By stream; kept as long as the book, since pairs are few. */
   private readonly ratesByStream = new Map<string, CachedRates>();
   private readonly parties = new Map<string, CachedParty>();
-  /** Parties that entries behind `referredFrom` have named, with the last position or a later one; what was taken back stays in it. */
+  /** Parties that entries behind `referredFrom` have named or spoken of, with the last position or a later one; what was taken back stays in it. */
   private readonly referred = new Map<string, number>();
   private referredFrom = Number.MAX_SAFE_INTEGER;
 
@@ -285,8 +293,21 @@ export class BookMemory implements BookView {
     return position < this.referredFrom || (this.referred.get(partyId) ?? 0) > position;
   }
 
-  private refer(lines: readonly JournalEntryPosted['lines'][number][], position: number): void {
-    for (const { party } of lines) if (party !== undefined) this.referred.set(party.id, position);
+  /**
+   * Whoever a line names, and whoever a sealed text is about in whatever member: of what is posted a duty covers both, and the key of what
+   * a draft says may be newer than an erasure knows.
+   */
+  private refer({ lines, description, reference, metadata }: Spoken, position: number): void {
+    const note = (partyId: string): void => {
+      this.referred.set(partyId, position);
+    };
+    eachSubject(description, note);
+    eachSubject(reference, note);
+    if (metadata !== undefined) eachSubject(metadata, note);
+    for (const { party, description: text } of lines) {
+      if (party !== undefined) note(party.id);
+      if (text !== undefined) eachSubject(text, note);
+    }
     if (this.referred.size <= referredMax) return;
     this.referred.clear();
     this.referredFrom = position;
@@ -565,9 +586,8 @@ export class BookMemory implements BookView {
       if (known === undefined) this.parties.set(id, { state, pins: 1 });
       else known.state = state;
     }
-    if (decision.numbers.length > 0)
-      for (const { type, data } of decision.uncommitted)
-        if (type === 'JournalEntryPosted') this.refer((data as JournalEntryPosted).lines, decision.position);
+    if (decision.numbers.length > 0 || decision.drafted !== undefined)
+      for (const { type, data } of decision.uncommitted) if (speaking.has(type)) this.refer(data as Spoken, decision.position);
     for (const state of decision.changedRates) {
       const id = this.ratesStreamId(state);
       const known = this.ratesByStream.get(id);
@@ -766,9 +786,9 @@ export class BookMemory implements BookView {
       }
       return version <= known + 1;
     }
+    if (speaking.has(eventType)) this.refer(current as unknown as Spoken, event.position);
     if (eventType === 'JournalEntryPosted') {
       const posted = current as unknown as JournalEntryPosted;
-      this.refer(posted.lines, event.position);
       const counters = this.numbers.get(posted.fiscalYear) ?? emptyCounters();
       const known = counters.last.get(posted.journalCode) ?? 0;
       if (posted.number === known + 1) {

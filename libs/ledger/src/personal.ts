@@ -35,6 +35,9 @@ export interface Mark {
   readonly value: string;
 }
 
+/** Characters of the path of a text about a person: it stands in the sealed text and in what finds it again. */
+const pathMax = 500;
+
 /** A command that may be decided: nothing in it can be read without keys. */
 export interface Protected {
   readonly command: Command;
@@ -53,6 +56,8 @@ export const markedMember = '"mark":"';
 
 /** What is shown of a person who was forgotten. */
 const erasedText = '[erased]';
+/** What is shown of a text whose key is not there although nobody has destroyed it: a backup without keys was restored, or rows were lost. */
+const missingText = '[key missing]';
 /** What is shown of a text that its key does not open: somebody has changed it. `verify` tells more. */
 const unreadableText = '[unreadable]';
 
@@ -136,14 +141,14 @@ export type Presentation = (typeof presentations)[number];
 export class Personal {
   constructor(
     private readonly keys: SubjectKeys,
-    private readonly store: Pick<EventStore, 'head' | 'receipts'>,
+    private readonly store: Pick<EventStore, 'head' | 'receipts' | 'readStream'>,
   ) {}
 
   /**
    * Seals what a command says of persons.
    * @param key of the command: a party that it opens has its id from it
    * @returns undefined when it says nothing of anybody
-   * @throws LedgerError party_unknown | person_erased | keys_unavailable
+   * @throws LedgerError party_unknown | person_erased | too_large | keys_unavailable
    */
   protect(bookId: string, command: Command, key: string): Promise<Protected> | undefined {
     switch (command.type) {
@@ -176,7 +181,13 @@ export class Personal {
   ): Promise<Protected> {
     const wanted = new Map<string, { subjectId: string; scope: string }>();
     for (const entry of entries)
-      replaceMarks(entry, ({ subject }) => {
+      replaceMarks(entry, ({ subject }, path) => {
+        if (path.length > pathMax)
+          throw new LedgerError(
+            'too_large',
+            `the text about a person at ${path.slice(0, 60)}… lies under names of ${path.length} characters together; ${pathMax} are allowed`,
+            { member: path.slice(0, 200), limit: pathMax },
+          );
         const place = { subjectId: subject.toLowerCase(), scope: scopeOfEntry(entry) };
         wanted.set(keyName(place.subjectId, place.scope), place);
       });
@@ -218,7 +229,10 @@ export class Personal {
     return this.obtain(bookId, wanted);
   }
 
-  /** Before a key is made for somebody: whoever was opened has one for what identifies them, unless it is destroyed. */
+  /**
+   * Before a key is made for somebody: whoever was opened has one for what identifies them, unless it is destroyed, or lost.
+   * @throws LedgerError party_unknown | person_erased | keys_unavailable
+   */
   private async checkSubjects(bookId: string, subjects: readonly string[]): Promise<void> {
     const scope = 'identity';
     const known = await this.reach(() =>
@@ -229,10 +243,28 @@ export class Personal {
     );
     for (const subject of subjects) {
       if (known.has(keyName(subject, scope))) continue;
-      const [destroyed] = await this.reach(() => this.keys.destroyed(bookId, subject));
-      if (destroyed !== undefined) throw erased(subject);
+      await this.tellMissing(bookId, subject, [scope]);
       throw new LedgerError('party_unknown', `there is no party ${subject}; open it first (POST …/parties)`, { party: subject });
     }
+  }
+
+  /**
+   * Keys that are not here, of somebody who should have them: destroyed, or lost. None is made in the place of a lost one, which a backup
+   * may bring back.
+   * @throws LedgerError person_erased | keys_unavailable; returns where there is no such party
+   */
+  private async tellMissing(bookId: string, subject: string, scopes: readonly string[]): Promise<void> {
+    const [lost] = await this.keys.missing(
+      bookId,
+      scopes.map((scope) => ({ subjectId: subject, scope })),
+    );
+    if (lost === undefined) throw erased(subject);
+    if ((await this.store.readStream(bookId, subject)).length === 0) return;
+    throw new LedgerError(
+      'keys_unavailable',
+      `the key ${lost.scope} of party ${subject} is missing, and nobody has destroyed it: restore the backup of the keys (schema privacy); book-keeper privacy reconcile names all that are missing`,
+      { retryAfter: 60 },
+    );
   }
 
   private async sealParty(
@@ -242,10 +274,10 @@ export class Personal {
     /** Of a command that opens it. */
     openedBy: string | undefined,
   ): Promise<Protected> {
-    if (openedBy === undefined) await this.checkSubjects(bookId, [subjectId]);
     const scopes = ['identity', 'contact'] as const;
     const wanted = scopes.map((scope) => ({ subjectId, scope }));
-    const keys = openedBy === undefined ? await this.obtain(bookId, wanted) : await this.keysToOpen(bookId, wanted, openedBy);
+    const keys =
+      openedBy === undefined ? await this.keysToChange(bookId, subjectId, wanted) : await this.keysToOpen(bookId, wanted, openedBy);
     const eventId = uuidV7();
     const sealed: Record<string, unknown> = {};
     const marked: Record<string, unknown> = {};
@@ -258,6 +290,19 @@ export class Personal {
       marked[member] = { mark: markOf(key, value) };
     }
     return { command: { ...command, ...sealed }, said: { ...command, ...marked }, eventIds: [eventId] };
+  }
+
+  /** Both were made when the party was opened. @throws LedgerError party_unknown | person_erased | keys_unavailable */
+  private async keysToChange(
+    bookId: string,
+    subjectId: string,
+    wanted: readonly { subjectId: string; scope: string }[],
+  ): Promise<ReadonlyMap<string, SubjectKey>> {
+    const known = await this.reach(() => this.keys.find(bookId, wanted));
+    const absent = wanted.filter(({ scope }) => !known.has(keyName(subjectId, scope))).map(({ scope }) => scope);
+    if (absent.length === 0) return known;
+    await this.tellMissing(bookId, subjectId, absent);
+    throw new LedgerError('party_unknown', `there is no party ${subjectId}; open it first (POST …/parties)`, { party: subjectId });
   }
 
   /**
@@ -274,6 +319,9 @@ export class Personal {
     if ((await this.store.head(bookId)).position === 0)
       throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
     const [receipt] = await this.store.receipts(bookId, [{ key, item: 0 }]);
+    if (receipt?.command === 'OpenParty')
+      for (const { subjectId, scope } of wanted)
+        if (!known.has(keyName(subjectId, scope))) await this.tellMissing(bookId, subjectId, [scope]);
     if (receipt === undefined || receipt.command === 'OpenParty') return this.obtain(bookId, wanted);
     // It is refused because of its key, whatever it says: by keys that nobody keeps.
     return new Map(wanted.map(({ subjectId, scope }) => [keyName(subjectId, scope), subjectKey(randomBytes(32))]));
@@ -287,7 +335,7 @@ export class Personal {
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof KeyDestroyed) throw erased(error.subjectId);
+      if (error instanceof KeyDestroyed) throw erased(error.subjectId, error.scope);
       if (error instanceof KeysUnavailable)
         throw new LedgerError('keys_unavailable', `keys of persons cannot be used now: ${error.message}`, { retryAfter: 1 }, undefined, {
           cause: error,
@@ -347,11 +395,16 @@ export class Personal {
       for (const scope of as === 'open' ? [parsed.scope] : [parsed.scope, 'identity'])
         wanted.set(keyName(parsed.subjectId, scope), { subjectId: parsed.subjectId, scope });
     const keys = await this.reach(() => this.keys.find(bookId, [...wanted.values()]));
+    const absent = [...wanted].filter(([name]) => !keys.has(name)).map(([, place]) => place);
+    const missing = new Set((await this.keys.missing(bookId, absent)).map(({ subjectId, scope }) => keyName(subjectId, scope)));
     const shown = new Map<string, string>();
     for (const { text, parsed } of sealed) {
       const key = keys.get(keyName(parsed.subjectId, parsed.scope));
       const identity = keys.get(keyName(parsed.subjectId, 'identity'));
-      if (key === undefined || (as === 'masked' && identity === undefined)) shown.set(text, erasedText);
+      const needed = (as === 'open' ? [parsed.scope] : [parsed.scope, 'identity']).map((scope) => keyName(parsed.subjectId, scope));
+      // What is destroyed is erased, whatever else is lost.
+      if (needed.some((name) => !keys.has(name) && !missing.has(name))) shown.set(text, erasedText);
+      else if (key === undefined || (as === 'masked' && identity === undefined)) shown.set(text, missingText);
       else if (as === 'masked') shown.set(text, `[${pseudonymOf(identity as SubjectKey)}]`);
       else {
         const value = openText(key, bookId, parsed);
@@ -391,8 +444,15 @@ export function checkSubjects(decision: Decision, subjects: readonly string[]): 
   }
 }
 
-const erased = (party: string): LedgerError =>
-  new LedgerError('person_erased', `party ${party} was erased: nothing personal is kept under this id any more`, { party });
+/** @param scope of a text, where only that is known to be destroyed: not the person was erased but what was said in one year */
+function erased(party: string, scope = 'identity'): LedgerError {
+  const year = /^entries-(\d{4})$/.exec(scope)?.[1];
+  const message =
+    year === undefined
+      ? `party ${party} was erased: nothing personal is kept under this id any more`
+      : `texts about party ${party} in entries of ${year} were erased, since the duty to keep them has ended: say it without a text about the person (no subject), or in an entry of another year`;
+  return new LedgerError('person_erased', message, { party });
+}
 
 /** Cells of a CSV row, quoted or not. */
 const cells = /"(?:[^"]|"")*"|[^",\r\n]+/g;

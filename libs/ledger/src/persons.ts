@@ -16,12 +16,14 @@ import {
   type PartyEvent,
   type PartyOpened,
   type PartyState,
+  type PersonErased,
   partyReducer,
   type RetainedScope,
   type RetentionRule,
   retainedUntil,
   ruleFor,
   ruleText,
+  statusOfPeriod,
   todayIn,
 } from '#domain';
 import type { EventStore, RecordedEvent } from '#event-store';
@@ -33,7 +35,17 @@ import type { CommandContext } from './commands';
 import type { Ledger } from './ledger';
 import type { Opened, Personal, Presentation } from './personal';
 import { foldedUpTo } from './projection';
-import { type Duty, destroyedKeys, dutiesOf, listParties, type Mention, mentionsOf, parties, partiesDue } from './projections/parties';
+import {
+  type Duty,
+  destroyedKeys,
+  dutiesOf,
+  keptScopes,
+  listParties,
+  type Mention,
+  mentionsOf,
+  parties,
+  sealedScopes,
+} from './projections/parties';
 import type { Queries } from './queries';
 import { csvRow } from './reports/csv';
 
@@ -204,7 +216,7 @@ export class Persons {
     const duties = await this.duties(bookId, id, position);
     const opened: Opened = { texts: 0, subjects: new Set() };
     const reveal = <T>(value: T): Promise<T> => this.options.personal.reveal(bookId, value, 'open', opened);
-    const places = this.places(bookId, id, position, duties.until);
+    const places = this.places(bookId, id, position, duties.until, party.pseudonym);
     const body = format === 'json' ? jsonReport(await reveal(party), position, places, reveal) : csvReport(places, reveal);
     return {
       contentType: format === 'json' ? 'application/json' : 'text/csv; charset=utf-8',
@@ -225,9 +237,14 @@ export class Persons {
     id: string,
     position: number,
     until: ReadonlyMap<string, RetainedScope>,
+    pseudonym: string | undefined,
   ): AsyncGenerator<PersonalPlace[]> {
     const { queries, store } = this.options;
-    for (let after: readonly [number, string] = [0, '']; ; ) {
+    yield ownPlaces(
+      (await store.readStreams(bookId, [id])).filter((event) => event.position <= position),
+      pseudonym,
+    );
+    for (let after: readonly [number, number] = [0, -1]; ; ) {
       const mentions = await queries.folded(bookId, position, [parties], (database) =>
         mentionsOf(database, bookId, id, { after, position, limit: placesPerRead }),
       );
@@ -240,7 +257,7 @@ export class Persons {
       });
       const last = mentions.at(-1);
       if (last === undefined || mentions.length < placesPerRead) return;
-      after = [last.position, last.path];
+      after = [last.position, last.ordinal];
     }
   }
 
@@ -267,17 +284,16 @@ export class Persons {
     bookId: string,
     id: string,
     position: number,
-  ): Promise<{ readonly until: Map<string, RetainedScope>; readonly today: CalendarDate }> {
+  ): Promise<{ readonly until: ReadonlyMap<string, RetainedScope>; readonly today: CalendarDate }> {
     const book = await this.book(bookId);
-    const found = await this.options.queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { partyId: id }));
-    const until = new Map<string, RetainedScope>();
-    for (const duty of found) {
-      const ends = endOf(book, duty);
-      // What identifies a person is kept as long as anything that names or speaks of them.
-      for (const scope of duty.scope === '' ? ['identity'] : [duty.scope, 'identity'])
-        if ((until.get(scope)?.until ?? '') < ends.until) until.set(scope, { rule: ends.rule, scope, until: ends.until });
-    }
-    return { until, today: todayIn(book, (this.options.clock ?? Date.now)() * 1_000) };
+    const found = await this.options.queries.folded(bookId, position, [parties], (database) =>
+      dutiesOf(database, bookId, { partyIds: [id] }),
+    );
+    return { until: untilByScope(book, found), today: this.todayIn(book) };
+  }
+
+  private todayIn(book: BookState): CalendarDate {
+    return todayIn(book, (this.options.clock ?? Date.now)() * 1_000);
   }
 
   private async book(bookId: string): Promise<BookState> {
@@ -315,7 +331,7 @@ export class Persons {
     }
   }
 
-  private async destroy(bookId: string, party: string, { body }: Answer): Promise<void> {
+  private async destroy(bookId: string, party: string, { body }: Answer, finishes = true): Promise<void> {
     const { erased } = JSON.parse(body) as { readonly erased: readonly { readonly scope: string }[] };
     if (erased.length === 0) return;
     await reach(() =>
@@ -323,6 +339,7 @@ export class Persons {
         bookId,
         party,
         erased.map(({ scope }) => scope),
+        finishes,
       ),
     );
   }
@@ -370,7 +387,8 @@ export class Persons {
         for (const bookId of books) {
           if (this.stopped) return false;
           try {
-            if (!(await this.lookAt(bookId, waits))) whole = false;
+            if (await this.lookAt(bookId, waits)) await this.tellMissing(bookId, report);
+            else whole = false;
           } catch (error) {
             whole = false;
             report({ bookId, error });
@@ -386,6 +404,22 @@ export class Persons {
     }
   }
 
+  /** Names keys that are lost: whatever they seal can be read by nobody, and no erasure says so. */
+  private async tellMissing(bookId: string, report: PersonsOptions['report']): Promise<void> {
+    const { queries, keys } = this.options;
+    const { position } = await this.options.store.head(bookId);
+    if (position === 0) return;
+    const missing = await keys.missing(
+      bookId,
+      await queries.folded(bookId, position, [parties], (database) => sealedScopes(database, bookId)),
+    );
+    if (missing.length === 0) return;
+    const some = missing.slice(0, 10).map(({ subjectId, scope }) => `${scope} of ${subjectId}`);
+    const more = missing.length > some.length ? ` and ${missing.length - some.length} more` : '';
+    const message = `${missing.length} keys of persons are missing, and nobody has destroyed them (${some.join(', ')}${more}): restore the backup of the keys (schema privacy)`;
+    report({ bookId, error: new Error(message) });
+  }
+
   /** @returns false where projections are behind, and nobody waits for them */
   private async lookAt(bookId: string, waits: boolean): Promise<boolean> {
     const { queries, keys, pool } = this.options;
@@ -396,49 +430,100 @@ export class Persons {
     await keys.reconcile(bookId, await queries.folded(bookId, position, [parties], (database) => destroyedKeys(database, bookId)));
     if (!this.options.endsRetention) return true;
     const book = await this.book(bookId);
-    const today = todayIn(book, (this.options.clock ?? Date.now)() * 1_000);
+    const today = this.todayIn(book);
     const context = (party: string): CommandContext => ({ key: `retention ${party} ${today}`, userId: 'retention', source: 'job' });
     const reason = 'the duty to keep it has ended';
-    for (const party of await queries.folded(bookId, position, [parties], (database) => partiesDue(database, bookId, today)))
+    for (const party of await this.forgottenDue(bookId, book, position, today))
       await this.scheduled(
         bookId,
         { type: 'ErasePerson', party, legalBasis: 'GDPR Art. 5(1)(e)', reason, scheduled: true },
         context(party),
       );
     const duties = await queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { scopes: 'entries-' }));
-    const kept = new Map<string, string>();
-    for (const duty of duties) {
-      const name = `${duty.partyId} ${duty.scope}`;
-      const { until } = endOf(book, duty);
-      if ((kept.get(name) ?? '') < until) kept.set(name, until);
-    }
-    const ended = new Set([...kept].filter(([, until]) => until < today).map(([name]) => name.split(' ')[0] as string));
-    for (const party of ended) {
-      const scopes = new Set(
-        [...kept].filter(([name, until]) => name.startsWith(party) && until < today).map(([name]) => name.split(' ')[1]),
+    for (const [party, found] of byParty(duties)) {
+      const ended = [...untilByScope(book, found)].filter(
+        ([scope, { until }]) => scope !== 'identity' && until < today && !mayBeSpokenOf(book, scope, today),
       );
-      const there = (await keys.list(bookId, party)).some(({ scope }) => scopes.has(scope));
-      if (there)
+      const scopes = new Set(ended.map(([scope]) => scope));
+      // Of most the texts of old years are gone, and their keys alone tell.
+      if (scopes.size > 0 && (await keys.list(bookId, party)).some(({ scope }) => scopes.has(scope)))
         await this.scheduled(bookId, { type: 'EndRetention', party, reason }, context(`${party} texts`), (scope) => scopes.has(scope));
     }
     return true;
   }
 
+  /**
+   * Persons who asked to be forgotten, and of whom something stayed that no duty covers by the rules of today: those may be other ones than
+   * on the day on which they asked.
+   */
+  private async forgottenDue(bookId: string, book: BookState, position: number, today: CalendarDate): Promise<string[]> {
+    const { queries } = this.options;
+    const kept = byParty(await queries.folded(bookId, position, [parties], (database) => keptScopes(database, bookId)));
+    if (kept.size === 0) return [];
+    const duties = byParty(
+      await queries.folded(bookId, position, [parties], (database) => dutiesOf(database, bookId, { partyIds: [...kept.keys()] })),
+    );
+    return [...kept].flatMap(([party, scopes]) => {
+      const until = untilByScope(book, duties.get(party) ?? []);
+      return scopes.some(({ scope }) => (until.get(scope)?.until ?? '') < today) ? [party] : [];
+    });
+  }
+
+  /** Asks for nothing that would be refused: each refusal would be remembered, and it would be one a day. */
   private async scheduled(
     bookId: string,
     command: ErasePerson | EndRetention,
     context: CommandContext,
     only?: (scope: string) => boolean,
   ): Promise<void> {
+    const { keys, retained } = await this.plan(bookId, command.party, only);
+    if (keys.length === retained.length) return;
+    const party = (await this.options.store.load(bookId, command.party, partyReducer as never))?.state as PartyState | undefined;
+    if (party === undefined || party.holds.length > 0) return;
     const answer = await this.decide(bookId, command, context, only);
-    if (answer.status < 400) await this.destroy(bookId, command.party, answer);
+    // Whoever looks at all books writes the table of keys anew once, when all of them are destroyed.
+    if (answer.status < 400) await this.destroy(bookId, command.party, answer, false);
   }
+}
+
+function byParty<T extends { readonly partyId: string }>(rows: readonly T[]): Map<string, T[]> {
+  const parties = new Map<string, T[]>();
+  for (const row of rows) {
+    const known = parties.get(row.partyId);
+    if (known === undefined) parties.set(row.partyId, [row]);
+    else known.push(row);
+  }
+  return parties;
+}
+
+/** Of the duties over one party, by scope the one that ends last. */
+function untilByScope(book: BookState, duties: readonly Duty[]): Map<string, RetainedScope> {
+  const until = new Map<string, RetainedScope>();
+  for (const duty of duties) {
+    const ends = endOf(book, duty);
+    // What identifies a person is kept as long as anything that names or speaks of them.
+    for (const scope of duty.scope === '' ? ['identity'] : [duty.scope, 'identity'])
+      if ((until.get(scope)?.until ?? '') < ends.until) until.set(scope, { rule: ends.rule, scope, until: ends.until });
+  }
+  return until;
 }
 
 const isPartyEvent = (type: string): boolean =>
   ['PartyOpened', 'PartyChanged', 'PartyClosed', 'LegalHoldPlaced', 'LegalHoldReleased', 'PersonErased', 'RetentionEnded'].includes(type);
 
 const unknownParty = (id: string): LedgerError => new LedgerError('party_unknown', `there is no party ${id}`, { party: id }, 'not_found');
+
+/**
+ * Whether entries of the year of a scope may still come as they do: a period of it is open, and the next year is not over. Their texts would
+ * have no key any more. Where nobody closes periods nothing is kept longer than that.
+ */
+function mayBeSpokenOf(book: BookState, scope: string, today: CalendarDate): boolean {
+  const year = scope.slice('entries-'.length);
+  const isOpen = book.fiscalYears.some(({ label, periods }) =>
+    periods.some(({ no, from, to }) => from.slice(0, 4) <= year && year <= to.slice(0, 4) && statusOfPeriod(book, label, no) === 'open'),
+  );
+  return isOpen && Number(today.slice(0, 4)) <= Number(year) + 1;
+}
 
 /** When a duty over a posted place ends, and which it is. */
 function endOf(book: BookState, { fiscalYear, documentType }: Duty): { readonly until: CalendarDate; readonly rule: string } {
@@ -457,6 +542,51 @@ async function reach<T>(ask: () => Promise<T>): Promise<T> {
       cause: error,
     });
   }
+}
+
+/** What the party's own events say of it beside its sealed members, which are places like others: what it was, and what became of it. */
+function ownPlaces(events: readonly RecordedEvent[], pseudonym: string | undefined): PersonalPlace[] {
+  return events.flatMap(({ position, recordedAt, eventType, streamId, current }) => {
+    const place = (path: string, text: string | undefined): PersonalPlace[] =>
+      text === undefined ? [] : [{ position, recordedAt, eventType, aggregateId: streamId, path, text }];
+    const {
+      kind,
+      country,
+      reference,
+      hold,
+      legalBasis,
+      keys = [],
+      retained = [],
+    } = current as Partial<PartyOpened & PersonErased> & {
+      readonly hold?: string;
+    };
+    const stays = retained.map(({ scope, until, rule }) => `${scope} until ${until} (${rule})`);
+    const gone = keys.map(({ scope }) => scope);
+    switch (eventType) {
+      case 'PartyOpened':
+        return [
+          ...place('kind', kind),
+          ...place('country', country),
+          ...place('reference', reference),
+          ...place('status', 'open'),
+          ...place('pseudonym', pseudonym),
+        ];
+      case 'PartyChanged':
+        return [...place('country', country), ...place('reference', reference)];
+      case 'PartyClosed':
+        return place('status', 'closed');
+      case 'LegalHoldPlaced':
+      case 'LegalHoldReleased':
+        return place('hold', hold);
+      case 'PersonErased':
+      case 'RetentionEnded':
+        return [...place('legalBasis', legalBasis), ...place('erased', gone.join(', ')), ...place('retained', stays.join('; '))].filter(
+          ({ text }) => text !== '',
+        );
+      default:
+        return [];
+    }
+  });
 }
 
 function placeOf(mention: Mention, event: RecordedEvent, until: ReadonlyMap<string, RetainedScope>): PersonalPlace {

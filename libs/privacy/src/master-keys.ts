@@ -54,6 +54,13 @@ export class MasterKeys {
       );
       if (!keys.every(({ bytes }, index) => again.keys[index]?.equals(bytes)))
         throw new KeysUnavailable('MASTER_KEY_COMMAND does not unwrap to what it has wrapped');
+      // One that turns the order round does so twice; alone a key is what it is.
+      const [first, last] = [keys[0], keys.at(-1)];
+      if (first !== undefined && first !== last) {
+        const alone = await this.ask('unwrap', [{ context: first.context, bytes: wrapped[0] as Buffer }], number);
+        if (alone.keys[0]?.equals(first.bytes) !== true)
+          throw new KeysUnavailable('MASTER_KEY_COMMAND wrap answers in another order than it is asked in');
+      }
       return { number, wrapped };
     }
     const all = await this.keys();

@@ -84,6 +84,13 @@ const textOf = ({ subjectId, scope, eventId, path, box }: SealedText): string =>
 export const replaceSealed = (text: string, replace: (sealed: string) => string): string =>
   text.replace(within, (sealed) => replace(sealed));
 
+/** Whom the sealed texts are about that stand anywhere in a value: a text, a list, an object. */
+export function eachSubject(value: unknown, visit: (subjectId: string) => void): void {
+  if (typeof value === 'string') {
+    if (looksSealed(value)) for (const [, subjectId] of value.matchAll(within)) visit(subjectId as string);
+  } else if (typeof value === 'object' && value !== null) for (const member of Object.values(value)) eachSubject(member, visit);
+}
+
 const boundTo = (bookId: string, { subjectId, scope, eventId, path }: Omit<SealedPlace, 'bookId'>): Buffer =>
   Buffer.from(`${bookId}:${subjectId}:${scope}:${eventId}:${encodeURIComponent(path)}`, 'utf8');
 

@@ -39,6 +39,9 @@ export const keyName = (subjectId: string, scope: string): string => `${subjectI
 const cachedMs = 60_000;
 const cachedMax = 10_000;
 const rewrapAtOnce = 500;
+const rewriteTries = 5;
+/** Book, subject and scope that come before all others. */
+const beforeAll: readonly string[] = ['', '00000000-0000-0000-0000-000000000000', ''];
 
 interface StoredKey {
   readonly book_id: string;
@@ -52,8 +55,9 @@ interface StoredKey {
 const contextOf = (bookId: string, subjectId: string, scope: string): string => `${bookId}:${subjectId}:${scope}`;
 
 export class SubjectKeys {
-  /** By wrapped bytes: whoever has none of them any more finds nothing here. */
+  /** By whose they are and by wrapped bytes: whoever has none of them any more finds nothing here, and a row of somebody else neither. */
   private readonly cache = new Map<string, { readonly key: SubjectKey; readonly until: number }>();
+  private forgetting: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly pool: Pool,
@@ -96,7 +100,7 @@ export class SubjectKeys {
   async find(bookId: string, wanted: readonly KeyName[]): Promise<Map<string, SubjectKey>> {
     const { rows } = await this.pool.query<StoredKey>({
       name: 'find-subject-keys',
-      text: `SELECT k.subject_id, k.scope, k.master_number, k.fingerprint, k.wrapped
+      text: `SELECT $1::text AS book_id, k.subject_id, k.scope, k.master_number, k.fingerprint, k.wrapped
                FROM (SELECT DISTINCT * FROM unnest($2::uuid[], $3::text[]) AS n (subject_id, scope)) AS w,
                     LATERAL (SELECT * FROM privacy.subject_keys s
                               WHERE s.book_id = $1 AND s.subject_id = w.subject_id AND s.scope = w.scope OFFSET 0) AS k
@@ -108,30 +112,56 @@ export class SubjectKeys {
     const closed = new Map<number, StoredKey[]>();
     const now = performance.now();
     for (const row of rows) {
-      const known = this.cache.get(row.wrapped.toString('base64'));
+      const known = this.cache.get(cacheName(bookId, row));
       if (known !== undefined && known.until > now) found.set(keyName(row.subject_id, row.scope), known.key);
       else closed.set(row.master_number, [...(closed.get(row.master_number) ?? []), row]);
     }
     for (const [number, stored] of closed) {
-      const keys = await this.masters.unwrap(number, stored.map(wrappingOf(bookId)));
-      for (const [index, { subject_id, scope, fingerprint, wrapped }] of stored.entries()) {
-        const bytes = keys[index] as Buffer;
-        const key = subjectKey(bytes);
-        if (bytes.length !== 32 || key.fingerprint !== fingerprint.toString('hex'))
-          throw new KeysUnavailable(`the key ${scope} of ${subject_id} was unwrapped to another one than was wrapped`);
-        found.set(keyName(subject_id, scope), key);
-        this.remember(wrapped, key, now);
+      const keys = await this.unwrapped(number, stored);
+      for (const [index, row] of stored.entries()) {
+        const key = subjectKey(keys[index] as Buffer);
+        found.set(keyName(row.subject_id, row.scope), key);
+        this.remember(cacheName(bookId, row), key, now);
       }
     }
     return found;
   }
 
-  private remember(wrapped: Buffer, key: SubjectKey, now: number): void {
-    for (const [name, { until }] of this.cache) {
-      if (until > now && this.cache.size < cachedMax) break;
-      this.cache.delete(name);
+  /**
+   * Each is the key that was wrapped, or nothing is said: a program that answers in another order would give persons each other's keys.
+   * @throws KeysUnavailable
+   */
+  private async unwrapped(number: number, stored: readonly StoredKey[]): Promise<readonly Buffer[]> {
+    const keys = await this.masters.unwrap(number, stored.map(wrappingOf));
+    for (const [index, { book_id, subject_id, scope, fingerprint }] of stored.entries()) {
+      const bytes = keys[index];
+      if (bytes?.length !== 32 || subjectKey(bytes).fingerprint !== fingerprint.toString('hex'))
+        throw new KeysUnavailable(
+          `the key ${scope} of ${subject_id} in book ${book_id} was unwrapped to another one than was wrapped, and nothing was changed: check what MASTER_KEY_COMMAND answers, and in which order`,
+        );
     }
-    this.cache.set(wrapped.toString('base64'), { key, until: now + cachedMs });
+    return keys;
+  }
+
+  private remember(name: string, key: SubjectKey, now: number): void {
+    for (const [known, { until }] of this.cache) {
+      if (until > now && this.cache.size < cachedMax) break;
+      this.cache.delete(known);
+    }
+    this.cache.set(name, { key, until: now + cachedMs });
+    this.forgetLater();
+  }
+
+  /** What nobody asks for any more leaves memory too. */
+  private forgetLater(): void {
+    if (this.forgetting !== undefined) return;
+    this.forgetting = setTimeout(() => {
+      this.forgetting = undefined;
+      const now = performance.now();
+      for (const [name, { until }] of this.cache) if (until <= now) this.cache.delete(name);
+      if (this.cache.size > 0) this.forgetLater();
+    }, cachedMs);
+    this.forgetting.unref();
   }
 
   /** Keys of a person that are not destroyed, by scope. */
@@ -152,13 +182,29 @@ export class SubjectKeys {
     return rows.map(({ scope }) => scope);
   }
 
-  /** Destroys keys for ever; what is destroyed already stays so. The table's pages are written anew at once, or by finish. */
-  async destroy(bookId: string, subjectId: string, scopes: readonly string[]): Promise<void> {
+  /** Of those keys the ones that are neither here nor destroyed: if they ever were, they are lost. */
+  async missing(bookId: string, wanted: readonly KeyName[]): Promise<KeyName[]> {
+    if (wanted.length === 0) return [];
+    const { rows } = await this.pool.query<{ subject_id: string; scope: string }>({
+      name: 'missing-subject-keys',
+      text: `SELECT DISTINCT w.subject_id, w.scope FROM unnest($2::uuid[], $3::text[]) AS w (subject_id, scope)
+              WHERE NOT EXISTS (SELECT FROM privacy.subject_keys s WHERE s.book_id = $1 AND s.subject_id = w.subject_id AND s.scope = w.scope)
+                AND NOT EXISTS (SELECT FROM privacy.destroyed_keys d WHERE d.book_id = $1 AND d.subject_id = w.subject_id AND d.scope = w.scope)`,
+      values: [bookId, uuidArray(wanted.map(({ subjectId }) => subjectId)), textArray(wanted.map(({ scope }) => scope))],
+    });
+    return rows.map(({ subject_id, scope }) => ({ subjectId: subject_id, scope }));
+  }
+
+  /**
+   * Destroys keys for ever; what is destroyed already stays so.
+   * @param finishes whether the table's pages are written anew at once: whoever destroys keys of many persons calls finish in the end
+   */
+  async destroy(bookId: string, subjectId: string, scopes: readonly string[], finishes = true): Promise<void> {
     const { rows } = await this.pool.query<{ gone: boolean }>('SELECT privacy.destroy_keys($1, $2, $3::text[], $4) AS gone', [
       ...[bookId, subjectId, textArray(scopes), new Date().toISOString()],
     ]);
     this.cache.clear();
-    if (rows[0]?.gone === true) await this.finish();
+    if (finishes && rows[0]?.gone === true) await this.finish();
   }
 
   /**
@@ -173,7 +219,8 @@ export class SubjectKeys {
            OR NOT EXISTS (SELECT FROM privacy.destroyed_keys d WHERE d.book_id = $1 AND d.subject_id = w.subject_id AND d.scope = w.scope)`,
       [bookId, uuidArray(destroyed.map(({ subjectId }) => subjectId)), textArray(destroyed.map(({ scope }) => scope))],
     );
-    for (const { subject_id, scope } of rows) await this.destroy(bookId, subject_id, [scope]);
+    for (const { subject_id, scope } of rows) await this.destroy(bookId, subject_id, [scope], false);
+    if (rows.length > 0) await this.finish();
     return rows.length;
   }
 
@@ -199,38 +246,55 @@ export class SubjectKeys {
    * @throws KeysUnavailable
    */
   async rewrap(onProgress?: (done: number) => void): Promise<number> {
-    const newest = await this.masters.newest();
-    for (let done = 0; ; ) {
+    let done = 0;
+    let newest = await this.masters.newest();
+    for (let after = beforeAll; ; ) {
       const { rows } = await this.pool.query<StoredKey>(
-        `SELECT book_id, subject_id, scope, master_number, fingerprint, wrapped FROM privacy.subject_keys WHERE master_number <> $1
+        `SELECT book_id, subject_id, scope, master_number, fingerprint, wrapped FROM privacy.subject_keys
+          WHERE master_number <> $1 AND (book_id, subject_id, scope) > ($2, $3, $4)
           ORDER BY book_id, subject_id, scope LIMIT ${rewrapAtOnce}`,
-        [newest],
+        [newest, ...after],
       );
-      if (rows.length === 0) {
-        // What was wrapped by the former master key stands in pages too.
-        if (done > 0) await this.rewrite(true);
-        return done;
-      }
-      for (const number of new Set(rows.map(({ master_number }) => master_number))) {
-        const old = rows.filter(({ master_number }) => master_number === number);
-        const keys = await this.masters.unwrap(
+      for (const number of new Set(rows.map(({ master_number }) => master_number)))
+        done += await this.wrapAnew(
           number,
-          old.map((row) => wrappingOf(row.book_id)(row)),
+          rows.filter(({ master_number }) => master_number === number),
         );
-        const again = await this.masters.wrap(
-          old.map(({ book_id, subject_id, scope }, index) => ({
-            context: contextOf(book_id, subject_id, scope),
-            bytes: keys[index] as Buffer,
-          })),
-        );
-        for (const [index, { book_id, subject_id, scope, wrapped }] of old.entries())
-          await this.pool.query('SELECT privacy.rewrap_key($1, $2, $3, $4, $5, $6)', [
-            ...[book_id, subject_id, scope, wrapped, again.wrapped[index], again.number],
-          ]);
+      if (rows.length > 0) onProgress?.(done);
+      const last = rows.at(-1);
+      if (last !== undefined) {
+        after = [last.book_id, last.subject_id, last.scope];
+        continue;
       }
-      done += rows.length;
-      onProgress?.(done);
+      // Each is looked at once, so this ends; and once more where a newer master key has appeared meanwhile.
+      const now = await this.masters.newest();
+      if (now === newest) break;
+      [newest, after] = [now, beforeAll];
     }
+    // What was wrapped by the former master key stands in pages too.
+    for (let tries = 1; done > 0 && !(await this.rewrite(true)); tries++)
+      if (tries === rewriteTries)
+        throw new KeysUnavailable(
+          `${done} keys were wrapped anew, but somebody else reads their table all the time, so its pages still hold what the former master key opens: end that, and run VACUUM FULL privacy.subject_keys`,
+        );
+    return done;
+  }
+
+  /** @returns how many of them are under another master key now */
+  private async wrapAnew(number: number, old: readonly StoredKey[]): Promise<number> {
+    const keys = await this.unwrapped(number, old);
+    const again = await this.masters.wrap(
+      old.map(({ book_id, subject_id, scope }, index) => ({
+        context: contextOf(book_id, subject_id, scope),
+        bytes: keys[index] as Buffer,
+      })),
+    );
+    if (again.number === number) return 0;
+    for (const [index, { book_id, subject_id, scope, wrapped }] of old.entries())
+      await this.pool.query('SELECT privacy.rewrap_key($1, $2, $3, $4, $5, $6)', [
+        ...[book_id, subject_id, scope, wrapped, again.wrapped[index], again.number],
+      ]);
+    return old.length;
   }
 
   /** How many keys each master key wraps, and how many destroyed ones may still stand in the table's pages. */
@@ -245,6 +309,10 @@ export class SubjectKeys {
   }
 }
 
-const wrappingOf =
-  (bookId: string) =>
-  ({ subject_id, scope, wrapped }: StoredKey): Wrapping => ({ context: contextOf(bookId, subject_id, scope), bytes: wrapped });
+const wrappingOf = ({ book_id, subject_id, scope, wrapped }: StoredKey): Wrapping => ({
+  context: contextOf(book_id, subject_id, scope),
+  bytes: wrapped,
+});
+
+const cacheName = (bookId: string, { subject_id, scope, wrapped }: StoredKey): string =>
+  `${contextOf(bookId, subject_id, scope)} ${wrapped.toString('base64')}`;

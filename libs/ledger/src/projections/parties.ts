@@ -4,14 +4,14 @@
  * made of. Holds nothing personal: sealed texts stay in the events.
  */
 import type { CalendarDate, JournalEntryPosted, JournalWritten, PartyOpened, PersonErased } from '#domain';
-import { dateArray, int8Array, textArray, uuidArray } from '#postgres';
+import { dateArray, int4Array, int8Array, textArray, uuidArray } from '#postgres';
 import { looksSealed, parseSealed, replaceSealed } from '#privacy';
 import type { Database, Projection } from '../projection';
 
 /** `parties`: one row per party · `party_mentions`: one per place · `party_keys`: one per scope and erasure, with `until` where it stays. */
 export const parties: Projection = {
   name: 'parties',
-  version: 1,
+  version: 2,
   tables: [
     {
       name: 'parties',
@@ -32,6 +32,7 @@ export const parties: Projection = {
         party_id: 'uuid',
         stream_id: 'uuid',
         effective_date: 'date null',
+        ordinal: 'integer',
         book_id: 'text',
         path: 'text',
         scope: 'text',
@@ -39,7 +40,8 @@ export const parties: Projection = {
         fiscal_year: 'text null',
         document_type: 'text null',
       },
-      primaryKey: ['book_id', 'party_id', 'position', 'path'],
+      // Not by the path, which callers make as long as their metadata may be: a row of an index ends at 2,704 bytes.
+      primaryKey: ['book_id', 'party_id', 'position', 'ordinal'],
       indexes: { scope: { columns: ['book_id', 'scope', 'party_id'] } },
     },
     {
@@ -61,10 +63,10 @@ export const parties: Projection = {
      SELECT n.position, n.party_id, $book, n.kind, n.reference
        FROM unnest($1::int8[], $2::uuid[], $3::text[], $4::text[]) AS n (position, party_id, kind, reference)
       WHERE $won`,
-    `INSERT INTO projections.party_mentions (position, party_id, stream_id, effective_date, book_id, path, scope, event_type, fiscal_year, document_type)
-     SELECT n.position, n.party_id, n.stream_id, n.effective_date, $book, n.path, n.scope, n.event_type, n.fiscal_year, n.document_type
-       FROM unnest($1::int8[], $2::uuid[], $3::uuid[], $4::date[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-            AS n (position, party_id, stream_id, effective_date, path, scope, event_type, fiscal_year, document_type)
+    `INSERT INTO projections.party_mentions (position, party_id, stream_id, effective_date, ordinal, book_id, path, scope, event_type, fiscal_year, document_type)
+     SELECT n.position, n.party_id, n.stream_id, n.effective_date, n.ordinal, $book, n.path, n.scope, n.event_type, n.fiscal_year, n.document_type
+       FROM unnest($1::int8[], $2::uuid[], $3::uuid[], $4::date[], $5::int4[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+            AS n (position, party_id, stream_id, effective_date, ordinal, path, scope, event_type, fiscal_year, document_type)
       WHERE $won`,
     `INSERT INTO projections.party_keys (position, party_id, until, book_id, scope, fingerprint)
      SELECT n.position, n.party_id, n.until, $book, n.scope, n.fingerprint
@@ -120,6 +122,7 @@ export const parties: Projection = {
         uuidArray(mentions.map(({ partyId }) => partyId)),
         uuidArray(mentions.map(({ streamId }) => streamId)),
         dateArray(mentions.map(({ effectiveDate }) => effectiveDate)),
+        int4Array(ordinals(mentions)),
         textArray(mentions.map(({ path }) => path)),
         textArray(mentions.map(({ scope }) => scope)),
         textArray(mentions.map(({ eventType }) => eventType)),
@@ -136,6 +139,16 @@ export const parties: Projection = {
     ];
   },
 };
+
+/** Which place of its event each mention is, from 0, in the order in which they are written: mentions of an event stand together. */
+function ordinals(mentions: readonly Mention[]): number[] {
+  let [position, ordinal] = [0, 0];
+  return mentions.map((mention) => {
+    ordinal = mention.position === position ? ordinal + 1 : 0;
+    position = mention.position;
+    return ordinal;
+  });
+}
 
 interface KeyRow {
   readonly position: number;
@@ -166,6 +179,7 @@ export interface Mention extends Place {
 
 const partyIdForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
+/** In the order of the names of members, which `ordinal` counts. */
 function mentionsOfEntry(
   place: Place,
   { description, metadata, reference }: { readonly description: string; readonly metadata?: unknown; readonly reference?: string },
@@ -173,8 +187,6 @@ function mentionsOfEntry(
   mentions: Mention[],
 ): void {
   mentionsWithin(place, 'description', description, mentions);
-  mentionsWithin(place, 'reference', reference, mentions);
-  if (metadata !== undefined) mentionsWithin(place, 'metadata', metadata, mentions);
   for (let index = 0; index < lines.length; index++) {
     const { description: text, party } = lines[index] as (typeof lines)[number];
     if (text !== undefined) mentionsWithin(place, `lines.${index}.description`, text, mentions);
@@ -182,6 +194,8 @@ function mentionsOfEntry(
     if (party !== undefined && partyIdForm.test(party.id))
       mentions.push({ ...place, partyId: party.id, path: `lines.${index}.party`, scope: '' });
   }
+  if (metadata !== undefined) mentionsWithin(place, 'metadata', metadata, mentions);
+  mentionsWithin(place, 'reference', reference, mentions);
 }
 
 function mentionsWithin(place: Place, path: string, value: unknown, mentions: Mention[]): void {
@@ -195,8 +209,12 @@ function mentionsWithin(place: Place, path: string, value: unknown, mentions: Me
         mentions.push({ ...place, partyId: parsed.subjectId, path: nth++ === 0 ? path : `${path}#${nth}`, scope: parsed.scope });
       return sealed;
     });
-  } else if (typeof value === 'object' && value !== null)
-    for (const [key, member] of Object.entries(value)) mentionsWithin(place, path === '' ? key : `${path}.${key}`, member, mentions);
+  } else if (Array.isArray(value))
+    for (let index = 0; index < value.length; index++) mentionsWithin(place, `${path}.${index}`, value[index], mentions);
+  else if (typeof value === 'object' && value !== null)
+    // Sorted, since where events are kept decides in which order the names of their members come.
+    for (const key of Object.keys(value).sort())
+      mentionsWithin(place, path === '' ? key : `${path}.${key}`, (value as Readonly<Record<string, unknown>>)[key], mentions);
 }
 
 // --- Reading ---
@@ -204,6 +222,7 @@ function mentionsWithin(place: Place, path: string, value: unknown, mentions: Me
 interface MentionRow {
   readonly position: number;
   readonly stream_id: string;
+  readonly ordinal: number;
   readonly effective_date: string | null;
   readonly path: string;
   readonly scope: string;
@@ -212,7 +231,7 @@ interface MentionRow {
   readonly document_type: string | null;
 }
 
-/** Where the log speaks of a party up to a position, in the order of positions; some at a time. */
+/** Where the log speaks of a party up to a position, in the order of the log; some at a time. */
 export async function mentionsOf(
   database: Database,
   bookId: string,
@@ -221,20 +240,21 @@ export async function mentionsOf(
     after,
     position,
     limit,
-  }: { readonly after: readonly [position: number, path: string]; readonly position: number; readonly limit: number },
-): Promise<Mention[]> {
+  }: { readonly after: readonly [position: number, ordinal: number]; readonly position: number; readonly limit: number },
+): Promise<(Mention & { readonly ordinal: number })[]> {
   const { rows } = await database.query<MentionRow>({
     name: 'mentions-of-party',
-    text: `SELECT position, stream_id, effective_date, path, scope, event_type, fiscal_year, document_type
+    text: `SELECT position, stream_id, ordinal, effective_date, path, scope, event_type, fiscal_year, document_type
              FROM projections.party_mentions
-            WHERE book_id = $1 AND party_id = $2 AND position <= $3 AND (position, path) > ($4, $5)
-            ORDER BY position, path LIMIT $6`,
+            WHERE book_id = $1 AND party_id = $2 AND position <= $3 AND (position, ordinal) > ($4, $5)
+            ORDER BY position, ordinal LIMIT $6`,
     values: [bookId, partyId, position, ...after, limit],
   });
-  return rows.map(({ position, stream_id, effective_date, path, scope, event_type, fiscal_year, document_type }) => ({
+  return rows.map(({ position, stream_id, ordinal, effective_date, path, scope, event_type, fiscal_year, document_type }) => ({
     position,
     partyId,
     streamId: stream_id,
+    ordinal,
     eventType: event_type,
     path,
     scope,
@@ -252,18 +272,18 @@ export interface Duty {
   readonly documentType?: string;
 }
 
-/** @param of one party, or the scopes of all parties that begin with a text */
+/** @param of some parties, or the scopes of all parties that begin with a text */
 export async function dutiesOf(
   database: Database,
   bookId: string,
-  of: { readonly partyId: string } | { readonly scopes: string },
+  of: { readonly partyIds: readonly string[] } | { readonly scopes: string },
 ): Promise<Duty[]> {
-  const one = 'partyId' in of;
+  const some = 'partyIds' in of;
   const { rows } = await database.query<{ party_id: string; scope: string; fiscal_year: string; document_type: string | null }>({
-    name: one ? 'duties-of-party' : 'duties-by-scope',
+    name: some ? 'duties-of-parties' : 'duties-by-scope',
     text: `SELECT DISTINCT party_id, scope, fiscal_year, document_type FROM projections.party_mentions
-            WHERE book_id = $1 AND ${one ? 'party_id = $2' : "scope LIKE $2 || '%'"} AND fiscal_year IS NOT NULL`,
-    values: [bookId, one ? of.partyId : of.scopes],
+            WHERE book_id = $1 AND ${some ? 'party_id = ANY ($2::uuid[])' : "scope LIKE $2 || '%'"} AND fiscal_year IS NOT NULL`,
+    values: [bookId, some ? uuidArray(of.partyIds) : of.scopes],
   });
   return rows.map(({ party_id, scope, fiscal_year, document_type }) => ({
     partyId: party_id,
@@ -271,6 +291,16 @@ export async function dutiesOf(
     fiscalYear: fiscal_year,
     ...(document_type === null ? {} : { documentType: document_type }),
   }));
+}
+
+/** Every person and scope that something in the log is sealed for. */
+export async function sealedScopes(database: Database, bookId: string): Promise<{ readonly subjectId: string; readonly scope: string }[]> {
+  const { rows } = await database.query<{ party_id: string; scope: string }>({
+    name: 'sealed-scopes',
+    text: "SELECT DISTINCT party_id, scope FROM projections.party_mentions WHERE book_id = $1 AND scope <> ''",
+    values: [bookId],
+  });
+  return rows.map(({ party_id, scope }) => ({ subjectId: party_id, scope }));
 }
 
 /** Keys that events say are destroyed, up to what is folded. */
@@ -286,17 +316,17 @@ export async function destroyedKeys(
   return rows.map(({ party_id, scope, fingerprint }) => ({ subjectId: party_id, scope, fingerprint }));
 }
 
-/** Parties of which something stayed that a duty covered until before a day. */
-export async function partiesDue(database: Database, bookId: string, before: CalendarDate): Promise<string[]> {
-  const { rows } = await database.query<{ party_id: string }>({
-    name: 'parties-due',
-    text: `SELECT DISTINCT k.party_id FROM projections.party_keys k
-            WHERE k.book_id = $1 AND k.until < $2
-              AND NOT EXISTS (SELECT FROM projections.party_keys later
-                               WHERE later.book_id = $1 AND later.party_id = k.party_id AND later.scope = k.scope AND later.position > k.position)`,
-    values: [bookId, before],
+/** What stayed of persons who asked to be forgotten, because a duty covered it then. */
+export async function keptScopes(database: Database, bookId: string): Promise<{ readonly partyId: string; readonly scope: string }[]> {
+  const { rows } = await database.query<{ party_id: string; scope: string }>({
+    name: 'kept-scopes',
+    text: `SELECT DISTINCT k.party_id, k.scope FROM projections.party_keys k
+            WHERE k.book_id = $1 AND k.until IS NOT NULL
+              AND NOT EXISTS (SELECT FROM projections.party_keys gone
+                               WHERE gone.book_id = $1 AND gone.party_id = k.party_id AND gone.scope = k.scope AND gone.until IS NULL)`,
+    values: [bookId],
   });
-  return rows.map(({ party_id }) => party_id);
+  return rows.map(({ party_id, scope }) => ({ partyId: party_id, scope }));
 }
 
 export interface ListedParty {

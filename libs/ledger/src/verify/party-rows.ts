@@ -12,7 +12,7 @@ const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const sealed = new RegExp(`sealed:v1:(${uuid}):([a-z0-9-]{1,40}):${uuid}:[A-Za-z0-9%._~!*'()-]+:[A-Za-z0-9_-]+\\.`, 'g');
 const named = new RegExp(`^${uuid}$`);
 
-const spoken = new Set(['description', 'reference', 'metadata', 'lines']);
+const spoken = ['description', 'lines', 'metadata', 'reference'];
 
 /** Rows of one event; none of most. */
 export function partyRows(position: number, streamId: string, eventType: string, data: Json, row: Row): void {
@@ -36,21 +36,25 @@ export function partyRows(position: number, streamId: string, eventType: string,
     isEntry ? copyText(String(data.fiscalYear)) : '\\N',
     isEntry ? copyText(type) : '\\N',
   ].join('\t');
+  let ordinal = 0;
   const mention = (party: string, path: string, scope: string): void =>
-    row('party_mentions', `${position}\t${party}\t${copyText(path)}\t${scope}\t${streamId}\t${place}`);
+    row('party_mentions', `${position}\t${party}\t${ordinal++}\t${copyText(path)}\t${scope}\t${streamId}\t${place}`);
   const walk = (value: unknown, path: string): void => {
     if (typeof value === 'string') {
       let nth = 0;
       for (const [, party = '', scope = ''] of value.matchAll(sealed)) mention(party, ++nth === 1 ? path : `${path}#${nth}`, scope);
-    } else if (typeof value === 'object' && value !== null)
-      for (const [key, member] of Object.entries(value)) walk(member, path === '' ? key : `${path}.${key}`);
+    } else if (Array.isArray(value)) for (const [index, member] of value.entries()) walk(member, `${path}.${index}`);
+    else if (typeof value === 'object' && value !== null)
+      for (const key of Object.keys(value).sort()) walk((value as Json)[key], path === '' ? key : `${path}.${key}`);
   };
   if (isParty) {
     walk(data, '');
     return;
   }
-  for (const [member, value] of Object.entries(data)) {
-    if (!spoken.has(member)) continue;
+  // Places are counted in the order of the names of members.
+  for (const member of spoken) {
+    const value = data[member];
+    if (value === undefined) continue;
     if (member !== 'lines') walk(value, member);
     else
       for (const [index, { description, party }] of (value as readonly { description?: unknown; party?: { id: string } }[]).entries()) {

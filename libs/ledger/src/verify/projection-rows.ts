@@ -64,7 +64,7 @@ export const projectedTables: Readonly<
   },
   party_mentions: {
     projection: 'parties',
-    columns: 'position, party_id, path, scope, stream_id, effective_date, event_type, fiscal_year, document_type',
+    columns: 'position, party_id, ordinal, path, scope, stream_id, effective_date, event_type, fiscal_year, document_type',
     from: 'projections.party_mentions WHERE book_id = $book',
   },
   party_keys: {

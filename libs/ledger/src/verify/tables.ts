@@ -553,7 +553,7 @@ const names: Readonly<Record<ProjectedTable, readonly string[]>> = {
   dimension_lines: ['position', 'line', 'key', 'value', 'account_id', 'effective_date', 'side', 'currency', 'amount', 'base_amount'],
   parties: ['position', 'party_id', 'kind', 'reference'],
   party_mentions: [
-    ...['position', 'party_id', 'path', 'scope', 'stream_id', 'effective_date', 'event_type', 'fiscal_year', 'document_type'],
+    ...['position', 'party_id', 'ordinal', 'path', 'scope', 'stream_id', 'effective_date', 'event_type', 'fiscal_year', 'document_type'],
   ],
   party_keys: ['position', 'party_id', 'scope', 'until', 'fingerprint'],
 };
