@@ -212,6 +212,20 @@ describe('keys that are lost, which nobody has destroyed', () => {
     expect(await service.execute(bookId, open, opening)).toEqual({ ...answer, replayed: true });
   });
 
+  it('are none of a party that many open at once', async () => {
+    for (let round = 0; round < 20; round++) {
+      const opening = context();
+      const open = { type: 'OpenParty', kind: 'customer', name: 'At Once' } as const;
+      const answers = await Promise.all(
+        Array.from({ length: 25 }, async (_, index) => {
+          await new Promise((resolve) => setTimeout(resolve, index % 5));
+          return service.execute(bookId, open, opening);
+        }),
+      );
+      expect(new Set(answers.map(({ status, body }) => `${status} ${body}`)).size).toBe(1);
+    }
+  });
+
   it('of one who was erased are none that are lost', async () => {
     const party = await opened();
     await done(erase(party));

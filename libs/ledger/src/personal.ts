@@ -251,14 +251,19 @@ export class Personal {
   /**
    * Keys that are not here, of somebody who should have them: destroyed, or lost. None is made in the place of a lost one, which a backup
    * may bring back.
-   * @throws LedgerError person_erased | keys_unavailable; returns where there is no such party
+   * @throws LedgerError person_erased | keys_unavailable; returns where there is no such party, or its keys are here by now
    */
   private async tellMissing(bookId: string, subject: string, scopes: readonly string[]): Promise<void> {
     const [lost] = await this.keys.missing(
       bookId,
       scopes.map((scope) => ({ subjectId: subject, scope })),
     );
-    if (lost === undefined) throw erased(subject);
+    if (lost === undefined) {
+      // Or made in this moment, by whoever opens the party.
+      const destroyed = await this.keys.destroyed(bookId, subject);
+      if (scopes.some((scope) => destroyed.includes(scope))) throw erased(subject);
+      return;
+    }
     if ((await this.store.readStream(bookId, subject)).length === 0) return;
     throw new LedgerError(
       'keys_unavailable',
@@ -319,9 +324,12 @@ export class Personal {
     if ((await this.store.head(bookId)).position === 0)
       throw new LedgerError('book_unknown', `there is no book ${bookId}`, { book: bookId });
     const [receipt] = await this.store.receipts(bookId, [{ key, item: 0 }]);
-    if (receipt?.command === 'OpenParty')
+    if (receipt?.command === 'OpenParty') {
+      // Whoever has opened it in the meantime has made them: only what is not here now is lost.
+      const now = await this.reach(() => this.keys.find(bookId, wanted));
       for (const { subjectId, scope } of wanted)
-        if (!known.has(keyName(subjectId, scope))) await this.tellMissing(bookId, subjectId, [scope]);
+        if (!now.has(keyName(subjectId, scope))) await this.tellMissing(bookId, subjectId, [scope]);
+    }
     if (receipt === undefined || receipt.command === 'OpenParty') return this.obtain(bookId, wanted);
     // It is refused because of its key, whatever it says: by keys that nobody keeps.
     return new Map(wanted.map(({ subjectId, scope }) => [keyName(subjectId, scope), subjectKey(randomBytes(32))]));
