@@ -107,6 +107,18 @@ describe('commands of the program', () => {
     expect((await shown('shop', '--action', 'exports')).slice(-2)).toMatchObject([{ outcome: 'begun' }, { outcome: 'broken_off' }]);
   });
 
+  it('open no text about a person where nothing is recorded', async () => {
+    const unrecorded = { ...on.opened.environment, ACTIONS: 'off' };
+    for (const verb of [
+      ['export', 'shop', '--format', 'jsonl'],
+      ['audit-pack', 'shop', '--period', '2026'],
+    ]) {
+      const { code, stdout, stderr } = await startCommand([...verb, '--personal', 'open'], unrecorded).ended;
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toContain('are opened only where it is recorded who read them');
+    }
+  });
+
   it('keep no name that somebody has typed', async () => {
     await run('balance', 'shop', 'Jane Roe');
     await run('balance', 'shop', '1000', '--known-at', 'Jane Roe');

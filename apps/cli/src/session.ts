@@ -4,7 +4,7 @@
  */
 import { hostname, userInfo } from 'node:os';
 import type { Action, ActionKind, Look, Opened, Service, UserActed } from '#ledger';
-import { CliError } from './errors';
+import { CliError, usageExitCode } from './errors';
 
 /**
  * @param options project: whether projections are folded and logs sealed while the command runs; compare: false opens also a database that
@@ -92,7 +92,14 @@ export async function acting<T>(
   work: () => Promise<T>,
   ended: (result: T) => Ended = () => ({}),
 ): Promise<T> {
-  if (service.config.ACTIONS === 'off') return work();
+  if (service.config.ACTIONS === 'off') {
+    if (asked.personal === 'open')
+      throw new CliError(
+        'texts about persons are opened only where it is recorded who read them, and ACTIONS is off: leave --personal open away, or record',
+        usageExitCode,
+      );
+    return work();
+  }
   const { askedMember, openedBy } = await import('#ledger');
   const who = { userId: service.bootstrapKey.id, source: 'CLI', userAgent: `${userInfo().username}@${hostname()}`, ...act } as const;
   const filter = (known: Parameters<typeof askedMember>[2]): NonNullable<Action['filter']> =>
