@@ -2,7 +2,7 @@
  * What the events say: the section of that name in the format. Hides the state that is folded from them. Guarantees: whatever an
  * entry, an account event or a number says that the events before it contradict is a finding at its position; amounts are
  * integers (BigInt) throughout. The state grows with accounts, currencies and entries (an id each), and by 16 bytes with each
- * event (ticks.mjs); events themselves are not held.
+ * event (24 where changes since an earlier pack are told; ticks.mjs); events themselves are not held.
  */
 import { canonical, lacks } from './json.mjs';
 import { changeOf, factsOf, Ticks } from './ticks.mjs';
