@@ -2,10 +2,10 @@
  * What the events say: the section of that name in the format. Hides the state that is folded from them. Guarantees: whatever an
  * entry, an account event or a number says that the events before it contradict is a finding at its position; amounts are
  * integers (BigInt) throughout. The state grows with accounts, currencies and entries (an id each), and by 16 bytes with each
- * event (ticks.mjs); events themselves are not held.
+ * event (24 where changes since an earlier pack are told; ticks.mjs); events themselves are not held.
  */
 import { canonical, lacks } from './json.mjs';
-import { factsOf, Ticks } from './ticks.mjs';
+import { changeOf, factsOf, Ticks } from './ticks.mjs';
 
 /**
  * @typedef {{ aggregateId: string, bookId: string, eventType: string, position: number, recordedAt: string, userId?: string, version:
@@ -13,17 +13,17 @@ import { factsOf, Ticks } from './ticks.mjs';
  */
 /**
  * All in minor units. `debit` and `credit`: all so far; the others: of lines up to the end of the range. `base…`: debit − credit of base
- * amounts.
+ * amounts. `known`, `baseKnown`: in the range, as known at the earlier pack.
  *
  * @typedef {{ debit: bigint, credit: bigint, opening: bigint, leftOut: bigint, inDebit: bigint, inCredit: bigint, baseOpening: bigint,
- * baseLeftOut: bigint, baseIn: bigint }} Figures
+ * baseLeftOut: bigint, baseIn: bigint, known: bigint, baseKnown: bigint }} Figures
  */
 /**
  * @typedef {{ id: string, code: string, name: string, type: string, subtype: string, normalSide: string, postable: boolean, parentId?: string, status:
  * 'open' | 'frozen' | 'closed', figures: Map<string, Figures> }} Account
  */
 /** By currency. @typedef {Map<string, { debit: bigint, credit: bigint }>} Sums */
-/** @typedef {{ from: string, to: string, yearFrom?: string }} Range */
+/** @typedef {{ from: string, to: string, yearFrom?: string, since?: number }} Range */
 
 export const EVENTS = 'log/events.jsonl';
 const SIDES = ['debit', 'credit'];
@@ -151,7 +151,7 @@ export class Books {
   accounts = new Map();
   currencies = new Currencies();
   /** Lines dated in the range, to be ticked off by the reports. */
-  ticks = { ledger: new Ticks(), journal: new Ticks() };
+  ticks = { ledger: new Ticks(), journal: new Ticks(), changes: new Ticks() };
   /** By which entry an entry was reversed, by their ids. @type {Map<string, string>} */
   reversals = new Map();
   calendar = new Calendar();
@@ -171,6 +171,8 @@ export class Books {
   #book;
   #findings;
   #columns;
+  /** What the entry in hand changes: figures as they were before it. @type {Map<string, { id: string, currency: string, figures: Figures, before: bigint, baseBefore: bigint }>} */
+  #changed = new Map();
   /** The last number, by JSON of journal code and fiscal year. @type {Map<string, number>} */
   #numbers = new Map();
   /** @type {Set<string>} */
@@ -183,7 +185,7 @@ export class Books {
   #awaited = [];
 
   /**
-   * @param {Range & { book: Record<string, any> }} manifest
+   * @param {Range & { since?: number, book: Record<string, any> }} manifest
    * @param {import('./findings.mjs').Findings} findings
    * @param {import('./ticks.mjs').Columns} columns of the reports that lines are ticked off in
    */
@@ -317,6 +319,7 @@ export class Books {
       if (base === undefined && baseAmount !== undefined)
         wrong('the base amount has other decimals than the base currency', undefined, baseAmount);
     }
+    this.#tellChanges(event);
     const tracked = this.tracked && allHaveBase;
     if (tracked) this.counts.bases++;
     for (const [kind, each] of /** @type {const} */ ([
@@ -335,6 +338,31 @@ export class Books {
       }
     }
     if (effectiveDate >= this.#range.from && effectiveDate <= this.#range.to) this.#count(series, number, lines.length, sums);
+  }
+
+  /** The rows that tell what the entry in hand changed. @param {Event} event */
+  #tellChanges(event) {
+    let row = 0;
+    for (const { id, currency, figures, before, baseBefore } of this.#changed.values()) {
+      const after = figures.inDebit - figures.inCredit;
+      const said = this.changeCells(currency, [before, after - before, after], [baseBefore, figures.baseIn - baseBefore, figures.baseIn]);
+      this.ticks.changes.expect(event.position + ++row, [...changeOf(event, id, currency), ...said]);
+    }
+    this.#changed.clear();
+  }
+
+  /**
+   * Figures before, change and after, in a currency and in base currency.
+   *
+   * @param {string} currency @param {bigint[]} own @param {bigint[]} base
+   */
+  changeCells(currency, own, base) {
+    const texts = own.map((minor) => this.currencies.text(minor, currency));
+    // How many decimals the base currency has may not be known yet where they are zero.
+    return [
+      ...texts,
+      ...base.map((minor) => (!this.tracked ? '' : minor === 0n ? '0' : this.currencies.text(minor, this.#book.baseCurrency))),
+    ];
   }
 
   /** Control totals of an entry in the range. @param {string} series @param {number} number @param {number} lines @param {Sums} sums */
@@ -362,11 +390,11 @@ export class Books {
   #postLine(event, posted, account, minor, baseMinor) {
     const { line, accountId, side, amount, currency } = posted;
     const { aggregateId: entryId, position: entryPosition, data } = event;
-    const { from, to, yearFrom } = this.#range;
+    const { from, to, yearFrom, since } = this.#range;
     const effectiveDate = data.effectiveDate;
     const figures = account.figures.get(currency) ?? {
       ...{ debit: 0n, credit: 0n, opening: 0n, leftOut: 0n, inDebit: 0n, inCredit: 0n },
-      ...{ baseOpening: 0n, baseLeftOut: 0n, baseIn: 0n },
+      ...{ baseOpening: 0n, baseLeftOut: 0n, baseIn: 0n, known: 0n, baseKnown: 0n },
     };
     account.figures.set(currency, figures);
     figures[side === 'debit' ? 'debit' : 'credit'] += minor;
@@ -376,6 +404,14 @@ export class Books {
       figures[ofEarlierYear ? 'leftOut' : 'opening'] += side === 'debit' ? minor : -minor;
       figures[ofEarlierYear ? 'baseLeftOut' : 'baseOpening'] += base;
     } else if (effectiveDate <= to) {
+      if (entryPosition <= (since ?? entryPosition)) {
+        figures.known += side === 'debit' ? minor : -minor;
+        figures.baseKnown += base;
+      } else {
+        const key = JSON.stringify([accountId, currency]);
+        const before = { id: accountId, currency, figures, before: figures.inDebit - figures.inCredit, baseBefore: figures.baseIn };
+        if (!this.#changed.has(key)) this.#changed.set(key, before);
+      }
       figures[side === 'debit' ? 'inDebit' : 'inCredit'] += minor;
       figures.baseIn += base;
       const facts = factsOf(event, posted, this.tracked);

@@ -6,7 +6,7 @@
 import { EVENTS } from './books.mjs';
 import { CsvError, readCsv } from './csv.mjs';
 import { canonical, lacks } from './json.mjs';
-import { FACTS, factsOf } from './ticks.mjs';
+import { CHANGE_FACTS, FACTS, factsOf } from './ticks.mjs';
 import { PackError } from './zip.mjs';
 
 /** @typedef {import('./books.mjs').Account} Account */
@@ -490,6 +490,66 @@ async function checkPeriodLocks(context, file) {
   }
   for (const { position, eventType } of books.locks.slice(rows))
     findings.add('reports', { file, position }, `the row of ${eventType} is missing`);
+  return rows;
+}
+
+/**
+ * What changed in the range since an earlier pack.
+ *
+ * @param {Context} context @param {string} file @returns {Promise<number>} rows
+ */
+export async function checkChanges(context, file) {
+  const { books, findings, byCode, manifest } = context;
+  const figureNames = CHANGE_FACTS.slice(-6);
+  /** Rows `account`, by JSON of code and currency. @type {Map<string, string[]>} */
+  const sums = new Map();
+  for (const { code, figures } of books.accounts.values()) {
+    for (const [currency, { inDebit, inCredit, known, baseIn, baseKnown }] of figures) {
+      const now = inDebit - inCredit;
+      if (now === known && (!books.tracked || baseIn === baseKnown)) continue;
+      sums.set(
+        JSON.stringify([code, currency]),
+        books.changeCells(currency, [known, now - known, now], [baseKnown, baseIn - baseKnown, baseIn]),
+      );
+    }
+  }
+  let [rows, last, ofEntry] = [0, 0, 0];
+  for await (const { cells, wrong } of rowsOf(context, file, ['row', ...CHANGE_FACTS, 'reversedBy', 'sincePosition'])) {
+    rows++;
+    compareCells(cells, { sincePosition: `${manifest.since}` }, wrong);
+    const { row: kind, account = '', currency = '' } = cells;
+    /** Base figures of zero have decimals that are not compared. @param {string} name */
+    const said = (name) => (name.startsWith('base') && /^0(\.0+)?$/.test(cells[name] ?? '') ? '0' : (cells[name] ?? ''));
+    if (kind === 'entry') {
+      const position = Number(cells.entryPosition);
+      if (position < last) wrong('entries are ordered by position', `behind ${last}`, cells.entryPosition, position);
+      ofEntry = position === last ? ofEntry + 1 : 1;
+      last = position;
+      const facts = CHANGE_FACTS.map((name) => (name === 'account' ? (byCode.get(account)?.id ?? '') : said(name)));
+      if (!books.ticks.changes.tick(position + ofEntry, facts)) {
+        books.ticks.changes.drop(position + ofEntry);
+        wrong('no entry since then has changed this so', undefined, CHANGE_FACTS.map((name) => cells[name]).join(', '), position);
+      } else
+        compareCells(cells, { reversedBy: books.reversals.get(cells.entryId ?? '') ?? '' }, (what, ...rest) =>
+          wrong(what, ...rest, position),
+        );
+    } else if (kind === 'account') {
+      const key = JSON.stringify([account, currency]);
+      const sum = sums.get(key);
+      if (!sum) wrong(`row account ${currency}: it has not changed, or stands there twice`);
+      else {
+        const at = figureNames.findIndex((name, index) => said(name) !== sum[index]);
+        if (at >= 0) wrong(`row account ${currency}: ${figureNames[at]} is wrong`, sum[at], cells[figureNames[at] ?? '']);
+      }
+      sums.delete(key);
+    } else wrong('the row is of a kind that the format does not know', 'entry or account', kind);
+  }
+  for (const position of books.ticks.changes.left())
+    findings.add('reports', { file, position }, 'the row of what this entry changed is missing');
+  for (const key of sums.keys()) {
+    const [code, currency] = JSON.parse(key);
+    findings.add('reports', { file, account: code }, `row account ${currency} is missing`);
+  }
   return rows;
 }
 

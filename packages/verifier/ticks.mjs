@@ -26,6 +26,11 @@ export const FACTS = {
     may: 'reference,documentType,documentNumber,documentDate,userId,onBehalfOf,baseAmount,lineDescription'.split(','),
   },
 };
+/** Columns of a row that tells what an entry changed. */
+export const CHANGE_FACTS =
+  'entryPosition,recordedAt,entryId,number,date,entryType,description,userId,onBehalfOf,reason,reverses,corrects,account,currency,before,change,after,baseBefore,baseChange,baseAfter'.split(
+    ',',
+  );
 /** The columns of this pack's reports that are compared. @typedef {{ ledger: string[], journal: string[] }} Columns */
 
 /** @param {unknown} value */
@@ -89,6 +94,22 @@ export function factsOf({ aggregateId: entryId, position, recordedAt, userId = '
       lineDescription: text(posted.description),
     },
   };
+}
+
+/**
+ * What a row must say of what an entry did to one currency of one account, in the order of the columns up to `currency`.
+ *
+ * @param {import('./books.mjs').Event} event a JournalEntryPosted
+ * @param {string} account its id
+ * @param {string} currency
+ * @returns {string[]}
+ */
+export function changeOf({ aggregateId, position, recordedAt, userId = '', metadata, data }, account, currency) {
+  const { journalCode, fiscalYear, number, effectiveDate, entryType, description, links } = data;
+  const linked = (/** @type {string} */ rel) => text((Array.isArray(links) ? links : []).find((link) => link?.rel === rel)?.entryId);
+  const [behalf, reason] = [text(metadata.onBehalfOf), text(metadata.reason)];
+  const entry = [`${position}`, recordedAt, aggregateId, `${journalCode}/${fiscalYear}/${number}`, effectiveDate, entryType, description];
+  return [...entry, userId, behalf, reason, linked('reverses'), linked('corrects'), account, currency];
 }
 
 const BLOCK = 65_536;

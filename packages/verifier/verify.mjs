@@ -15,7 +15,7 @@ import { canonical, lacks, parseJson } from './json.mjs';
 import { checkLog, readKept } from './log.mjs';
 import { KEY_FORM, keyLines, NoteError, parseKey, readNote } from './note.mjs';
 import { CannotCheck, openPack, TextError } from './pack.mjs';
-import { accountsByCode, checkTotals, checkYear, columnsOf, REPORTS } from './reports.mjs';
+import { accountsByCode, checkChanges, checkTotals, checkYear, columnsOf, REPORTS } from './reports.mjs';
 import { followKeys, readNames } from './trust.mjs';
 import { PackError } from './zip.mjs';
 
@@ -259,11 +259,13 @@ async function checkContents({ pack, manifest, given, checkpoints, findings, sai
   const totals = await attempt('manifest.json', 'reports', async () => checkTotals(context));
   if (totals === undefined) return;
   const rows = [];
-  for (const [file, check] of REPORTS) {
+  /** @type {typeof REPORTS} */
+  const reports = [...REPORTS, ...(manifest.since === undefined ? [] : /** @type {typeof REPORTS} */ ([[CHANGES, checkChanges]]))];
+  for (const [file, check] of reports) {
     const read = await attempt(file, 'reports', () => check(context, file));
     if (read !== undefined) rows.push(`${file.replace(/^.*\/|\.csv$/g, '')} ${count(read)}`);
   }
-  if (rows.length === REPORTS.length) said.set('reports', `computed again and compared, in rows: ${rows.join(', ')}; control totals`);
+  if (rows.length === reports.length) said.set('reports', `computed again and compared, in rows: ${rows.join(', ')}; control totals`);
 }
 
 /**
@@ -344,7 +346,7 @@ async function checkFiles(pack, manifest, findings, said) {
     'files',
     `${count(hashed.length)} files with ${count(total)} bytes: each is there once, with the SHA-256 of the signed manifest`,
   );
-  return listed.filter((name) => read.has(name) && (name === 'README.txt' || !FILES.includes(name)));
+  return listed.filter((name) => read.has(name) && (name === 'README.txt' || !(FILES.includes(name) || name === CHANGES)));
 }
 
 /** Where the format has a file, among all; below 0 where it knows none of that name. @param {string} name */

@@ -574,6 +574,36 @@ function reports(events: Event[], { from, to, yearFrom }: { from: string; to: st
   ];
 }
 
+/** What changed in the range since a position, from lists: every figure is a sum over what was known before and after. */
+function changesSince(events: Event[], { from, to }: { from: string; to: string }, since: number): Buffer {
+  const codes = new Map(events.filter(({ eventType }) => /^Account(Opened|CodeChanged)$/.test(eventType)).map(({ aggregateId, data }) => [aggregateId, data.code as string]));
+  const reversed = new Map(events.filter(({ eventType }) => eventType === 'JournalEntryReversed').map(({ aggregateId, data }) => [aggregateId, data.by]));
+  const entries = events.filter(({ eventType, data }) => eventType === 'JournalEntryPosted' && data.effectiveDate >= from && data.effectiveDate <= to);
+  const tracked = events[0].data.fx === 'tracked';
+  const sum = (upTo: number, id: string, currency: string, member: string) =>
+    entries
+      .filter(({ position }) => position <= upTo)
+      .flatMap(({ data }) => data.lines as Event[])
+      .filter((line) => line.accountId === id && line.currency === currency)
+      .reduce((total: bigint, line) => total + (line.side === 'debit' ? 1n : -1n) * minorOf(line[member] ?? '0.00'), 0n);
+  const figures = (before: number, after: number, id: string, currency: string) =>
+    [['amount', currency], ['baseAmount', 'EUR']].flatMap(([member = '', shown = '']) => {
+      const [was, is] = [sum(before, id, currency, member), sum(after, id, currency, member)];
+      return member === 'amount' || tracked ? [was, is - was, is].map((minor) => textOf(minor, shown)) : ['', '', ''];
+    });
+  const keysOf = (lines: Event[]) => [...new Set(lines.map(({ accountId, currency }) => JSON.stringify([accountId, currency])))].map((key) => JSON.parse(key) as [string, string]);
+  const later = entries.filter(({ position }) => position > since);
+  const rows = later.flatMap(({ aggregateId, position, recordedAt, userId = '', metadata, data }) => {
+    const entry = ['entry', position, recordedAt, aggregateId, `${data.journalCode}/${data.fiscalYear}/${data.number}`, data.effectiveDate, data.entryType, data.description];
+    const who = [userId, metadata.onBehalfOf ?? '', metadata.reason ?? '', '', '', reversed.get(aggregateId) ?? ''];
+    return keysOf(data.lines).map(([id, currency]) => [...entry, ...who, codes.get(id), currency, ...figures(position - 1, position, id, currency), since, events.length, 1]);
+  });
+  const all = keysOf(later.flatMap(({ data }) => data.lines as Event[])).map(([id, currency]) => [codes.get(id), currency, ...figures(since, events.length, id, currency)]);
+  const changed = all.filter(([, , before, , after, baseBefore, , baseAfter]) => before !== after || baseBefore !== baseAfter);
+  const head = 'row,entryPosition,recordedAt,entryId,number,date,entryType,description,userId,onBehalfOf,reason,reverses,corrects,reversedBy,account,currency,before,change,after,baseBefore,baseChange,baseAfter,sincePosition,position,reportVersion';
+  return csv([head.split(','), ...rows, ...changed.map((row) => ['account', ...Array<string>(13).fill(''), ...row, since, events.length, 1])]);
+} // biome-ignore format: a builder
+
 // --- files and their manifest ---------------------------------------------------------------------------------------
 
 const keyText = (number: number, key: TestKey, before: TestKey | undefined, at: string) =>
@@ -601,6 +631,8 @@ export function laterName(number: number, origin: string, before: string, size: 
 
 export interface PackOptions {
   range?: { from: string; to: string; yearFrom?: string };
+  /** Position of the earlier pack that changes are told since. */
+  since?: number;
   /** Rows of files, in place of the usual ones. */
   keys?: object[];
   names?: object[];
@@ -653,6 +685,7 @@ export function packOf(events: Event[], options: PackOptions = {}): Files {
     position: events.length,
     recordedAt: events.at(-1).recordedAt,
     ...range,
+    ...(options.since === undefined ? {} : { since: options.since }),
     release: '1.2.3',
     checkpoint: { size, root: treeRoot(leaves.slice(0, size)).toString('base64') },
     totals: {
@@ -679,6 +712,7 @@ export function packOf(events: Event[], options: PackOptions = {}): Files {
     ['log/checkpoints.jsonl', jsonl(notes.map((note) => ({ note, size: sizeOf(note) })))],
     ['log/consistency.json', Buffer.from(JSON.stringify({ from: events.length, to: size, hashes: proof }))],
     ...reports(events, range),
+    ...(options.since === undefined ? [] : [['reports/changes-since.csv', changesSince(events, range, options.since)] as [string, Buffer]]),
     ['exports/datev/EXTF_Buchungsstapel.csv', Buffer.from('an export\r\n')],
     ['exports/datev/names.csv', Buffer.from('code,name\r\n')],
     ['manifest.json', Buffer.from(canonicalize(manifest))],

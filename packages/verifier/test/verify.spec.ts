@@ -76,16 +76,9 @@ describe('a sound pack', () => {
     ['of one day', () => samplePack({ range: { from: '2026-02-01', to: '2026-02-01', yearFrom: '2026-01-01' } })],
     ['with nothing behind it in the log', () => samplePack({ beyond: [] })],
     ['of a book with nothing in it', () => packOf(new BookWriter().events)],
-    [
-      'with what changed since an earlier pack',
-      () => {
-        const files = [...usual];
-        files.splice(11, 0, ['reports/changes-since.csv', Buffer.from('row\r\n')]);
-        return seal(new Map(files), second, (manifest) => {
-          manifest.since = 12;
-        });
-      },
-    ],
+    ['with what changed since an earlier pack', () => samplePack({ since: 30 })],
+    ['with what changed since nothing was known', () => samplePack({ since: 0 })],
+    ['with what changed since the same events', () => samplePack({ since: 56 })],
     [
       'with accounts that were unfrozen and closed',
       () => {
@@ -1848,6 +1841,27 @@ describe('reports', () => {
   ])('tell %s', async (_, pack, what, expected, found) => {
     const result = await verify(pack());
     expect(result).toMatchObject({ ok: false, first: { check, what, ...(expected !== undefined && { expected, found }) } });
+  }); // biome-ignore format: a table
+
+  const changes = 'reports/changes-since.csv';
+  it.each<[string, (rows: string[][]) => string[][], object]>([
+    ['a figure before', (rows) => rows.map((row) => (row[0] === 'entry' && row[14] === '3000' ? row.with(16, '1.00') : row)), { position: entry(7), account: '3000', what: 'no entry since then has changed this so' }],
+    ['a figure in base currency', (rows) => rows.map((row) => (row[0] === 'entry' && row[14] === '3000' ? row.with(20, '1.00') : row)), { position: entry(7), what: 'no entry since then has changed this so' }],
+    ['who posted', (rows) => rows.map((row) => (row[0] === 'entry' && row[14] === '3000' ? row.with(8, 'bob') : row)), { position: entry(7), what: 'no entry since then has changed this so' }],
+    ['an entry that is left out', (rows) => rows.filter((row) => row[14] !== '9000' || row[0] !== 'entry'), { position: entry(8), what: 'no entry since then has changed this so' }],
+    ['a row that is left out', (rows) => rows.filter((row) => row[14] !== '9100' || row[0] !== 'entry'), { position: entry(8) + 2, what: 'the row of what this entry changed is missing' }],
+    ['another position that changes are told since', (rows) => rows.map((row, index) => (index === 1 ? row.with(22, '31') : row)), { line: 2, what: 'sincePosition is wrong', expected: '30', found: '31' }],
+    ['a sum', (rows) => rows.map((row) => (row[0] === 'account' && row[14] === '3000' ? row.with(17, '1.00') : row)), { account: '3000', what: 'row account EUR: change is wrong', expected: '42.38', found: '1.00' }],
+    ['a sum that is left out', (rows) => rows.filter((row) => row[0] !== 'account' || row[14] !== '3000'), { account: '3000', what: 'row account EUR is missing' }],
+    ['a sum twice', (rows) => [...rows, rows.at(-1) ?? []], { what: /^row account ...: it has not changed, or stands there twice$/ }],
+    ['a row of another kind', (rows) => [...rows, (rows.at(-1) ?? []).with(0, 'sum')], { what: 'the row is of a kind that the format does not know' }],
+  ])('of what changed since an earlier pack tell %s', async (_, change, violation) => {
+    const files = samplePack({ since: 30 });
+    const after = Buffer.from(csvOf(change(cellsOf(text(files, changes)))));
+    const result = await verify(seal(new Map(files).set(changes, after)));
+    expect(result.ok).toBe(false);
+    const wanted = Object.fromEntries(Object.entries(violation).map(([name, value]) => [name, matching(value)]));
+    expect(result.findings).toContainEqual(expect.objectContaining({ check, file: changes, ...wanted }));
   }); // biome-ignore format: a table
 
   it('hold where they have fewer columns of those that are compared only where they are there', async () => {
