@@ -81,7 +81,7 @@ test('a move says what became cold, and is recorded as an action', async () => {
   expect(stdout).toContain(file);
   expect(stdout).toContain(Number(statSync(join(directory, 'cold', bookId, file as string)).size).toLocaleString('en'));
   expect(stdout).toMatch(
-    /256 events of shelved moved to cold storage: [\d.]+ bytes per event, [\d.]+ as rows; [\d.]+ s, \d+ events\/s\n256 of \d+ events are cold\./,
+    /256 events of shelved moved to cold storage: [\d.]+ bytes per event, [\d.]+ as rows; [\d.]+ s, [\d,]+ events\/s\n256 of \d+ events are cold\./,
   );
   const actions = await startCommand(['actions', bookId], environment).ended;
   expect(actions.stdout).toContain('archive');
