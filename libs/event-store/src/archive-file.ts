@@ -120,7 +120,7 @@ function* groupsOf(events: readonly ArchivedEvent[]): Generator<readonly Archive
 type Group = Readonly<Record<string, readonly unknown[]>>;
 
 /**
- * Row groups that were decoded, of several files, so many bytes of them (as they were before compression; decoded they take about twice as
+ * Row groups that were decoded, of several files, so many bytes of them (as they were before compression; decoded they take about three times as
  * many); the one that was used longest ago goes first. Who reads on reads where others read a moment ago, and events of one entry stand
  * side by side; two who read at different places do not drive each other out.
  */

@@ -44,8 +44,8 @@ type Database = { query<R extends object>(text: string, values: unknown[]): Prom
 
 /** Bytes of files that are kept in memory, the one that was used longest ago goes first. */
 const keptBytesMax = 128 * 1024 * 1024;
-/** Of row groups that are kept decoded, as their bytes were before compression: a group of events of 500 bytes has half a megabyte. */
-const decodedBytesMax = 32 * 1024 * 1024;
+/** Of row groups that are kept decoded, as their bytes were before compression: a group of events of 500 bytes has half a megabyte, and 1.5 of heap. */
+const decodedBytesMax = 8 * 1024 * 1024;
 /** A failure that took less is asked for again at once: somebody may have put the file back. */
 const slowFailureMs = 1_000;
 
