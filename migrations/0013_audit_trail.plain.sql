@@ -74,6 +74,12 @@ CREATE TABLE audit.commits (
   CONSTRAINT commits_pkey PRIMARY KEY (number)
 );
 
+-- Commits that wait for their link in the chain (0015). Whoever takes a row away from here is found out: a commit without a link that waits for none.
+CREATE TABLE audit.unsealed (
+  number bigint NOT NULL,
+  CONSTRAINT unsealed_pkey PRIMARY KEY (number)
+);
+
 -- Those that seemed to commit and were perhaps only told SET CONSTRAINTS ALL IMMEDIATE: looked at again at the end. Nobody reads it.
 CREATE TABLE audit.commits_delayed (
   number   bigint NOT NULL,
@@ -171,9 +177,12 @@ BEGIN
   IF (cardinality(v_lines) = 1 OR v_lines[2] ~ '^PL/pgSQL.* COMMIT$')
     AND (coalesce(current_query(), '') !~* 'constraints' OR v_rounds >= (SELECT count(*) FROM regexp_matches(current_query(), '\mconstraints\M', 'gi')))
   THEN
-    INSERT INTO audit.commits (number, committed_at)
-    SELECT x.number, v_now FROM audit.transactions x
-     WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND (SELECT k.number FROM audit.commits k WHERE k.number = x.number) IS NULL;
+    WITH done AS (
+      INSERT INTO audit.commits (number, committed_at)
+      SELECT x.number, v_now FROM audit.transactions x
+       WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND (SELECT k.number FROM audit.commits k WHERE k.number = x.number) IS NULL
+      RETURNING number)
+    INSERT INTO audit.unsealed (number) SELECT number FROM done;
   ELSIF v_rounds > 10000 THEN
     RAISE EXCEPTION 'whether this is the end of a transaction that changed audited tables cannot be told' USING ERRCODE = 'BK012',
       DETAIL = v_stack, HINT = 'COMMIT by the client or in PL/pgSQL, rather than in a procedure of another language';

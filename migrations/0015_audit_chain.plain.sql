@@ -4,13 +4,6 @@
 -- whose Merkle tree is signed.
 SET LOCAL ROLE audit_trail_owner;
 
--- What waits for its link. Whoever takes a row away from here is found out: a commit without a link that waits for none.
-CREATE TABLE audit.unsealed (
-  number bigint NOT NULL,
-  CONSTRAINT unsealed_pkey PRIMARY KEY (number)
-);
-INSERT INTO audit.unsealed (number) SELECT number FROM audit.commits;
-
 CREATE TABLE audit.chain (
   place   bigint NOT NULL,
   number  bigint NOT NULL,
@@ -22,42 +15,6 @@ CREATE TABLE audit.chain (
   CONSTRAINT chain_place_from_one CHECK (place > 0),
   CONSTRAINT chain_sha256 CHECK (octet_length(hash) = 32 AND octet_length(chain) = 32)
 );
-
-CREATE OR REPLACE FUNCTION audit.note_commit() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, audit, pg_temp
-AS $$
-DECLARE
-  v_stack  text;
-  v_lines  text[];
-  v_rounds integer := 0;
-  v_now    timestamptz := clock_timestamp();
-BEGIN
-  GET DIAGNOSTICS v_stack = PG_CONTEXT;
-  v_lines := string_to_array(v_stack, E'\n');
-  IF TG_TABLE_NAME = 'commits_delayed' THEN
-    v_rounds := CASE WHEN NEW.asked_at = statement_timestamp() THEN NEW.rounds ELSE 0 END;
-  END IF;
-  -- Plans that were made while the tables were small stay: a subquery of one row keeps to the index.
-  IF (cardinality(v_lines) = 1 OR v_lines[2] ~ '^PL/pgSQL.* COMMIT$')
-    AND (coalesce(current_query(), '') !~* 'constraints' OR v_rounds >= (SELECT count(*) FROM regexp_matches(current_query(), '\mconstraints\M', 'gi')))
-  THEN
-    WITH done AS (
-      INSERT INTO audit.commits (number, committed_at)
-      SELECT x.number, v_now FROM audit.transactions x
-       WHERE x.xid = pg_current_xact_id() AND x.began_at = now() AND (SELECT k.number FROM audit.commits k WHERE k.number = x.number) IS NULL
-      RETURNING number)
-    INSERT INTO audit.unsealed (number) SELECT number FROM done;
-  ELSIF v_rounds > 10000 THEN
-    RAISE EXCEPTION 'whether this is the end of a transaction that changed audited tables cannot be told' USING ERRCODE = 'BK012',
-      DETAIL = v_stack, HINT = 'COMMIT by the client or in PL/pgSQL, rather than in a procedure of another language';
-  ELSE
-    SET CONSTRAINTS audit.transactions_commit, audit.commits_delayed_commit DEFERRED;
-    INSERT INTO audit.commits_delayed (number, asked_at, rounds) VALUES (NEW.number, statement_timestamp(), v_rounds + 1);
-  END IF;
-  RETURN NULL;
-END
-$$;
 
 -- The hash of an SQL transaction: SHA-256 over the hash of who did it and when, and the hashes of its changes in the order of seq, each of
 -- the text that PostgreSQL gives a jsonb object, times in UTC.

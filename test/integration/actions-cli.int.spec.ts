@@ -98,8 +98,9 @@ describe('commands of the program', () => {
     );
     try {
       while ((await service.store.head('shop~actions')).position === before) await new Promise((resolve) => setTimeout(resolve, 20));
+      const heard = new Promise<void>((resolve) => running.process.stderr.on('data', (text) => /stopping/.test(String(text)) && resolve()));
       running.process.kill('SIGINT');
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await heard;
     } finally {
       await admin.query('ROLLBACK');
     }

@@ -10,6 +10,7 @@ import {
   type Action,
   type ActionOutcome,
   askedMember,
+  isImpersonal,
   ledgerErrorOf,
   type Opened,
   openedBy,
@@ -167,7 +168,7 @@ function actionOf(request: FastifyRequest, reply: FastifyReply, all: boolean): A
     ...Object.entries(params).map(([key, value]) => ({
       key: key === '*' ? 'path' : key,
       value: String(value),
-      typed: !isKnown && !impersonal.test(String(value)),
+      typed: !isKnown && !isImpersonal(String(value)),
     })),
     ...(isRead ? asked(request.query as Readonly<Record<string, unknown>>, answered) : []),
     ...(request.presentation === 'open' ? [{ key: 'personal', value: 'open' }] : []),
@@ -214,9 +215,6 @@ function outcomeOf(status: number): ActionOutcome {
   if (status === 403) return 'denied';
   return status >= 500 || status === 429 ? 'failed' : 'refused';
 }
-
-/** Of an address of ours: a number, a date, an id. */
-const impersonal = /^(?:[\d.:+TZ-]{1,40}|[0-9a-f-]{36})$/;
 
 const asked = (
   query: Readonly<Record<string, unknown>>,

@@ -49,6 +49,7 @@ export async function writeWhole(
   let interrupted = false;
   void untilSignal().then(() => {
     interrupted = true;
+    process.stderr.write('stopping (Ctrl-C again: at once)\n');
     stop.abort();
   });
   await withService(

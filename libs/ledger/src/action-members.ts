@@ -24,7 +24,7 @@ const free = new Set(
 );
 
 /** What nobody is called: a date, an instant, a number, an id. */
-const impersonal = /^(?:[\d.:+TZ-]{1,40}|[0-9a-f-]{36})$/;
+export const isImpersonal = (text: string): boolean => /^(?:[\d.:+TZ-]{1,40}|[0-9a-f-]{36})$/.test(text);
 
 /** begun: nothing is known yet; refused: it was not answered; empty: it was, with nothing; found: it was. */
 export type Asked = 'begun' | 'refused' | 'empty' | 'found';
@@ -36,7 +36,7 @@ export function askedMember(name: string, value: unknown, asked: Asked): NonNull
   const isPlain =
     isOurs &&
     !free.has(name) &&
-    (impersonal.test(text) ||
+    (isImpersonal(text) ||
       (choices.has(name) && asked !== 'refused') ||
       (words.has(name) && (asked === 'empty' || asked === 'found')) ||
       (codes.has(name) && asked === 'found' && (name !== 'userId' || !/\s/.test(text))));

@@ -387,26 +387,20 @@ const jsonOf = (report: ReportHead): ReportAnswer => ({
   rows: rowsIn(report),
 });
 
-/** Lists that stand inside of what is listed, and are what is counted then. */
-const nested = new Set(['rows', 'lines', 'entries', 'hits']);
+/** Lists whose elements are no rows but have them: what is counted then. */
+const inside: Readonly<Record<string, string>> = { accounts: 'lines', sections: 'rows' };
 /** Lists that say something of the rows. */
 const about = new Set(['columns', 'dimensions', 'rates', 'retainedEarnings', 'rounding', 'tests', 'totals']);
 
-/** Rows of an answer: of its longest list, or of what stands in its sections. */
+/** Rows of an answer: of its longest list of objects, or of what stands in its sections, or under its accounts. */
 export const rowsIn = (answer: object): number | undefined => {
-  const lengths = Object.entries(answer).flatMap(([list, member]) => {
+  const counts = Object.entries(answer).flatMap(([list, member]: [string, unknown]) => {
     // Amounts side by side are one row's.
     if (!Array.isArray(member) || about.has(list) || member.some((one) => typeof one !== 'object')) return [];
-    const within = member.map((one: unknown) =>
-      typeof one === 'object' && one !== null
-        ? Object.entries(one).flatMap(([name, list]) => (nested.has(name) && Array.isArray(list) ? [list.length] : []))
-        : [],
-    );
-    // An entry with its lines is one row; a section, or an account with its lines, is as many as it has.
-    const isSections = member.length > 0 && within.every((lists) => lists.length > 0) && !member.some((one: object) => 'number' in one);
-    return [isSections ? within.reduce((sum, lists) => sum + Math.max(...lists), 0) : member.length];
+    const rows = member.map((one: Readonly<Record<string, unknown>>) => one[inside[list] ?? '']).filter((rows) => Array.isArray(rows));
+    return [rows.length === 0 ? member.length : rows.reduce((sum, { length }) => sum + length, 0)];
   });
-  return lengths.length === 0 ? undefined : Math.max(...lengths);
+  return counts.length === 0 ? undefined : Math.max(...counts);
 };
 
 const csvOf = (report: ReportHead, { body, rows }: Pick<ReportAnswer, 'body' | 'rows'>): ReportAnswer => ({
